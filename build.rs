@@ -1,0 +1,42 @@
+//! Compiles the small C++ part (src/libtorch/extra.cpp), and links libtorch so that CUDA is really there.
+//!
+//! Linkers drop a shared library none of whose symbols a program refers to. Nothing here refers to
+//! libtorch_cuda, so it would be left out and `Cuda::is_available()` would say false on a GPU box;
+//! `--no-as-needed` keeps it. The rpath lets the binary find its libtorch without LD_LIBRARY_PATH.
+
+use std::path::{Path, PathBuf};
+
+fn main() {
+    println!("cargo:rerun-if-changed=src/libtorch/extra.cpp");
+    println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
+    let lib = PathBuf::from(std::env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys names libtorch's lib folder"));
+    let lib = lib.canonicalize().unwrap_or(lib);
+    let target = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
+
+    compile_extra(lib.parent().expect("libtorch's lib folder has a parent"));
+
+    if target != "windows" {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    }
+    if target == "linux" && lib.join("libtorch_cuda.so").exists() {
+        println!("cargo:rustc-link-arg=-Wl,--no-as-needed");
+        println!("cargo:rustc-link-arg=-L{}", lib.display());
+        println!("cargo:rustc-link-arg=-ltorch_cuda");
+        println!("cargo:rustc-link-arg=-Wl,--as-needed");
+    }
+}
+
+fn compile_extra(libtorch: &Path) {
+    // The headers stand beside lib/, in pip's torch folder as in a libtorch archive.
+    let include = std::env::var("LIBTORCH_INCLUDE").map_or_else(|_| libtorch.to_path_buf(), PathBuf::from);
+    let abi = std::env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .warnings(false)
+        .include(include.join("include"))
+        .include(include.join("include/torch/csrc/api/include"))
+        .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
+        .file("src/libtorch/extra.cpp")
+        .compile("lecture5_extra");
+}

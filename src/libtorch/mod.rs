@@ -1,0 +1,245 @@
+//! What libtorch has and `tch` does not bind: generator states, fused optimiser steps, flushing of
+//! subnormal numbers, the version; and which device a run uses.
+//!
+//! The `unsafe` of this project is here: calls of `extra.cpp`, a page of C++ that build.rs compiles.
+
+use std::ffi::{CStr, c_char, c_int};
+
+use anyhow::{Result, anyhow, bail};
+use tch::{Cuda, Device, Tensor};
+use torch_sys::C_tensor;
+
+unsafe extern "C" {
+    fn lecture5_torch_version() -> *const c_char;
+    fn lecture5_flush_denormal(on: bool) -> bool;
+    fn lecture5_rng_state(device: c_int, out: *mut *mut C_tensor) -> *mut c_char;
+    fn lecture5_set_rng_state(device: c_int, state: *const C_tensor) -> *mut c_char;
+    fn lecture5_fused_sgd(
+        params: *const *const C_tensor,
+        grads: *const *const C_tensor,
+        momenta: *const *const C_tensor,
+        n: usize,
+        lr: f64,
+        momentum: f64,
+        weight_decay: f64,
+        first_step: bool,
+    ) -> *mut c_char;
+    fn lecture5_fused_adam(
+        params: *const *const C_tensor,
+        grads: *const *const C_tensor,
+        exp_avgs: *const *const C_tensor,
+        exp_avg_sqs: *const *const C_tensor,
+        steps: *const *const C_tensor,
+        n: usize,
+        lr: f64,
+        beta1: f64,
+        beta2: f64,
+        eps: f64,
+        weight_decay: f64,
+        decoupled: bool,
+    ) -> *mut c_char;
+}
+
+/// libtorch's version, as its headers state it: `2.13.0`.
+pub fn version() -> &'static str {
+    // SAFETY: the function returns a string literal.
+    unsafe { CStr::from_ptr(lecture5_torch_version()) }.to_str().unwrap_or("unknown")
+}
+
+/// Asks the processor to treat subnormal floats as zero, on this thread and those started from it later;
+/// `false` where it cannot. Adam's squared gradients of rows that are not read sink into subnormals,
+/// on which most processors compute tens of times slower.
+pub fn flush_subnormals() -> bool {
+    // SAFETY: sets a bit of the calling thread's floating-point control register.
+    unsafe { lecture5_flush_denormal(true) }
+}
+
+/// The state of the device's default random generator, as a byte tensor on the CPU.
+pub fn rng_state(device: Device) -> Result<Tensor> {
+    let mut out = std::ptr::null_mut();
+    // SAFETY: on success `out` is a new tensor, which becomes ours.
+    unsafe {
+        check(lecture5_rng_state(generator(device), &mut out))?;
+        Ok(Tensor::from_ptr(out))
+    }
+}
+
+/// Puts a state of [`rng_state`] back.
+///
+/// # Errors
+/// The state is not one of this kind of generator.
+pub fn set_rng_state(device: Device, state: &Tensor) -> Result<()> {
+    // SAFETY: the state is only read, and checked there for its type and length.
+    unsafe { check(lecture5_set_rng_state(generator(device), state.as_ptr())) }
+}
+
+/// One step of SGD over all parameters in one pass: `torch.optim.SGD(fused=True)`.
+///
+/// With g the gradient, v the momentum buffer (g itself at the first step):
+/// `g ← g + weight_decay·p;  v ← momentum·v + g;  p ← p − lr·v`.
+pub fn fused_sgd(
+    params: &[&Tensor],
+    grads: &[&Tensor],
+    momenta: &[&Tensor],
+    lr: f64,
+    momentum: f64,
+    weight_decay: f64,
+    first_step: bool,
+) -> Result<()> {
+    assert!(params.len() == grads.len() && params.len() == momenta.len());
+    let (p, g, v) = (pointers(params), pointers(grads), pointers(momenta));
+    // SAFETY: three arrays of n live tensors each.
+    unsafe {
+        check(lecture5_fused_sgd(
+            p.as_ptr(),
+            g.as_ptr(),
+            v.as_ptr(),
+            p.len(),
+            lr,
+            momentum,
+            weight_decay,
+            first_step,
+        ))
+    }
+}
+
+/// Adam's constants. `decoupled` makes it AdamW: the decay acts on the weight, outside the moving averages.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamStep {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the average of the gradients.
+    pub beta1: f64,
+    /// Decay of the average of their squares.
+    pub beta2: f64,
+    /// Keeps the division from zero.
+    pub eps: f64,
+    /// Strength of the decay.
+    pub weight_decay: f64,
+    /// AdamW instead of L2.
+    pub decoupled: bool,
+}
+
+/// One step of Adam or AdamW over all parameters in one pass: `torch.optim.Adam(fused=True)`.
+/// Adds 1 to each of `steps` first.
+pub fn fused_adam(
+    params: &[&Tensor],
+    grads: &[&Tensor],
+    exp_avgs: &[&Tensor],
+    exp_avg_sqs: &[&Tensor],
+    steps: &[&Tensor],
+    with: AdamStep,
+) -> Result<()> {
+    let n = params.len();
+    assert!([grads.len(), exp_avgs.len(), exp_avg_sqs.len(), steps.len()].iter().all(|&len| len == n));
+    let (p, g, t) = (pointers(params), pointers(grads), pointers(steps));
+    let (m, v) = (pointers(exp_avgs), pointers(exp_avg_sqs));
+    // SAFETY: five arrays of n live tensors each.
+    unsafe {
+        check(lecture5_fused_adam(
+            p.as_ptr(),
+            g.as_ptr(),
+            m.as_ptr(),
+            v.as_ptr(),
+            t.as_ptr(),
+            n,
+            with.lr,
+            with.beta1,
+            with.beta2,
+            with.eps,
+            with.weight_decay,
+            with.decoupled,
+        ))
+    }
+}
+
+fn pointers(tensors: &[&Tensor]) -> Vec<*const C_tensor> {
+    tensors.iter().map(|t| t.as_ptr()).collect()
+}
+
+/// Device as `extra.cpp` counts: -1 is the CPU.
+fn generator(device: Device) -> c_int {
+    match device {
+        Device::Cuda(index) => index as c_int,
+        _ => -1,
+    }
+}
+
+/// Turns the message of `extra.cpp`, when there is one, into an error.
+///
+/// # Safety
+/// `message` is null or a string made by `strdup`.
+unsafe fn check(message: *mut c_char) -> Result<()> {
+    if message.is_null() {
+        return Ok(());
+    }
+    // SAFETY: as promised by the caller; the copy is made before the string is freed.
+    let text = unsafe {
+        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
+        free(message.cast());
+        text
+    };
+    Err(anyhow!("libtorch: {}", text.lines().next().unwrap_or("unknown error")))
+}
+
+unsafe extern "C" {
+    fn free(pointer: *mut std::ffi::c_void);
+}
+
+/// The device that `--device` names: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
+///
+/// # Errors
+/// CUDA was asked for and there is none, with the reason; or the name is none of these.
+pub fn device(name: &str) -> Result<Device> {
+    let wanted = match name {
+        "auto" if Cuda::is_available() => return Ok(Device::Cuda(0)),
+        "auto" | "cpu" => return Ok(Device::Cpu),
+        "cuda" => 0,
+        _ => match name.strip_prefix("cuda:").and_then(|index| index.parse::<usize>().ok()) {
+            Some(index) => index,
+            None => bail!("--device '{name}': it is auto, cpu, cuda or cuda:N, as in cuda:0"),
+        },
+    };
+    if let Some(reason) = why_no_cuda() {
+        bail!("--device {name}: {reason}");
+    }
+    let count = Cuda::device_count() as usize;
+    if wanted >= count {
+        bail!("--device {name}: this machine has {count} CUDA device(s), numbered from 0");
+    }
+    Ok(Device::Cuda(wanted))
+}
+
+/// Why no CUDA device can be used, and the way out; `None` when one can.
+pub fn why_no_cuda() -> Option<String> {
+    if Cuda::is_available() {
+        return None;
+    }
+    let reason = if !tch::utils::has_cuda() && !loaded_libraries().iter().any(|l| l.contains("libtorch_cuda")) {
+        "this program runs on a libtorch without CUDA; on a machine with an NVIDIA card, \
+         `scripts/setup-libtorch.sh cuda` fetches the full one, then build again (see libtorch-setup.md)"
+    } else if !std::path::Path::new("/proc/driver/nvidia/version").exists() {
+        "libtorch has CUDA, but no NVIDIA driver is loaded here (`nvidia-smi` should list the card)"
+    } else {
+        "libtorch has CUDA and the driver is loaded, but no device answers: is it newer than the driver allows \
+         (`nvidia-smi` shows the CUDA version it supports), or hidden by CUDA_VISIBLE_DEVICES?"
+    };
+    Some(reason.to_owned())
+}
+
+/// The shared libraries of libtorch that this process has loaded, as paths, in order. Empty where the
+/// system has no /proc.
+pub fn loaded_libraries() -> Vec<String> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let mut found: Vec<String> = maps
+        .lines()
+        .filter_map(|line| line.find('/').map(|at| line[at..].to_owned()))
+        .filter(|path| {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            ["libtorch", "libc10", "libcudart", "libgomp", "libiomp", "libcupti"].iter().any(|l| name.starts_with(l))
+        })
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}

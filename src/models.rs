@@ -1,0 +1,194 @@
+//! The lecture's models. Each is a struct, a `new` and one `forward`; lines end in shapes.
+//!
+//! A batch comes as the lecture's `cats`: (bs, 2), the user's and the movie's index of each rating; a model
+//! answers (bs,), the predicted stars.
+//!
+//! The parameters are drawn one after another in the order of the fields, each by one `uniform_` on the
+//! CPU. That is why the layers are put together here by hand: tch's `nn::linear` draws the bias before the
+//! weight, and draws the weight √6 times wider than PyTorch's `nn.Linear`.
+
+use tch::nn::{Embedding, EmbeddingConfig, Init, Linear, Module, ModuleT, Path, embedding};
+use tch::{Tensor, nn};
+
+/// Lowest and highest value that a sigmoid is stretched to, in stars.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Range {
+    /// What −∞ becomes.
+    pub min: f64,
+    /// What +∞ becomes.
+    pub max: f64,
+}
+
+impl Range {
+    /// `F.sigmoid(res) * (max_rating-min_rating) + min_rating`
+    pub fn squash(self, x: &Tensor) -> Tensor {
+        x.sigmoid() * (self.max - self.min) + self.min
+    }
+
+    /// EmbeddingNet's: half a star wider at both ends, so that the ends can be reached.
+    pub fn widened(self) -> Range {
+        Range { min: self.min - 0.5, max: self.max + 0.5 }
+    }
+}
+
+/// The lecture's first custom layer: the dot product of two batches of vectors.
+#[derive(Debug)]
+pub struct DotProduct;
+
+impl DotProduct {
+    /// (bs, n), (bs, n) → (bs,)
+    pub fn forward(&self, u: &Tensor, m: &Tensor) -> Tensor {
+        (u * m).sum_dim_intlist(1, false, None)
+    }
+}
+
+/// How the embeddings are made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Embeddings {
+    /// Number of users.
+    pub n_users: i64,
+    /// Number of movies.
+    pub n_movies: i64,
+    /// Length of a user's and of a movie's vector; they differ in EmbeddingNet only, and there if asked for.
+    pub n_factors: (i64, i64),
+    /// The weights start uniform between these.
+    pub init: (f64, f64),
+}
+
+impl Embeddings {
+    /// `get_emb(ni, nf)`: an embedding with uniform weights.
+    fn get_emb(&self, vs: Path, ni: i64, nf: i64) -> Embedding {
+        let ws_init = Init::Uniform { lo: self.init.0, up: self.init.1 };
+        embedding(vs, ni, nf, EmbeddingConfig { ws_init, ..Default::default() })
+    }
+}
+
+/// A rating is the dot product of its user's and its movie's vector.
+#[derive(Debug)]
+pub struct EmbeddingDot {
+    u: Embedding,
+    m: Embedding,
+}
+
+impl EmbeddingDot {
+    /// Draws u (n_users, n_factors) and m (n_movies, n_factors).
+    pub fn new(vs: &Path, e: &Embeddings) -> Self {
+        EmbeddingDot {
+            u: e.get_emb(vs / "u", e.n_users, e.n_factors.0),
+            m: e.get_emb(vs / "m", e.n_movies, e.n_factors.1),
+        }
+    }
+}
+
+impl ModuleT for EmbeddingDot {
+    fn forward_t(&self, cats: &Tensor, _train: bool) -> Tensor {
+        let (users, movies) = (cats.select(1, 0), cats.select(1, 1)); // (bs,), (bs,)
+        let (u, m) = (self.u.forward(&users), self.m.forward(&movies)); // (bs, n_factors)
+        (u * m).sum_dim_intlist(1, false, None) // (bs,)
+    }
+}
+
+/// The dot product plus a number for the user (does she rate high?) and one for the movie (is it good?),
+/// squashed to the range of the ratings. fastai's own version is the same with other names, the range
+/// passed in, and wider initial weights.
+#[derive(Debug)]
+pub struct EmbeddingDotBias {
+    u: Embedding,
+    m: Embedding,
+    ub: Embedding,
+    mb: Embedding,
+    range: Range,
+}
+
+impl EmbeddingDotBias {
+    /// Draws u, m, ub (n_users, 1) and mb (n_movies, 1).
+    pub fn new(vs: &Path, e: &Embeddings, range: Range) -> Self {
+        EmbeddingDotBias {
+            u: e.get_emb(vs / "u", e.n_users, e.n_factors.0),
+            m: e.get_emb(vs / "m", e.n_movies, e.n_factors.1),
+            ub: e.get_emb(vs / "ub", e.n_users, 1),
+            mb: e.get_emb(vs / "mb", e.n_movies, 1),
+            range,
+        }
+    }
+}
+
+impl ModuleT for EmbeddingDotBias {
+    fn forward_t(&self, cats: &Tensor, _train: bool) -> Tensor {
+        let (users, movies) = (cats.select(1, 0), cats.select(1, 1)); // (bs,), (bs,)
+        let um = self.u.forward(&users) * self.m.forward(&movies); // (bs, n_factors)
+        // Without the squeeze, (bs,) + (bs, 1) would broadcast to (bs, bs).
+        let res = um.sum_dim_intlist(1, false, None)
+            + self.ub.forward(&users).squeeze_dim(1)
+            + self.mb.forward(&movies).squeeze_dim(1); // (bs,)
+        self.range.squash(&res) // (bs,)
+    }
+}
+
+/// The shape of EmbeddingNet, beyond its embeddings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetShape {
+    /// Width of each hidden layer; the lecture has one of 10.
+    pub hidden: Vec<i64>,
+    /// Share of the values zeroed in training: of the embeddings, and of each hidden layer. The lecture
+    /// writes 0.75, which in its PyTorch did nothing (the `training` argument of `F.dropout` was false
+    /// by default), so that 0 reproduces it.
+    pub dropout: (f64, f64),
+}
+
+/// A neural net instead of the dot product: both vectors side by side, hidden layers, one number out.
+#[derive(Debug)]
+pub struct EmbeddingNet {
+    u: Embedding,
+    m: Embedding,
+    lins: Vec<Linear>,
+    dropout: (f64, f64),
+    range: Range,
+}
+
+impl EmbeddingNet {
+    /// Draws u, m, then weight and bias of lin1, lin2 and so on.
+    pub fn new(vs: &Path, e: &Embeddings, shape: &NetShape, range: Range) -> Self {
+        let (u, m) = (
+            e.get_emb(vs / "u", e.n_users, e.n_factors.0),
+            e.get_emb(vs / "m", e.n_movies, e.n_factors.1),
+        );
+        let mut widths = vec![e.n_factors.0 + e.n_factors.1];
+        widths.extend(&shape.hidden);
+        widths.push(1);
+        let lins = widths.windows(2).enumerate().map(|(i, w)| linear(vs / format!("lin{}", i + 1), w[0], w[1]));
+        EmbeddingNet { u, m, lins: lins.collect(), dropout: shape.dropout, range: range.widened() }
+    }
+}
+
+/// PyTorch's `nn.Linear`: weight (outputs, inputs) and bias (outputs,), uniform within ±1/√inputs.
+fn linear(vs: Path, inputs: i64, outputs: i64) -> Linear {
+    let bound = 1.0 / (inputs as f64).sqrt();
+    let init = Init::Uniform { lo: -bound, up: bound };
+    Linear { ws: vs.var("weight", &[outputs, inputs], init), bs: Some(vs.var("bias", &[outputs], init)) }
+}
+
+impl ModuleT for EmbeddingNet {
+    fn forward_t(&self, cats: &Tensor, train: bool) -> Tensor {
+        let (users, movies) = (cats.select(1, 0), cats.select(1, 1)); // (bs,), (bs,)
+        let mut x = Tensor::cat(&[self.u.forward(&users), self.m.forward(&movies)], 1); // (bs, 2·n_factors)
+        x = dropout(x, self.dropout.0, train);
+        let (last, hidden) = self.lins.split_last().expect("there is an output layer");
+        for lin in hidden {
+            x = dropout(lin.forward(&x).relu(), self.dropout.1, train); // (bs, width)
+        }
+        self.range.squash(&last.forward(&x)).squeeze_dim(1) // (bs,)
+    }
+}
+
+/// `F.dropout`, which draws random numbers only where it drops something.
+fn dropout(x: Tensor, p: f64, train: bool) -> Tensor {
+    if train && p > 0.0 { x.dropout(p, true) } else { x }
+}
+
+/// The model's parameters by name (`u.weight`), sorted by it.
+pub fn named_parameters(vs: &nn::VarStore) -> Vec<(String, Tensor)> {
+    let mut named: Vec<_> = vs.variables().into_iter().collect();
+    named.sort_by(|a, b| a.0.cmp(&b.0));
+    named
+}

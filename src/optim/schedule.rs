@@ -1,0 +1,57 @@
+//! Learning-rate schedules, as pure functions of the batch.
+
+use std::f64::consts::PI;
+
+/// How the learning rate goes from batch to batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Schedule {
+    /// The optimiser's rate stays what it is.
+    Constant,
+    /// Cosine annealing with restarts (Loshchilov and Hutter, "SGDR"), as fastai of 2017 stepped it.
+    Cosine(CosineRestarts),
+}
+
+/// `learn.fit(lr, cycles, cycle_len=len, cycle_mult=mult)`: `cycles` cosine cycles, the first of `len`
+/// epochs, each next one `mult` times as long.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CosineRestarts {
+    /// The rate at which each cycle starts.
+    pub lr: f64,
+    /// Number of cycles.
+    pub cycles: usize,
+    /// Epochs of the first cycle.
+    pub len: usize,
+    /// How much longer each next cycle is.
+    pub mult: usize,
+}
+
+impl CosineRestarts {
+    /// Epochs of all cycles together.
+    pub fn epochs(&self) -> usize {
+        (0..self.cycles).map(|cycle| self.len * self.mult.pow(cycle as u32)).sum()
+    }
+
+    /// The rate of batch `t`, counted from the start of the fit, with `n_batches` in an epoch.
+    ///
+    /// At clock c of a cycle of nb batches it is lr/2·(cos(π·c/nb) + 1). The first nb/20 batches of the
+    /// first cycle run at lr/100 instead, while the clock goes on.
+    pub fn rate(&self, t: usize, n_batches: usize) -> f64 {
+        let (mut clock, mut nb) = (t, n_batches * self.len);
+        let warming_up = (t as f64) < nb as f64 / 20.0;
+        while clock >= nb && nb > 0 {
+            clock -= nb;
+            nb *= self.mult;
+        }
+        if warming_up { self.lr / 100.0 } else { self.lr / 2.0 * ((PI * clock as f64 / nb as f64).cos() + 1.0) }
+    }
+}
+
+impl Schedule {
+    /// The rate of batch `t` of a fit, or `None` where the optimiser's own stays in force.
+    pub fn rate(&self, t: usize, n_batches: usize) -> Option<f64> {
+        match self {
+            Schedule::Constant => None,
+            Schedule::Cosine(cosine) => Some(cosine.rate(t, n_batches)),
+        }
+    }
+}
