@@ -3,20 +3,16 @@
 //! Lecture: `learn = cf.get_learner(n_factors, val_idxs, 64, opt_fn=optim.Adam)`, `learn.fit`,
 //! `learn.predict`.
 
-use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
-use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
+use anyhow::{Result, ensure};
+use tch::Device;
 use tch::nn::{ModuleT, VarStore};
-use tch::{Device, Kind, Tensor};
 
-use crate::files::write_whole;
+use crate::checkpoint;
 use crate::fit::{Event, History, fit, mse_loss, predict};
-use crate::libtorch;
 use crate::models::{
-    EmbeddingDot, EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range, named_parameters,
+    EmbeddingDot, EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range,
 };
 use crate::movielens::{CollabFilterDataset, Split};
 use crate::optim::Optimizer;
@@ -79,66 +75,14 @@ impl Learner {
         predict(&*self.model, &self.data.val)
     }
 
-    /// Saves the weights, the optimiser's state and the random generators' states (safetensors), so that
-    /// training goes on from the file exactly as it would have gone on without it.
+    /// Saves everything that training goes on from: see [`checkpoint::save`].
     pub fn save(&self, path: &Path) -> Result<()> {
-        let mut tensors: Vec<(String, Tensor)> = named_parameters(&self.vs);
-        tensors.extend(self.opt.state().into_iter().map(|(name, t)| (format!("optimizer.{name}"), t)));
-        for (name, device) in self.generators() {
-            tensors.push((name, libtorch::rng_state(device)?));
-        }
-        let tensors: Vec<(String, Vec<u8>, Vec<usize>, Dtype)> =
-            tensors.into_iter().map(|(name, t)| Ok((name, bytes(&t)?, shape(&t), dtype(&t)?))).collect::<Result<_>>()?;
-        let views: Vec<(&str, TensorView)> = tensors
-            .iter()
-            .map(|(name, bytes, shape, dtype)| Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?)))
-            .collect::<Result<_>>()?;
-        write_whole(path, &safetensors::serialize(views, None)?)
+        checkpoint::save(path, &self.vs, &self.opt)
     }
 
     /// Puts a state of [`Learner::save`] back into a learner made with the same settings.
-    ///
-    /// # Errors
-    /// The file is no safetensors file, or belongs to another model or optimiser. The learner may then hold
-    /// part of it: drop it.
     pub fn load(&mut self, path: &Path) -> Result<()> {
-        let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-        let file = SafeTensors::deserialize(&bytes)
-            .with_context(|| format!("{}: not a whole safetensors file", path.display()))?;
-        let saved: HashMap<String, Tensor> =
-            file.tensors().into_iter().map(|(name, view)| Ok((name, tensor(&view)?))).collect::<Result<_>>()?;
-        let mut put = || -> Result<()> {
-            for (name, mut mine) in named_parameters(&self.vs) {
-                let theirs = saved.get(&name).with_context(|| format!("it has no '{name}': another model"))?;
-                ensure!(
-                    theirs.size() == mine.size(),
-                    "its '{name}' has shape {:?}, this model's {:?}",
-                    theirs.size(),
-                    mine.size()
-                );
-                tch::no_grad(|| mine.copy_(theirs));
-            }
-            let state: Vec<(String, Tensor)> = saved
-                .iter()
-                .filter_map(|(name, t)| Some((name.strip_prefix("optimizer.")?.to_owned(), t.shallow_clone())))
-                .collect();
-            self.opt.load_state(&state)?;
-            for (name, device) in self.generators() {
-                let state = saved.get(&name).with_context(|| format!("it has no '{name}'"))?;
-                libtorch::set_rng_state(device, state)?;
-            }
-            Ok(())
-        };
-        put().with_context(|| format!("{}: does not fit", path.display()))
-    }
-
-    /// The generators that training draws from: the CPU's, and on CUDA the device's (for dropout).
-    fn generators(&self) -> Vec<(String, Device)> {
-        let mut generators = vec![("rng.cpu".to_owned(), Device::Cpu)];
-        if let Device::Cuda(index) = self.vs.device() {
-            generators.push(("rng.cuda".to_owned(), Device::Cuda(index)));
-        }
-        generators
+        checkpoint::load(path, &self.vs, &mut self.opt)
     }
 }
 
@@ -165,33 +109,4 @@ fn build(vs: &VarStore, cf: &CollabFilterDataset, settings: &Settings) -> Result
             Box::new(EmbeddingNet::new(vs, &e, &shape, range))
         }
     })
-}
-
-fn shape(t: &Tensor) -> Vec<usize> {
-    t.size().iter().map(|&n| n as usize).collect()
-}
-
-fn dtype(t: &Tensor) -> Result<Dtype> {
-    match t.kind() {
-        Kind::Float => Ok(Dtype::F32),
-        Kind::Uint8 => Ok(Dtype::U8),
-        kind => bail!("no {kind:?} tensor is saved"),
-    }
-}
-
-fn bytes(t: &Tensor) -> Result<Vec<u8>> {
-    let t = t.detach().to_device(Device::Cpu).contiguous();
-    let mut bytes = vec![0; t.numel() * t.kind().elt_size_in_bytes()];
-    t.f_copy_data_u8(&mut bytes, t.numel())?;
-    Ok(bytes)
-}
-
-fn tensor(view: &TensorView) -> Result<Tensor> {
-    let kind = match view.dtype() {
-        Dtype::F32 => Kind::Float,
-        Dtype::U8 => Kind::Uint8,
-        other => bail!("a tensor of type {other:?}, which this program does not save"),
-    };
-    let size: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
-    Ok(Tensor::f_from_data_size(view.data(), &size, kind)?)
 }

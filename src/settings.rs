@@ -63,6 +63,20 @@ pub enum Plan {
     Cosine(CosineRestarts),
 }
 
+impl Plan {
+    /// Where the rate changes between `fit` calls: after how many epochs, and to what.
+    pub fn rate_changes(&self) -> Vec<(usize, f64)> {
+        let Plan::Steps(steps) = self else { return Vec::new() };
+        let mut done = 0;
+        let mut changes = Vec::new();
+        for &(rate, epochs) in steps {
+            changes.push((done, rate));
+            done += epochs;
+        }
+        changes.split_off(1)
+    }
+}
+
 impl FromStr for Plan {
     type Err = Error;
 

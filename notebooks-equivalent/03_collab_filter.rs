@@ -1,0 +1,162 @@
+// %% [markdown]
+// # Collaborative filtering, the high level
+//
+// fastai's learner in a few lines: a split, a learner, a fit, and a look at its predictions.
+//
+// The question behind it, for this movie and this user: which other movies are similar to it, and which
+// people are similar to this person? Whoever can answer that can predict the rating.
+
+// %%
+use anyhow::Result;
+use tch::Tensor;
+
+use crate::fit::mse_loss;
+use crate::learner::Learner;
+use crate::lecture::Lecture;
+use crate::models::named_parameters;
+use crate::movielens::{CollabFilterDataset, Split, get_cv_idxs};
+use crate::notebook::Notebook;
+use crate::optim::Rule;
+use crate::optim::schedule::{CosineRestarts, Schedule};
+use crate::plots;
+use crate::settings::{ModelKind, Settings};
+
+pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
+    // %% [markdown]
+    // ## Get the validation indexes
+    //
+    // A fifth of the rows is held out. `get_cv_idxs` is NumPy's own permutation with seed 42, drawn here by the
+    // same generator (a Mersenne Twister), so these are the very rows that the lecture held out.
+    //
+    // - **`wd`** is *weight decay*, also called L2 regularization: the loss is made to grow with the squares of
+    //   the weights, which keeps them small, so that the model cannot learn the training ratings by heart.
+    // - **`n_factors`** is the size of the embeddings: how many numbers describe a user, and a movie.
+
+    // %%
+    let val_idxs = get_cv_idxs(lecture.ml.ratings.height(), 0.2, 42);
+    let wd = 2e-4;
+    let n_factors = 50;
+    nb.show(format!("{:?} … {} in all", &val_idxs[..val_idxs.len().min(10)], val_idxs.len()));
+
+    // %% [markdown]
+    // ## The data set
+    //
+    // From the table of ratings it takes three columns: **`userId`**, **`movieId`**, and **`rating`**, the
+    // dependent variable.
+
+    // %%
+    let cf = CollabFilterDataset::from_data_frame(&lecture.ml.ratings, "userId", "movieId", "rating")?;
+    let split = Split::new(cf.len(), &val_idxs);
+
+    // %% [markdown]
+    // ## The learner
+    //
+    // It is told the size of the embeddings, which rows to hold out, the batch size, and which optimiser:
+    // `cf.get_learner(n_factors, val_idxs, 64, opt_fn=optim.Adam)`. What it trains is fastai's own
+    // EmbeddingDotBias, which a [later section](#embedding_dot_bias) takes apart.
+    //
+    // The model is drawn on the CPU and then moved to the device (the lecture's `.cuda()`), so that a seed means
+    // the same start everywhere.
+
+    // %%
+    let settings = Settings {
+        rule: Rule::Adam,
+        wd,
+        n_factors: (n_factors, n_factors),
+        batch_size: 64,
+        seed: lecture.run.seed,
+        ..Settings::lecture(ModelKind::Learner)
+    };
+    let mut learn = Learner::new(&cf, &split, &settings, lecture.run.device)?;
+    let before: Vec<(String, Tensor)> =
+        named_parameters(&learn.vs).into_iter().map(|(name, t)| (name, t.detach().copy())).collect();
+
+    // %% [markdown]
+    // ## Run the fit
+    //
+    // `learn.fit(1e-2, 2, wds=wd, cycle_len=1, cycle_mult=2)`: two cycles, the second twice as long as the
+    // first, so three epochs. Within a cycle the learning rate falls along a cosine, batch by batch; then it
+    // starts again from the top, which shakes the weights out of narrow valleys. The first twentieth of the
+    // first cycle runs at a hundredth of the rate.
+    //
+    // Each line is an epoch: its number, the training loss (a running mean over the last batches) and the
+    // validation loss, both mean squared errors.
+
+    // %%
+    let cosine = CosineRestarts { lr: 1e-2, cycles: 2, len: 1, mult: 2 };
+    let history = learn.fit(cosine.epochs(), &Schedule::Cosine(cosine), &mut lecture.progress(nb))?;
+
+    // %%
+    let title = "The learner's learning rate: cosine annealing with restarts";
+    lecture.plot(nb, plots::lr_schedule("collab_learner_rates", title, &history.rates, learn.data.n_batches())?)?;
+    lecture.record("collab_learner", history);
+    lecture.plot(nb, lecture.loss_curves("collab_learner", "Loss of fastai's learner", &[])?)?;
+    lecture.save("collab_learner", &learn.vs, &learn.opt)?;
+
+    // %% [markdown]
+    // A mean squared error is in squared stars; its root is in stars. The lecture compares with 0.776, the
+    // state of the art that it knew of:
+
+    // %%
+    nb.show(0.776_f64.sqrt());
+
+    // %% [markdown]
+    // ## The predictions
+    //
+    // `learn.predict()` answers for the rows held out. In the picture each hexagon is coloured by how many
+    // ratings fall into it: predictions to the right, true ratings upwards, with both histograms along the
+    // sides. A perfect model would lie on the dashed line.
+    //
+    // The predictions crowd towards the middle. That is no fault: whoever must guess under squared error
+    // guesses the mean of what might come.
+
+    // %%
+    let preds = learn.predict()?;
+    let y = Vec::<f32>::try_from(&learn.data.val.y)?;
+    let title = "fastai's learner: predicted and true ratings";
+    lecture.plot(nb, plots::joint("collab_learner_joint", title, &preds, &y, true)?)?;
+    let loss = mse_loss(&Tensor::from_slice(&preds), &Tensor::from_slice(&y));
+    nb.print(format!("root mean squared error over all rows held out: {:.4} stars", loss.double_value(&[]).sqrt()));
+
+    // %% [markdown]
+    // ## What training did to the embeddings
+    //
+    // They start as noise within ±0.05. What the ratings have to say spreads them out; what they do not say,
+    // weight decay pulls back towards zero. Rows of users and movies that are rarely rated stay near it.
+
+    // %%
+    let after = named_parameters(&learn.vs);
+    let numbers = |named: &[(String, Tensor)], wanted: &str| -> Result<Vec<f32>> {
+        let found = named.iter().find(|(name, _)| name == wanted);
+        let tensor = found.map(|(_, t)| t.detach().to_device(tch::Device::Cpu).reshape([-1]));
+        Ok(tensor.map(Vec::<f32>::try_from).transpose()?.unwrap_or_default())
+    };
+    let (users, movies) = (format!("{} users × 50", cf.users.len()), format!("{} movies × 50", cf.items.len()));
+    let u = (numbers(&before, "u.weight")?, numbers(&after, "u.weight")?);
+    let m = (numbers(&before, "m.weight")?, numbers(&after, "m.weight")?);
+    let tables = [
+        plots::Table { name: "u", rows: &users, before: &u.0, after: &u.1 },
+        plots::Table { name: "m", rows: &movies, before: &m.0, after: &m.1 },
+    ];
+    let title = "The learner's embeddings before and after training";
+    lecture.plot(nb, plots::embeddings_before_after("embeddings_before_after", title, &tables)?)?;
+
+    // %% [markdown]
+    // ## Where it goes wrong: the cold start
+    //
+    // A movie that nobody in the training rows has rated keeps its random start, and so do its predictions:
+    // they say little more than how the user rates in general. The more often a movie was rated, the better
+    // it is known.
+
+    // %%
+    let mut times_rated = vec![0_u32; cf.items.len() as usize];
+    for &row in &split.trn {
+        times_rated[cf.cats[row][1] as usize] += 1;
+    }
+    let known: Vec<u32> = split.val.iter().map(|&row| times_rated[cf.cats[row][1] as usize]).collect();
+    let residuals: Vec<f32> = y.iter().zip(&preds).map(|(y, p)| y - p).collect();
+    let title = "Error by how often a movie was rated in training";
+    lecture.plot(nb, plots::residuals_by_popularity("residuals_by_popularity", title, &known, &residuals)?)?;
+
+    Ok(())
+}

@@ -1,0 +1,401 @@
+//! The command line: parse, dispatch, print the error chain. The commands are the lecture's table of contents.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Error, Result, bail, ensure};
+use clap::{Args, Parser, Subcommand};
+use serde_json::json;
+
+use crate::fit::Epoch;
+use crate::learner::Learner;
+use crate::lecture::{Lecture, RunOptions};
+use crate::movielens::MovieLens;
+use crate::notebook::{Echo, html, ipynb};
+use crate::optim::Rule;
+use crate::progress::{Telling, follow};
+use crate::settings::{ModelKind, Plan, Settings};
+use crate::{doctor, files, libtorch, plots, sections};
+
+/// Lecture 5 of fast.ai's "Deep Learning for Coders" (2017), collaborative filtering on MovieLens, over
+/// libtorch.
+#[derive(Parser)]
+#[command(name = "lecture5", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the lecture, or the named sections of it.
+    Run(Run),
+    /// Train one model, with the lecture's settings or any other.
+    Fit(Box<Fit>),
+    /// List the sections.
+    List,
+    /// Say which libtorch this is, and whether it computes on the CPU and on CUDA.
+    Doctor,
+}
+
+#[derive(Args)]
+struct Common {
+    /// Seed of the random generator, set before each fit.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: i64,
+    /// Where to compute: auto (CUDA where there is one), cpu, cuda or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: String,
+    /// The folder that holds ratings.csv and movies.csv.
+    #[arg(long, value_name = "DIR", default_value = "data/ml-latest-small")]
+    data: PathBuf,
+    /// The folder to write results to.
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    out: PathBuf,
+    /// Threads within an operation of the CPU. At batches of 64 a second one gains nothing, and where other
+    /// programs are busy it costs many times the run.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=1024))]
+    threads: i32,
+    /// Resolution of the PNG plots, in dots per inch.
+    #[arg(long, value_name = "N", default_value_t = plots::PRINT_DPI, value_parser = clap::value_parser!(u32).range(20..=1200))]
+    dpi: u32,
+    /// Write each plot as SVG too.
+    #[arg(long)]
+    svg: bool,
+    /// Print nothing but errors.
+    #[arg(long, conflicts_with = "json")]
+    quiet: bool,
+    /// Print one JSON object a line: each epoch, and at the end the metrics.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Run {
+    /// Sections to run, as `lecture5 list` names them; all of them when none is named.
+    #[arg(value_name = "SECTION")]
+    sections: Vec<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+struct Fit {
+    /// The model: dot, bias, net, or learner (fastai's own).
+    #[arg(long, value_name = "MODEL")]
+    model: ModelKind,
+    /// The optimiser: sgd, adam (L2 decay) or adamw [default: the lecture's for the model].
+    #[arg(long, value_name = "NAME", value_parser = ["sgd", "adam", "adamw"])]
+    optimizer: Option<String>,
+    /// RATExEPOCHS,… or cosine:RATE,cycles=N,len=N,mult=N [default: the lecture's for the model].
+    #[arg(long, value_name = "PLAN")]
+    schedule: Option<Plan>,
+    /// Weight decay [default: the lecture's for the model].
+    #[arg(long, value_name = "X", value_parser = not_negative)]
+    wd: Option<f64>,
+    /// Momentum of SGD [default: 0.9].
+    #[arg(long, value_name = "X", value_parser = share)]
+    momentum: Option<f64>,
+    /// The embeddings start uniform within ±X, or from LOW to HIGH [default: the lecture's for the model].
+    #[arg(long, value_name = "X|LOW:HIGH", value_parser = bounds, allow_hyphen_values = true)]
+    init: Option<(f64, f64)>,
+    /// Length of the embeddings' vectors; for the net also USERS,MOVIES [default: 50].
+    #[arg(long, value_name = "N", value_parser = factors)]
+    factors: Option<(i64, i64)>,
+    /// Ratings in a batch.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(i64).range(1..=100_000_000))]
+    batch_size: i64,
+    /// Widths of the net's hidden layers, as in 50,10 [default: 10].
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(i64).range(1..=100_000))]
+    hidden: Option<Vec<i64>>,
+    /// Dropout after the net's embeddings and after its hidden layers, as in 0.05,0.5; one number for both
+    /// [default: 0, which is what the lecture's 0.75 amounted to].
+    #[arg(long, value_name = "P[,P]", value_parser = dropout)]
+    dropout: Option<(f64, f64)>,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn number(text: &str) -> Result<f64> {
+    let x: f64 = text.trim().parse().ok().with_context(|| format!("'{text}' is not a number"))?;
+    ensure!(x.is_finite(), "'{text}' is not a finite number");
+    Ok(x)
+}
+
+fn not_negative(text: &str) -> Result<f64> {
+    let x = number(text)?;
+    ensure!(x >= 0.0, "it must not be negative");
+    Ok(x)
+}
+
+fn share(text: &str) -> Result<f64> {
+    let x = number(text)?;
+    ensure!((0.0..1.0).contains(&x), "it must be at least 0 and below 1");
+    Ok(x)
+}
+
+fn bounds(text: &str) -> Result<(f64, f64)> {
+    let (low, high) = match text.split_once(':') {
+        Some((low, high)) => (number(low)?, number(high)?),
+        None => {
+            let x = number(text)?;
+            (-x, x)
+        }
+    };
+    ensure!(low <= high, "from {low} to {high}: the lower bound comes first");
+    ensure!(low.abs().max(high.abs()) <= 1e6, "bounds beyond a million");
+    Ok((low, high))
+}
+
+fn factors(text: &str) -> Result<(i64, i64)> {
+    let length = |text: &str| -> Result<i64> {
+        let n: i64 = text.trim().parse().ok().with_context(|| format!("'{text}' is not a whole number"))?;
+        ensure!((1..=100_000).contains(&n), "'{text}': from 1 to 100000");
+        Ok(n)
+    };
+    match text.split_once(',') {
+        Some((users, movies)) => Ok((length(users)?, length(movies)?)),
+        None => length(text).map(|n| (n, n)),
+    }
+}
+
+fn dropout(text: &str) -> Result<(f64, f64)> {
+    match text.split_once(',') {
+        Some((embeddings, hidden)) => Ok((share(embeddings)?, share(hidden)?)),
+        None => share(text).map(|p| (p, p)),
+    }
+}
+
+/// Parses the arguments and runs the command. Status 2: used wrongly; 1: failed.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Run(args) => run(args),
+        Command::Fit(args) => fit(*args),
+        Command::List => list(),
+        Command::Doctor => examine(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<WrongUse>() { 2 } else { 1 })
+        }
+    }
+}
+
+/// An error of the command line itself, which clap cannot see.
+#[derive(Debug)]
+struct WrongUse(String);
+
+impl std::fmt::Display for WrongUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WrongUse {}
+
+fn wrong_use(error: impl std::fmt::Display) -> Error {
+    Error::new(WrongUse(error.to_string()))
+}
+
+impl Common {
+    fn telling(&self) -> Telling {
+        match (self.quiet, self.json) {
+            (true, _) => Telling::Quiet,
+            (_, true) => Telling::Json,
+            _ => Telling::Plain,
+        }
+    }
+
+    /// Sets the process up, reads the data and begins a run.
+    fn begin(&self) -> Result<Lecture> {
+        let device = libtorch::device(&self.device)?;
+        // Before libtorch starts its threads, which inherit it.
+        libtorch::flush_subnormals();
+        tch::set_num_threads(self.threads);
+        let ml = MovieLens::read(&self.data)?;
+        let run = RunOptions {
+            seed: self.seed,
+            device,
+            out: self.out.clone(),
+            dpi: self.dpi,
+            svg: self.svg,
+            telling: self.telling(),
+        };
+        Lecture::new(run, ml)
+    }
+}
+
+fn run(args: Run) -> Result<()> {
+    let chosen = sections::choose(&args.sections).map_err(wrong_use)?;
+    let mut lecture = args.common.begin()?;
+    let telling = lecture.run.telling;
+    let mut notebooks = Vec::new();
+    for section in chosen {
+        let echo = if telling == Telling::Plain { Echo::Plain } else { Echo::Quiet };
+        let nb = section.run(&mut lecture, echo).with_context(|| format!("section {}", section.name))?;
+        if telling == Telling::Plain {
+            println!();
+        }
+        notebooks.push(nb);
+    }
+    if let Some(figure) = lecture.all_validation_losses()? {
+        lecture.write_plot(&figure)?;
+    }
+    write_metrics(&lecture)?;
+    ipynb::write(&notebooks, &lecture.run.out.join("notebooks"))?;
+    files::write_whole(&lecture.run.out.join("lecture.html"), html::write(&notebooks, &about(&lecture)).as_bytes())?;
+    finish(&lecture)
+}
+
+/// What lecture.html says of the run as a whole.
+fn about(lecture: &Lecture) -> html::RunInfo {
+    let m = &lecture.metrics;
+    let pair = |name: &str, value: String| (name.to_owned(), value);
+    html::RunInfo {
+        title: "Lecture 5: collaborative filtering on MovieLens".to_owned(),
+        introduction: "Lecture 5 of fast.ai's *Deep Learning for Coders* (2017), reproduced in Rust over libtorch. \
+                       Every cell below was run to make this page."
+            .to_owned(),
+        comparison: (!m.fits.is_empty()).then(|| m.beside_the_lecture()),
+        comparison_note: "Mean squared errors, in stars². *Training* is the debiased running mean at the end of the \
+                          epoch, *validation* the mean over the batches held out. Each comes from one random start; \
+                          the lecture's came from another."
+            .to_owned(),
+        settings: vec![
+            pair("seed", m.seed.to_string()),
+            pair("data", lecture.ml.snapshot.name().to_owned()),
+            pair("ratings.csv", format!("sha256 {}", lecture.ml.sha256)),
+        ],
+        machine: vec![
+            pair("device", m.device.clone()),
+            pair("threads", m.threads.to_string()),
+            pair("libtorch", m.libtorch.clone()),
+            pair("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
+        ],
+    }
+}
+
+fn write_metrics(lecture: &Lecture) -> Result<()> {
+    let text = serde_json::to_string_pretty(&lecture.metrics)? + "\n";
+    files::write_whole(&lecture.run.out.join("metrics.json"), text.as_bytes())
+}
+
+/// The last words of a run: the table, and where the files are.
+fn finish(lecture: &Lecture) -> Result<()> {
+    match lecture.run.telling {
+        Telling::Quiet => {}
+        Telling::Json => println!("{}", json!({"event": "done", "metrics": lecture.metrics})),
+        Telling::Plain => {
+            if !lecture.metrics.fits.is_empty() {
+                println!("{}", lecture.metrics.beside_the_lecture().to_text());
+            }
+            if !lecture.ml.is_the_lectures() {
+                println!("The data is {}: the lecture's numbers are left out.", lecture.ml.snapshot.name());
+            }
+            println!("Results are in {}/", lecture.run.out.display());
+        }
+    }
+    Ok(())
+}
+
+impl Fit {
+    /// The lecture's settings for the model, with what was asked for instead.
+    fn settings(&self) -> Result<Settings> {
+        let mut s = Settings::lecture(self.model);
+        s.seed = self.common.seed;
+        s.batch_size = self.batch_size;
+        let momentum = self.momentum.unwrap_or(0.9);
+        match self.optimizer.as_deref() {
+            Some("sgd") => s.rule = Rule::Sgd { momentum },
+            Some("adam") => s.rule = Rule::Adam,
+            Some("adamw") => s.rule = Rule::AdamW,
+            _ => {
+                if let Rule::Sgd { .. } = s.rule {
+                    s.rule = Rule::Sgd { momentum };
+                }
+            }
+        }
+        if self.momentum.is_some() && !matches!(s.rule, Rule::Sgd { .. }) {
+            bail!("--momentum belongs to sgd, and this fit uses {:?}; leave it out or take --optimizer sgd", s.rule);
+        }
+        if let Some(plan) = &self.schedule {
+            s.plan = plan.clone();
+        }
+        if let Some(wd) = self.wd {
+            s.wd = wd;
+        }
+        if let Some(init) = self.init {
+            s.init = init;
+        }
+        if let Some(factors) = self.factors {
+            s.n_factors = factors;
+        }
+        if self.model != ModelKind::Net {
+            ensure!(self.hidden.is_none(), "--hidden belongs to --model net; {} has no layers", self.model.name());
+            ensure!(self.dropout.is_none(), "--dropout belongs to --model net; {} drops nothing", self.model.name());
+            let (u, m) = s.n_factors;
+            ensure!(u == m, "--factors {u},{m}: a dot product needs vectors of one length (--model net takes both)");
+        }
+        if let Some(hidden) = &self.hidden {
+            s.hidden = hidden.clone();
+        }
+        if let Some(dropout) = self.dropout {
+            s.dropout = dropout;
+        }
+        Ok(s)
+    }
+}
+
+fn fit(args: Fit) -> Result<()> {
+    let settings = args.settings().map_err(wrong_use)?;
+    let mut lecture = args.common.begin()?;
+    let name = settings.model.name();
+    let (cf, split) = lecture.ratings()?;
+    let mut learner = Learner::new(&cf, &split, &settings, lecture.run.device)?;
+    let telling = lecture.run.telling;
+    let tell = |epoch: Epoch| match telling {
+        Telling::Quiet => {}
+        Telling::Plain => println!("{epoch}"),
+        Telling::Json => println!(
+            "{}",
+            json!({"event": "epoch", "section": name, "epoch": epoch.epoch, "trn": epoch.trn, "val": epoch.val})
+        ),
+    };
+    let history = learner.fit_plan(&mut follow(telling, name.to_owned(), tell))?;
+
+    let (preds, y) = (learner.predict()?, Vec::<f32>::try_from(&learner.data.val.y)?);
+    let set_lrs = settings.plan.rate_changes();
+    let rates = history.rates.clone();
+    lecture.record(name, history);
+    lecture.write_plot(&lecture.loss_curves(name, &format!("Loss of --model {name}"), &set_lrs)?)?;
+    let title = format!("--model {name}: predicted and true ratings");
+    lecture.write_plot(&plots::joint(&format!("{name}_joint"), &title, &preds, &y, true)?)?;
+    if let Plan::Cosine(_) = settings.plan {
+        let title = "Learning rate: cosine annealing with restarts";
+        lecture.write_plot(&plots::lr_schedule(&format!("{name}_rates"), title, &rates, learner.data.n_batches())?)?;
+    }
+    lecture.save(name, &learner.vs, &learner.opt)?;
+    write_metrics(&lecture)?;
+    finish(&lecture)
+}
+
+fn list() -> Result<()> {
+    let width = sections::SECTIONS.iter().map(|s| s.name.len()).max().unwrap_or(0);
+    for section in sections::SECTIONS {
+        let nb = section.notebook(Echo::Quiet);
+        println!("{:width$}  {}", section.name, nb.summary());
+    }
+    Ok(())
+}
+
+fn examine() -> Result<()> {
+    let report = doctor::examine();
+    for line in &report.lines {
+        println!("{line}");
+    }
+    ensure!(report.faults.is_empty(), "{}", report.faults.join("; "));
+    Ok(())
+}

@@ -1,0 +1,484 @@
+//! The lecture's second spreadsheet: gradient descent on two numbers, by hand.
+//!
+//! There is a line y = 2x + 30 and 29 of its points. A model y = a·x + b starts at slope a = 1 and intercept
+//! b = 1, and takes one step a point; once through all points is an epoch. Each sheet of the workbook is
+//! one [`Optimizer`]. [`run`] gives everything that a sheet shows, row by row.
+//!
+//! # How the sheets differ from libtorch
+//!
+//! * The averages that a step uses are those of the row *before* (libtorch first takes this row's gradient
+//!   into them, then steps). So the sheets are always one row late.
+//! * Averages do not start at zero and are not corrected for it: a warm-up (below) fills them instead.
+//! * Nothing is added to a denominator (libtorch adds ε), and there is no weight decay.
+//!
+//! What else is particular to one optimiser stands with it in [`Optimizer`].
+//!
+//! # Reset, warm-up, run
+//!
+//! "Reset" puts a = b = 1, the averages of the gradients at 0 and those of their squares at 10,000. Then the
+//! sheet goes through the points once or twice just to warm the averages up: what the last row leaves behind
+//! is carried to the top, and a and b go back to 1. "Run" is five epochs; each begins with what the last
+//! row of the one before left behind, a and b included.
+//!
+//! # Where the sheets leave a choice
+//!
+//! * A warm-up pass is an epoch like any other, except that a and b go back to 1 after it. So it is "the epoch
+//!   before" to the first counted one, for everything that looks an epoch back (Adagrad, Eve, annealing).
+//! * Adagrad's √Σg²/n is read as √(Σg²/n), the root mean square gradient, and "10,000 at reset" as its value
+//!   before the first pass. With √(Σg²)/n instead, or with 10,000 as the mean square, "adagrad_ann" at
+//!   rate 0.5 leaves for 10⁶ and beyond in an epoch.
+//! * The measure that annealing watches is the squared length of the epoch's mean gradient,
+//!   mean(de/db)² + mean(de/da)². Once it has more than doubled against the epoch before, the rate is
+//!   halved for the epochs to come, at most once an epoch. With it "adam_ann" settles within forty epochs;
+//!   with the length itself the rate would not be halved once in them.
+//! * "adagrad_ann" and "adam_ann" warm up once: only three sheets are said to do so twice.
+//! * Eve's measure d starts at 1 and first moves when there are two epochs to compare.
+
+use std::fmt;
+use std::ops::{Add, Div, Mul, Sub};
+
+/// The sheet's 29 values of x.
+pub const X: [f64; 29] = [
+    14., 86., 28., 51., 28., 29., 72., 62., 84., 15., 42., 62., 47., 35., 9., 38., 44., 99., 13., 21., 28.,
+    20., 8., 64., 99., 70., 27., 17., 8.,
+];
+
+/// The line that the points lie on: slope a = 2, intercept b = 30.
+pub const TRUTH: Pair = Pair { b: 30.0, a: 2.0 };
+
+/// Where every sheet starts: a = b = 1.
+pub const START: Pair = Pair { b: 1.0, a: 1.0 };
+
+/// How far b and a are moved to estimate a gradient by finite differences.
+pub const STEP: f64 = 0.01;
+
+/// Epochs of one "run".
+pub const EPOCHS: usize = 5;
+
+/// What the averages of squared gradients are at reset.
+pub const SQUARES_AT_RESET: f64 = 10_000.0;
+
+/// Eve: how much of the measure d is kept from one epoch to the next.
+pub const EVE_BETA: f64 = 0.9;
+
+/// One number for the intercept b and one for the slope a: the weights, a gradient, an average, a rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pair {
+    /// for the intercept
+    pub b: f64,
+    /// for the slope
+    pub a: f64,
+}
+
+impl Pair {
+    /// The same number twice.
+    pub const fn both(number: f64) -> Pair {
+        Pair { b: number, a: number }
+    }
+
+    fn zip(self, other: Pair, f: impl Fn(f64, f64) -> f64) -> Pair {
+        Pair { b: f(self.b, other.b), a: f(self.a, other.a) }
+    }
+
+    fn map(self, f: impl Fn(f64) -> f64) -> Pair {
+        Pair { b: f(self.b), a: f(self.a) }
+    }
+}
+
+impl Add for Pair {
+    type Output = Pair;
+    fn add(self, other: Pair) -> Pair {
+        self.zip(other, |x, y| x + y)
+    }
+}
+
+impl Sub for Pair {
+    type Output = Pair;
+    fn sub(self, other: Pair) -> Pair {
+        self.zip(other, |x, y| x - y)
+    }
+}
+
+/// Number by number, not a dot product.
+impl Mul for Pair {
+    type Output = Pair;
+    fn mul(self, other: Pair) -> Pair {
+        self.zip(other, |x, y| x * y)
+    }
+}
+
+/// Number by number.
+impl Div for Pair {
+    type Output = Pair;
+    fn div(self, other: Pair) -> Pair {
+        self.zip(other, |x, y| x / y)
+    }
+}
+
+impl Mul<Pair> for f64 {
+    type Output = Pair;
+    fn mul(self, pair: Pair) -> Pair {
+        pair.map(|x| self * x)
+    }
+}
+
+/// The sheet's 29 points (x, y) of the true line.
+pub fn points() -> Vec<(f64, f64)> {
+    X.iter().map(|&x| (x, predict(TRUTH, x))).collect()
+}
+
+/// The model: b + a·x.
+pub fn predict(w: Pair, x: f64) -> f64 {
+    w.b + w.a * x
+}
+
+/// The error at one point: (y − prediction)².
+pub fn squared_error(w: Pair, x: f64, y: f64) -> f64 {
+    let error = y - predict(w, x);
+    error * error
+}
+
+/// √ of the mean squared error over points, at one fixed (b, a): the error surface.
+pub fn rmse(w: Pair, points: &[(f64, f64)]) -> f64 {
+    (points.iter().map(|&(x, y)| squared_error(w, x, y)).sum::<f64>() / points.len() as f64).sqrt()
+}
+
+/// The gradient estimated by finite differencing: move b (then a) by `h`, see how much the error changes.
+/// One more pass through the model for every weight, which is why it does not scale.
+pub fn finite_difference(w: Pair, x: f64, y: f64, h: f64) -> Pair {
+    let here = squared_error(w, x, y);
+    let moved_b = squared_error(Pair { b: w.b + h, ..w }, x, y);
+    let moved_a = squared_error(Pair { a: w.a + h, ..w }, x, y);
+    Pair { b: (moved_b - here) / h, a: (moved_a - here) / h }
+}
+
+/// The gradient by the chain rule: de/db = 2·(prediction − y)·1 and de/da = 2·(prediction − y)·x.
+pub fn gradient(w: Pair, x: f64, y: f64) -> Pair {
+    let de_db = 2.0 * (predict(w, x) - y);
+    Pair { b: de_db, a: x * de_db }
+}
+
+/// The running mean of a loss as `fit` keeps it, after each batch: (biased, debiased).
+///
+/// The biased one, avg ← avg·avg_mom + loss·(1 − avg_mom), starts at 0 and so is too small at first;
+/// the debiased one divides by 1 − avg_mom^batches, the weight that the losses have in it so far.
+/// The lecture's `avg_mom` is 0.98.
+pub fn running_mean(losses: &[f64], avg_mom: f64) -> Vec<(f64, f64)> {
+    let (mut avg_loss, mut batch_num) = (0.0, 0);
+    let mut means = Vec::with_capacity(losses.len());
+    for loss in losses {
+        batch_num += 1;
+        avg_loss = avg_loss * avg_mom + loss * (1.0 - avg_mom);
+        means.push((avg_loss, avg_loss / (1.0 - avg_mom.powi(batch_num))));
+    }
+    means
+}
+
+/// The sheets of the workbook. g is the row's gradient, m its running average, s that of its square.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Optimizer {
+    /// "basic SGD": w ← w − lr·g. The same as libtorch's with batches of one point.
+    Sgd,
+    /// "momentum": w ← w − lr·m, m of the row before. m ← β·m + (1 − β)·g is libtorch's with
+    /// `momentum = β, dampening = 1 − β`; its default, dampening 0, has 1/(1 − β) times longer steps at the
+    /// same rate. And libtorch sets m = g in the very first step.
+    Momentum,
+    /// "adagrad": w ← w − (lr / rms)·g, where rms is the root mean square gradient of the epoch before, so the
+    /// rate is fixed for an epoch. libtorch's divides by √ of the sum of all squares so far, anew in every
+    /// step, and so only ever slows down.
+    Adagrad,
+    /// "rmsprop": w ← w − lr·g/√s, s of the row before. libtorch's keeps β = 0.99 of s by default, here 0.9.
+    RmsProp,
+    /// "adam": w ← w − lr·m/√s, both of the row before, with β1 = 0.7 and β2 = 0.9 (libtorch: 0.9, 0.999).
+    /// libtorch's divides m and s by 1 − β^steps (bias correction) and adds ε to √s.
+    Adam,
+    /// "eve": Adam with the rate lr/d, where d ← 0.9·d + 0.1·r follows how much the loss f moves from one epoch
+    /// to the next: r = |f₁ − f₂| / min(f₁, f₂). libtorch has none. (Koushik and Hayashi 2016,
+    /// "Improving stochastic gradient descent with feedback".)
+    Eve,
+    /// "adagrad_ann": Adagrad, starting at a far higher rate which is halved as the mean gradient grows.
+    AdagradAnn,
+    /// "adam_ann": Adam with the same annealing. In libtorch a rate is changed from outside the optimiser.
+    AdamAnn,
+}
+
+impl Optimizer {
+    /// All, in the order of the workbook.
+    pub const ALL: [Optimizer; 8] = [
+        Optimizer::Sgd,
+        Optimizer::Momentum,
+        Optimizer::Adagrad,
+        Optimizer::RmsProp,
+        Optimizer::Adam,
+        Optimizer::Eve,
+        Optimizer::AdagradAnn,
+        Optimizer::AdamAnn,
+    ];
+
+    /// The sheet's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Optimizer::Sgd => "basic SGD",
+            Optimizer::Momentum => "momentum",
+            Optimizer::Adagrad => "adagrad",
+            Optimizer::RmsProp => "rmsprop",
+            Optimizer::Adam => "adam",
+            Optimizer::Eve => "eve",
+            Optimizer::AdagradAnn => "adagrad_ann",
+            Optimizer::AdamAnn => "adam_ann",
+        }
+    }
+
+    /// The sheet's settings.
+    pub fn settings(self) -> Settings {
+        let settings = |lr, beta1, beta2, warm_ups| Settings { lr, beta1, beta2, warm_ups };
+        match self {
+            Optimizer::Sgd => settings(1e-4, 0.0, 0.0, 0),
+            Optimizer::Momentum => settings(1e-4, 0.9, 0.0, 1),
+            Optimizer::Adagrad => settings(1e-3, 0.0, 0.0, 1),
+            Optimizer::RmsProp => settings(0.02, 0.0, 0.9, 2),
+            Optimizer::Adam | Optimizer::Eve => settings(1.0, 0.7, 0.9, 2),
+            Optimizer::AdagradAnn => settings(0.5, 0.0, 0.0, 1),
+            Optimizer::AdamAnn => settings(1.0, 0.7, 0.9, 1),
+        }
+    }
+
+    /// Whether the step uses the average of the gradients.
+    pub fn uses_mean(self) -> bool {
+        matches!(self, Optimizer::Momentum | Optimizer::Adam | Optimizer::Eve | Optimizer::AdamAnn)
+    }
+
+    /// Whether the step uses the average of their squares.
+    pub fn uses_square(self) -> bool {
+        matches!(self, Optimizer::RmsProp | Optimizer::Adam | Optimizer::Eve | Optimizer::AdamAnn)
+    }
+
+    /// Whether the rate is divided by the root mean square gradient of the epoch before.
+    pub fn is_adagrad(self) -> bool {
+        matches!(self, Optimizer::Adagrad | Optimizer::AdagradAnn)
+    }
+
+    /// Whether the rate is halved as the mean gradient grows.
+    pub fn is_annealed(self) -> bool {
+        matches!(self, Optimizer::AdagradAnn | Optimizer::AdamAnn)
+    }
+}
+
+impl fmt::Display for Optimizer {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What can be set on a sheet. [`Optimizer::settings`] has the sheet's own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// learning rate
+    pub lr: f64,
+    /// how much of the average of the gradients is kept from one row to the next
+    pub beta1: f64,
+    /// how much of the average of their squares is kept
+    pub beta2: f64,
+    /// passes at reset that only warm the averages up
+    pub warm_ups: usize,
+}
+
+/// An optimiser between two rows: the weights, and what it remembers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    optimizer: Optimizer,
+    settings: Settings,
+    /// b and a
+    pub w: Pair,
+    /// running average of the gradients
+    pub mean: Pair,
+    /// running average of their squares
+    pub square: Pair,
+    /// learning rate in force (annealing halves it)
+    pub lr: f64,
+    /// root mean square gradient of the epoch before (Adagrad)
+    pub rms: Pair,
+    /// how much the loss moves (Eve)
+    pub d: f64,
+    loss_before: Option<f64>,
+    measure_before: Option<f64>,
+}
+
+impl State {
+    /// The state at reset.
+    pub fn new(optimizer: Optimizer, settings: Settings) -> State {
+        State {
+            optimizer,
+            settings,
+            w: START,
+            mean: Pair::both(0.0),
+            square: Pair::both(SQUARES_AT_RESET),
+            lr: settings.lr,
+            rms: Pair::both(SQUARES_AT_RESET),
+            d: 1.0,
+            loss_before: None,
+            measure_before: None,
+        }
+    }
+
+    /// The rates of this epoch, for b and for a.
+    pub fn rate(&self) -> Pair {
+        match self.optimizer {
+            Optimizer::Adagrad | Optimizer::AdagradAnn => Pair::both(self.lr) / self.rms,
+            Optimizer::Eve => Pair::both(self.lr / self.d),
+            _ => Pair::both(self.lr),
+        }
+    }
+
+    /// One row of the sheet: predict, differentiate, move, and only then take the gradient into the averages.
+    pub fn step(&mut self, x: f64, y: f64) -> Row {
+        let w = self.w;
+        let g = gradient(w, x, y);
+        let rate = self.rate();
+        let update = match self.optimizer {
+            Optimizer::Sgd | Optimizer::Adagrad | Optimizer::AdagradAnn => rate * g,
+            Optimizer::Momentum => rate * self.mean,
+            Optimizer::RmsProp => rate * g / self.square.map(f64::sqrt),
+            Optimizer::Adam | Optimizer::Eve | Optimizer::AdamAnn => {
+                rate * self.mean / self.square.map(f64::sqrt)
+            }
+        };
+        let Settings { beta1, beta2, .. } = self.settings;
+        self.w = w - update;
+        self.mean = beta1 * self.mean + (1.0 - beta1) * g;
+        self.square = beta2 * self.square + (1.0 - beta2) * (g * g);
+        let (pred, err2) = (predict(w, x), squared_error(w, x, y));
+        Row { x, y, w, pred, err2, gradient: g, mean: self.mean, square: self.square, new: self.w }
+    }
+
+    /// Once through the points, and what is worked out at the end of an epoch.
+    pub fn epoch(&mut self, points: &[(f64, f64)]) -> Epoch {
+        let n = points.len() as f64;
+        let (lr, rate, d) = (self.lr, self.rate(), self.d);
+        let rows: Vec<Row> = points.iter().map(|&(x, y)| self.step(x, y)).collect();
+
+        let total = |of: &dyn Fn(&Row) -> Pair| rows.iter().map(of).fold(Pair::both(0.0), Pair::add);
+        let mean_gradient = total(&|row| row.gradient).map(|sum| sum / n);
+        let rms_gradient = total(&|row| row.gradient * row.gradient).map(|sum| (sum / n).sqrt());
+        let sum_err2: f64 = rows.iter().map(|row| row.err2).sum();
+        let loss = sum_err2.sqrt();
+        let moved = self.loss_before.map(|before| (loss - before).abs() / loss.min(before));
+        let measure = mean_gradient.b * mean_gradient.b + mean_gradient.a * mean_gradient.a;
+        let halve = self.optimizer.is_annealed() && self.measure_before.is_some_and(|m| measure > 2.0 * m);
+
+        if let Some(r) = moved {
+            self.d = EVE_BETA * self.d + (1.0 - EVE_BETA) * r;
+        }
+        if halve {
+            self.lr /= 2.0;
+        }
+        self.rms = rms_gradient;
+        self.loss_before = Some(loss);
+        self.measure_before = Some(measure);
+        Epoch {
+            rows,
+            lr,
+            rate,
+            d,
+            loss,
+            rmse: (sum_err2 / n).sqrt(),
+            moved,
+            rms_gradient,
+            mean_gradient,
+            measure,
+        }
+    }
+}
+
+/// One row of a sheet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Row {
+    /// the point
+    pub x: f64,
+    /// the point
+    pub y: f64,
+    /// b and a, before the step
+    pub w: Pair,
+    /// b + a·x
+    pub pred: f64,
+    /// (y − pred)²
+    pub err2: f64,
+    /// de/db and de/da
+    pub gradient: Pair,
+    /// running average of the gradients, this row's included (the step used the row's before)
+    pub mean: Pair,
+    /// running average of the squared gradients, this row's included
+    pub square: Pair,
+    /// b and a, after the step
+    pub new: Pair,
+}
+
+/// One epoch: its rows, the rates in force, and what is measured at its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Epoch {
+    /// one a point
+    pub rows: Vec<Row>,
+    /// learning rate in force
+    pub lr: f64,
+    /// the rates for b and a in force: lr, divided as Adagrad and Eve do
+    pub rate: Pair,
+    /// Eve's measure in force
+    pub d: f64,
+    /// f = √Σerr², the figure on the sheet (150.755 in basic SGD's first epoch)
+    pub loss: f64,
+    /// √(mean err²), in the units of y
+    pub rmse: f64,
+    /// Eve's r: how much `loss` moved since the epoch before; none in the first
+    pub moved: Option<f64>,
+    /// √(Σg²/n)
+    pub rms_gradient: Pair,
+    /// Σg/n
+    pub mean_gradient: Pair,
+    /// mean(de/db)² + mean(de/da)², which annealing watches
+    pub measure: f64,
+}
+
+/// All that happened on a sheet, from reset on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trace {
+    /// the sheet
+    pub optimizer: Optimizer,
+    /// its settings
+    pub settings: Settings,
+    /// the passes that only warmed the averages up
+    pub warm_ups: Vec<Epoch>,
+    /// the counted epochs
+    pub epochs: Vec<Epoch>,
+    /// the state after the last row
+    pub end: State,
+}
+
+impl Trace {
+    /// RMSE of each counted epoch: of the errors met on the way, each before its step.
+    pub fn rmse(&self) -> Vec<f64> {
+        self.epochs.iter().map(|epoch| epoch.rmse).collect()
+    }
+
+    /// The rows of all counted epochs.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.epochs.iter().flat_map(|epoch| &epoch.rows)
+    }
+
+    /// (b, a) from the start through every counted step: the path over the error surface.
+    pub fn path(&self) -> Vec<Pair> {
+        std::iter::once(START).chain(self.rows().map(|row| row.new)).collect()
+    }
+}
+
+/// "Reset", then `epochs` epochs over `points`. With the optimiser's own settings, [`points`] and
+/// [`EPOCHS`] it is one press of the sheet's "run".
+pub fn run(optimizer: Optimizer, settings: Settings, points: &[(f64, f64)], epochs: usize) -> Trace {
+    let mut state = State::new(optimizer, settings);
+    let mut warm_ups = Vec::new();
+    for _ in 0..settings.warm_ups {
+        warm_ups.push(state.epoch(points));
+        state.w = START;
+    }
+    let epochs = (0..epochs).map(|_| state.epoch(points)).collect();
+    Trace { optimizer, settings, warm_ups, epochs, end: state }
+}

@@ -1,0 +1,179 @@
+//! What the sections of the lecture share: the run's settings, the data, and where results go.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use polars::prelude::{AnyValue, DataFrame};
+use serde_json::json;
+use tch::Device;
+use tch::nn::VarStore;
+
+use crate::checkpoint;
+use crate::fit::{Event, History};
+use crate::metrics::{FitMetrics, Metrics};
+use crate::movielens::{CollabFilterDataset, MovieLens, Split, get_cv_idxs};
+use crate::notebook::{Notebook, Table};
+use crate::optim::Optimizer;
+use crate::plots::{self, Figure};
+use crate::progress::{Telling, follow};
+use crate::ratings::ColumnarModelData;
+use crate::reference::{self, ReferenceFit};
+
+/// Where a run happens and where it leaves its files.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Seed of the one random generator, set before each fit.
+    pub seed: i64,
+    /// Where the tensors are.
+    pub device: Device,
+    /// The folder of results.
+    pub out: PathBuf,
+    /// Resolution of the PNG plots, in dots per inch.
+    pub dpi: u32,
+    /// Whether each plot is written as SVG too.
+    pub svg: bool,
+    /// How the run tells of itself.
+    pub telling: Telling,
+}
+
+/// A run of the lecture, section by section.
+pub struct Lecture {
+    /// Its settings.
+    pub run: RunOptions,
+    /// The two tables as they were read.
+    pub ml: MovieLens,
+    /// The losses so far.
+    pub metrics: Metrics,
+    /// The fits so far, as plots need them.
+    fits: Vec<(String, History)>,
+}
+
+impl Lecture {
+    /// A run on data that is read already.
+    pub fn new(run: RunOptions, ml: MovieLens) -> Result<Lecture> {
+        let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating")?;
+        let metrics = Metrics::new(run.seed, run.device, &ml, &cf);
+        Ok(Lecture { run, ml, metrics, fits: Vec::new() })
+    }
+
+    /// The ratings with contiguous ids, and the lecture's split of them.
+    pub fn ratings(&self) -> Result<(CollabFilterDataset, Split)> {
+        let cf = CollabFilterDataset::from_data_frame(&self.ml.ratings, "userId", "movieId", "rating")?;
+        let split = Split::new(cf.len(), &get_cv_idxs(cf.len(), 0.2, 42));
+        Ok((cf, split))
+    }
+
+    /// The same as tensors on the run's device, in batches of `bs`.
+    pub fn model_data(&self, bs: i64) -> Result<(CollabFilterDataset, ColumnarModelData)> {
+        let (cf, split) = self.ratings()?;
+        let data = ColumnarModelData::new(&cf, &split, bs, self.run.device)?;
+        Ok((cf, data))
+    }
+
+    /// What `fit` reports to: a progress bar, and under the calling cell the losses as the lecture's `fit`
+    /// printed them.
+    #[track_caller]
+    pub fn progress<'a>(&self, nb: &'a mut Notebook) -> impl FnMut(Event) + 'a {
+        nb.enter();
+        let (telling, name) = (self.run.telling, nb.name().to_owned());
+        let bar = name.clone();
+        follow(telling, bar, move |epoch| {
+            nb.print(epoch);
+            if telling == Telling::Json {
+                println!(
+                    "{}",
+                    json!({"event": "epoch", "section": name, "epoch": epoch.epoch, "trn": epoch.trn, "val": epoch.val})
+                );
+            }
+        })
+    }
+
+    /// Keeps a fit for metrics.json, the table at the end and the plots.
+    pub fn record(&mut self, name: &str, history: History) {
+        let beside = self.reference(name);
+        self.metrics.fits.push(FitMetrics::new(name, &history, beside));
+        self.fits.push((name.to_owned(), history));
+    }
+
+    /// The lecture's numbers for a fit, where they can be expected: on the lecture's own data.
+    fn reference(&self, name: &str) -> Option<&'static ReferenceFit> {
+        reference::lecture(name).filter(|_| self.ml.is_the_lectures())
+    }
+
+    /// Writes a plot into `plots/` and shows it under the calling cell.
+    #[track_caller]
+    pub fn plot(&self, nb: &mut Notebook, figure: Figure) -> Result<()> {
+        nb.enter();
+        self.write_plot(&figure)?;
+        let svg = self.run.svg.then(|| figure.svg().to_owned());
+        nb.figure(&figure.name, &figure.alt, figure.png(self.run.dpi)?, svg);
+        Ok(())
+    }
+
+    /// Writes a plot into `plots/`.
+    pub fn write_plot(&self, figure: &Figure) -> Result<()> {
+        figure.save(&self.run.out.join("plots"), self.run.dpi, self.run.svg)?;
+        Ok(())
+    }
+
+    /// The loss curves of a recorded fit; `set_lrs` says after how many epochs the rate changed, and to what.
+    pub fn loss_curves(&self, name: &str, title: &str, set_lrs: &[(usize, f64)]) -> Result<Figure> {
+        let (_, history) = self.fits.iter().rfind(|(n, _)| n == name).expect("the fit is recorded");
+        let epochs = self.epochs_to_plot(name);
+        let fit = plots::Fit { name, running: &history.running, epochs: &epochs, set_lrs };
+        plots::loss_curves(&format!("{name}_losses"), title, &fit)
+    }
+
+    /// The validation losses of all recorded fits on one page; `None` before the second.
+    pub fn all_validation_losses(&self) -> Result<Option<Figure>> {
+        if self.fits.len() < 2 {
+            return Ok(None);
+        }
+        let titled: Vec<(&str, &History, Vec<plots::Epoch>)> = self
+            .fits
+            .iter()
+            .map(|(name, history)| {
+                let title = reference::lecture(name).map_or(name.as_str(), |fit| &fit.title);
+                (title, history, self.epochs_to_plot(name))
+            })
+            .collect();
+        let fits: Vec<plots::Fit> = titled
+            .iter()
+            .map(|(name, history, epochs)| plots::Fit { name, running: &history.running, epochs, set_lrs: &[] })
+            .collect();
+        plots::all_validation_losses("all_validation_losses", "Validation loss of every fit", &fits).map(Some)
+    }
+
+    fn epochs_to_plot(&self, name: &str) -> Vec<plots::Epoch> {
+        let fit = self.metrics.fits.iter().rfind(|fit| fit.name == name).expect("the fit is recorded");
+        let epoch = |e: &crate::metrics::EpochMetrics| plots::Epoch {
+            trn: e.trn,
+            val: e.val,
+            lecture_trn: e.lecture_trn,
+            lecture_val: e.lecture_val,
+        };
+        fit.epochs.iter().map(epoch).collect()
+    }
+
+    /// Writes a trained model with its optimiser into `models/`.
+    pub fn save(&self, name: &str, vs: &VarStore, opt: &Optimizer) -> Result<()> {
+        checkpoint::save(&self.run.out.join("models").join(format!("{name}.safetensors")), vs, opt)
+    }
+}
+
+/// The first `n` rows of a table, as `ratings.head()` shows them.
+pub fn head(table: &DataFrame, n: usize) -> Result<Table> {
+    let n = n.min(table.height());
+    let mut shown = Table::new(table.get_column_names().iter().map(|name| name.to_string()));
+    for row in 0..n {
+        let cells = table.columns().iter().map(|column| {
+            Ok(match column.get(row)? {
+                AnyValue::Float64(x) => format!("{x:?}"),
+                AnyValue::Null => String::new(),
+                value => value.str_value().into_owned(),
+            })
+        });
+        shown.push(cells.collect::<Result<Vec<String>>>()?);
+    }
+    Ok(shown.index("", (0..n).map(|row| row.to_string())))
+}

@@ -1,0 +1,132 @@
+//! `metrics.json`: what a run was and the losses of its fits.
+
+use serde::Serialize;
+use tch::Device;
+
+use crate::fit::History;
+use crate::movielens::{CollabFilterDataset, MovieLens};
+use crate::notebook::Table;
+use crate::reference::{self, ReferenceFit};
+
+/// The whole file.
+#[derive(Debug, Serialize)]
+pub struct Metrics {
+    /// Of the one generator.
+    pub seed: i64,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Of libtorch, within an operation.
+    pub threads: i32,
+    /// libtorch's version.
+    pub libtorch: String,
+    /// Which data.
+    pub data: Data,
+    /// One entry a fit, in the order they ran.
+    pub fits: Vec<FitMetrics>,
+}
+
+/// The data of a run.
+#[derive(Debug, Serialize)]
+pub struct Data {
+    sha256: String,
+    n_ratings: usize,
+    n_users: i64,
+    n_movies: i64,
+}
+
+/// One fit.
+#[derive(Debug, Clone, Serialize)]
+pub struct FitMetrics {
+    /// As in the reference.
+    pub name: String,
+    /// Wall-clock time of its `fit` calls.
+    pub seconds: f64,
+    /// One entry an epoch.
+    pub epochs: Vec<EpochMetrics>,
+}
+
+/// One epoch, beside the lecture's.
+#[derive(Debug, Clone, Serialize)]
+pub struct EpochMetrics {
+    /// Counted from 0 through all `fit` calls of the model.
+    pub epoch: usize,
+    /// Debiased running mean of the training loss at the epoch's end.
+    pub trn: f64,
+    /// Mean over validation batches of their mean squared error.
+    pub val: f64,
+    /// The lecture's figure, when the data and the settings are its own.
+    pub lecture_trn: Option<f64>,
+    /// The lecture's figure, when the data and the settings are its own.
+    pub lecture_val: Option<f64>,
+}
+
+impl FitMetrics {
+    /// A fit's losses; `beside` is what the lecture printed.
+    pub fn new(name: &str, history: &History, beside: Option<&ReferenceFit>) -> FitMetrics {
+        let epochs = history.epochs.iter().map(|e| {
+            let lecture = beside.and_then(|fit| fit.losses.get(e.epoch));
+            EpochMetrics {
+                epoch: e.epoch,
+                trn: e.trn,
+                val: e.val,
+                lecture_trn: lecture.map(|l| l[0]),
+                lecture_val: lecture.map(|l| l[1]),
+            }
+        });
+        FitMetrics { name: name.to_owned(), seconds: history.seconds, epochs: epochs.collect() }
+    }
+}
+
+impl Metrics {
+    /// The metrics of a run so far without fits.
+    pub fn new(seed: i64, device: Device, ml: &MovieLens, cf: &CollabFilterDataset) -> Metrics {
+        Metrics {
+            seed,
+            device: device_name(device),
+            threads: tch::get_num_threads(),
+            libtorch: crate::libtorch::version().to_owned(),
+            data: Data {
+                sha256: ml.sha256.clone(),
+                n_ratings: cf.len(),
+                n_users: cf.users.len(),
+                n_movies: cf.items.len(),
+            },
+            fits: Vec::new(),
+        }
+    }
+
+    /// The table at the end of a run: our losses beside the lecture's.
+    pub fn beside_the_lecture(&self) -> Table {
+        let lecture = self.fits.iter().flat_map(|f| &f.epochs).any(|e| e.lecture_val.is_some());
+        let mut columns = vec!["fit", "epoch", "training", "validation"];
+        if lecture {
+            columns = vec!["fit", "epoch", "training", "lecture's", "validation", "lecture's ", "difference"];
+        }
+        let mut table = Table::new(columns);
+        for fit in &self.fits {
+            let title = reference::lecture(&fit.name).map_or(fit.name.as_str(), |l| &l.title);
+            for e in &fit.epochs {
+                let number = |x: Option<f64>| x.map_or(String::new(), |x| format!("{x:.5}"));
+                let mut row = vec![title.to_owned(), e.epoch.to_string()];
+                if lecture {
+                    let difference = e.lecture_val.map_or(String::new(), |l| format!("{:+.5}", e.val - l));
+                    row.extend([number(Some(e.trn)), number(e.lecture_trn)]);
+                    row.extend([number(Some(e.val)), number(e.lecture_val), difference]);
+                } else {
+                    row.extend([number(Some(e.trn)), number(Some(e.val))]);
+                }
+                table.push(row);
+            }
+        }
+        table
+    }
+}
+
+/// A device as `--device` takes it.
+pub fn device_name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        Device::Cpu => "cpu".to_owned(),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}

@@ -1,0 +1,138 @@
+//! Writes a section as an executed Jupyter notebook, byte for byte as Jupyter itself would save it.
+//!
+//! Format: nbformat 4.5. Rust's kernel is evcxr's, so that Jupyter colours the code; the jupytext entry lets
+//! `jupytext --to rs:percent` give back cells like those of the section's own file.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::{Cell, CellKind, Figure, Notebook, Output};
+
+/// Writes `STEM.ipynb` for each section into `folder` (made if missing), each whole or not at all.
+pub fn write(notebooks: &[Notebook], folder: &Path) -> Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let mut paths = Vec::new();
+    for notebook in notebooks {
+        let path = folder.join(format!("{}.ipynb", notebook.stem()));
+        let unfinished = folder.join(format!(".{}.ipynb.unfinished", notebook.stem()));
+        std::fs::write(&unfinished, to_string(notebook)?)
+            .and_then(|()| std::fs::rename(&unfinished, &path))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+/// The text of the section's `.ipynb` file. The same record gives the same bytes.
+pub fn to_string(notebook: &Notebook) -> Result<String> {
+    let mut execution_count = 0;
+    let mut cells = Vec::new();
+    for (i, cell) in notebook.cells().iter().enumerate() {
+        let id = notebook.cell_id(i);
+        cells.push(match cell.kind {
+            CellKind::Markdown => {
+                json!({"cell_type": "markdown", "id": id, "metadata": {}, "source": lines(&cell.text)})
+            }
+            CellKind::Code => {
+                execution_count += 1;
+                json!({
+                    "cell_type": "code",
+                    "execution_count": execution_count,
+                    "id": id,
+                    "metadata": {},
+                    "outputs": outputs(cell, execution_count),
+                    "source": lines(&cell.text),
+                })
+            }
+        });
+    }
+    let notebook = json!({
+        "cells": cells,
+        "metadata": {
+            "jupytext": {
+                "text_representation": {
+                    "extension": ".rs", "format_name": "percent", "format_version": "1.3",
+                },
+            },
+            "kernelspec": {"display_name": "Rust", "language": "rust", "name": "rust"},
+            "language_info": {
+                "codemirror_mode": "rust",
+                "file_extension": ".rs",
+                "mimetype": "text/rust",
+                "name": "rust",
+                "pygments_lexer": "rust",
+            },
+            "title": notebook.title(),
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    });
+    let mut bytes = Vec::new();
+    let one_space = serde_json::ser::PrettyFormatter::with_indent(b" ");
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, one_space);
+    serde::Serialize::serialize(&notebook, &mut serializer)?;
+    bytes.push(b'\n');
+    Ok(String::from_utf8(bytes)?)
+}
+
+/// nbformat's multi-line string: a list of lines, each but the last with its newline.
+fn lines(text: &str) -> Value {
+    text.split_inclusive('\n').collect()
+}
+
+fn outputs(cell: &Cell, execution_count: usize) -> Vec<Value> {
+    let last = cell.outputs.len().saturating_sub(1);
+    let output = |(i, output): (usize, &Output)| {
+        if let Output::Stream(text) = output {
+            return json!({"name": "stdout", "output_type": "stream", "text": lines(text)});
+        }
+        let (data, metadata) = bundle(output);
+        // As in Jupyter, the value that a cell ends with is its result; anything else is displayed.
+        match output {
+            Output::Text(_) | Output::Table(_) if i == last => json!({
+                "data": data,
+                "execution_count": execution_count,
+                "metadata": metadata,
+                "output_type": "execute_result",
+            }),
+            _ => json!({"data": data, "metadata": metadata, "output_type": "display_data"}),
+        }
+    };
+    cell.outputs.iter().enumerate().map(output).collect()
+}
+
+/// An output as Jupyter's MIME bundle, and the bundle's metadata.
+fn bundle(output: &Output) -> (Value, Value) {
+    let plain = lines(&output.to_text());
+    match output {
+        Output::Stream(_) | Output::Text(_) => (json!({"text/plain": plain}), json!({})),
+        Output::Table(table) => {
+            (json!({"text/html": lines(&table.to_html()), "text/plain": plain}), json!({}))
+        }
+        Output::Markdown(text) => (json!({"text/markdown": lines(text), "text/plain": plain}), json!({})),
+        Output::Rust { text, .. } => {
+            let fenced = format!("```rust\n{text}\n```");
+            (json!({"text/markdown": lines(&fenced), "text/plain": plain}), json!({}))
+        }
+        Output::Figure(figure) => {
+            let png = STANDARD.encode(&figure.png);
+            (json!({"image/png": png, "text/plain": plain}), json!({"image/png": png_metadata(figure)}))
+        }
+    }
+}
+
+/// An image's size in CSS pixels, which Jupyter and nbconvert read here, and its alternative text, which so far
+/// only nbconvert's classic template does (the bundle's plain text says the same).
+fn png_metadata(figure: &Figure) -> Map<String, Value> {
+    let mut metadata = Map::from_iter([("alt".to_string(), json!(figure.alt))]);
+    if let Some((width, height)) = figure.css_size() {
+        metadata.insert("height".to_string(), json!(height));
+        metadata.insert("width".to_string(), json!(width));
+    }
+    metadata
+}

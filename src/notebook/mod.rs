@@ -1,0 +1,433 @@
+//! The lecture as an executed notebook: a section's own source, cut into cells, with what each cell showed.
+//!
+//! A section is a Rust file in the percent format: `// %% [markdown]` begins a cell of prose (every line a
+//! `// ` comment), `// %%` a cell of code. It is compiled like any module, and it runs by its
+//! `pub fn run(nb: &mut Notebook, …) -> Result<()>`. Whatever it shows goes through methods marked
+//! `#[track_caller]`: the line of the call says which cell it stands in, so the outputs find their place
+//! under the code that made them and there is nothing to keep in step by hand.
+//!
+//! The lines that only make the file a module are not shown: its `//!` comment, the header of `run`, and the
+//! `Ok(())` and brace that end it.
+//!
+//! [`ipynb`] and [`html`] write the record out.
+
+pub mod html;
+pub mod ipynb;
+pub mod rust;
+mod table;
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::ops::Range;
+use std::panic::Location;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+pub use table::{Align, Column, Table};
+
+/// Prose or code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CellKind {
+    Markdown,
+    Code,
+}
+
+/// One cell of a section and what it showed.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    pub kind: CellKind,
+    /// The cell's text as a notebook shows it: Markdown without its `// `, code moved to the left margin.
+    pub text: String,
+    /// The lines of the file that the cell stands on, from 1, the end exclusive.
+    pub lines: Range<usize>,
+    pub outputs: Vec<Output>,
+}
+
+/// Something that a cell shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Printed lines; what a cell prints in a row is one stream.
+    Stream(String),
+    /// A value as text.
+    Text(String),
+    Table(Table),
+    Markdown(String),
+    /// The source of an item, such as `struct EmbeddingDot`, that another file defines.
+    Rust {
+        item: String,
+        text: String,
+    },
+    Figure(Figure),
+}
+
+/// A picture as its files hold it.
+#[derive(Clone, PartialEq)]
+pub struct Figure {
+    /// The file's name without its ending; the picture is `plots/NAME.png`.
+    pub name: String,
+    /// What the picture shows, for those who do not see it.
+    pub alt: String,
+    /// The bytes of a PNG file.
+    pub png: Vec<u8>,
+    /// The text of an SVG file, where one was asked for.
+    pub svg: Option<String>,
+}
+
+impl std::fmt::Debug for Figure {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "Figure({}: {}, {} bytes)", self.name, self.alt, self.png.len())
+    }
+}
+
+impl Figure {
+    /// Width and height in CSS pixels (96 an inch), from the PNG's size and, if it has one, its pHYs chunk.
+    ///
+    /// `None` if the bytes are no PNG.
+    pub fn css_size(&self) -> Option<(u32, u32)> {
+        let number = |at: usize| Some(u32::from_be_bytes(self.png.get(at..at + 4)?.try_into().ok()?));
+        if !self.png.starts_with(b"\x89PNG\r\n\x1a\n") {
+            return None;
+        }
+        let (width, height) = (number(16)?, number(20)?);
+        let mut per_metre = 96.0 / 0.0254;
+        let mut at = 8; // chunks: length, name, data, checksum
+        while let (Some(length), Some(name)) = (number(at), self.png.get(at + 4..at + 8)) {
+            match name {
+                b"pHYs" if self.png.get(at + 16) == Some(&1) => {
+                    per_metre = f64::from(number(at + 8)?);
+                    break;
+                }
+                b"IDAT" => break,
+                _ => at += 12 + length as usize,
+            }
+        }
+        let css = |pixels: u32| (f64::from(pixels) / per_metre / 0.0254 * 96.0).round() as u32;
+        (per_metre > 0.0).then(|| (css(width).max(1), css(height).max(1)))
+    }
+}
+
+impl From<String> for Output {
+    fn from(text: String) -> Output {
+        Output::Text(text)
+    }
+}
+
+impl From<&str> for Output {
+    fn from(text: &str) -> Output {
+        Output::Text(text.to_string())
+    }
+}
+
+impl From<Table> for Output {
+    fn from(table: Table) -> Output {
+        Output::Table(table)
+    }
+}
+
+impl From<Figure> for Output {
+    fn from(figure: Figure) -> Output {
+        Output::Figure(figure)
+    }
+}
+
+macro_rules! numbers_are_shown_as_text {
+    ($($number:ty),*) => {$(
+        impl From<$number> for Output {
+            fn from(number: $number) -> Output {
+                Output::Text(number.to_string())
+            }
+        }
+    )*};
+}
+numbers_are_shown_as_text!(f32, f64, i64, usize, bool);
+
+impl Output {
+    /// The output in plain text: what a terminal shows of it, without a newline at the end.
+    pub fn to_text(&self) -> String {
+        match self {
+            Output::Stream(text) | Output::Text(text) | Output::Markdown(text) => text.trim_end().to_string(),
+            Output::Table(table) => table.to_text().trim_end().to_string(),
+            Output::Rust { text, .. } => text.clone(),
+            Output::Figure(figure) => figure.alt.clone(),
+        }
+    }
+}
+
+/// Where a run's headings and outputs are told as it goes.
+pub enum Echo {
+    /// On the standard output, as plain text.
+    Plain,
+    /// Nowhere.
+    Quiet,
+    /// Handed to a function, a line or more at a time: for a terminal that also draws progress bars.
+    With(Box<dyn FnMut(&str)>),
+}
+
+/// A section of the lecture that records what its cells show.
+pub struct Notebook {
+    stem: String,
+    title: String,
+    cells: Vec<Cell>,
+    /// The lines inside `run`: a call from elsewhere (a helper) tells nothing of the cell that is running.
+    run_lines: Range<usize>,
+    /// The cell of the latest output.
+    latest: Option<usize>,
+    /// Cells whose headings the terminal has seen.
+    told: usize,
+    echo: Echo,
+}
+
+impl Notebook {
+    /// The section in the file `STEM.rs` (such as `05_embedding_dot`), whose text is `source`. Nothing ran yet.
+    pub fn new(stem: &str, source: &'static str, echo: Echo) -> Notebook {
+        let (cells, run_lines) = cells(source);
+        let first = cells.iter().find(|cell| cell.kind == CellKind::Markdown);
+        let heading = first.and_then(|cell| cell.text.lines().find_map(|line| line.strip_prefix("# ")));
+        let title = heading.map_or_else(|| section_name(stem).replace('_', " "), |h| h.trim().to_string());
+        let mut notebook =
+            Notebook { stem: stem.to_string(), title, cells, run_lines, latest: None, told: 0, echo };
+        notebook.tell(&format!("# {}", notebook.title));
+        notebook
+    }
+
+    /// The file's name without `.rs`: `05_embedding_dot`.
+    pub fn stem(&self) -> &str {
+        &self.stem
+    }
+
+    /// The section's name on the command line: `embedding_dot`.
+    pub fn name(&self) -> &str {
+        section_name(&self.stem)
+    }
+
+    /// The section's number, if its file has one: `5`.
+    pub fn number(&self) -> Option<u32> {
+        self.stem.split('_').next()?.parse().ok()
+    }
+
+    /// The first `# ` heading of the prose; without one, the name.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// The paragraph under the title on one line, for a list of the sections.
+    pub fn summary(&self) -> String {
+        let first = self.cells.iter().find(|cell| cell.kind == CellKind::Markdown);
+        let lines = first.map_or("", |cell| &cell.text).lines().map(str::trim);
+        let paragraph: Vec<&str> = lines
+            .skip_while(|line| line.is_empty() || line.starts_with('#'))
+            .take_while(|line| !line.is_empty() && !line.starts_with('#'))
+            .collect();
+        paragraph.join(" ")
+    }
+
+    /// The section's cells with the outputs recorded so far.
+    pub fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    /// The id of cell `i`, in the `.ipynb` and as an anchor in the page: `embedding_dot-03`.
+    pub fn cell_id(&self, i: usize) -> String {
+        // An id of nbformat has these characters, and 64 of them at most.
+        let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+        let name: String = self.name().chars().map(allowed).take(60).collect();
+        format!("{name}-{:02}", i + 1)
+    }
+
+    /// Shows a value (text, a number, a table, a figure) under the cell of the calling line.
+    ///
+    /// A helper that shows things for a cell should be `#[track_caller]` too; what one without it shows goes
+    /// under the cell of the latest output.
+    #[track_caller]
+    pub fn show(&mut self, output: impl Into<Output>) {
+        self.record(Location::caller(), output.into());
+    }
+
+    /// Prints a line (or lines) as `println!` would, under the cell of the calling line.
+    #[track_caller]
+    pub fn print(&mut self, text: impl Display) {
+        self.record(Location::caller(), Output::Stream(format!("{text}\n")));
+    }
+
+    /// Shows formatted text: prose that depends on the run.
+    #[track_caller]
+    pub fn markdown(&mut self, text: impl Into<String>) {
+        self.record(Location::caller(), Output::Markdown(text.into()));
+    }
+
+    /// Shows a picture: `name` is its file's name without an ending, `alt` says in words what it shows.
+    #[track_caller]
+    pub fn figure(
+        &mut self,
+        name: impl Into<String>,
+        alt: impl Into<String>,
+        png: Vec<u8>,
+        svg: Option<String>,
+    ) {
+        let figure = Figure { name: name.into(), alt: alt.into(), png, svg };
+        self.record(Location::caller(), Output::Figure(figure));
+    }
+
+    /// Shows an item of another module as that file defines it: see [`rust::item_text`] for what `item` may be.
+    ///
+    /// The lecture defines its classes in the notebook; here they are the crate's own, shown where it defines
+    /// them. Fails if `file_text` has no such item.
+    #[track_caller]
+    pub fn source(&mut self, file_text: &str, item: &str) -> Result<()> {
+        let caller = Location::caller();
+        let text = rust::item_text(file_text, item)
+            .with_context(|| format!("{}:{}: cannot show the source", caller.file(), caller.line()))?;
+        self.record(caller, Output::Rust { item: item.to_string(), text });
+        Ok(())
+    }
+
+    /// Marks the cell of the calling line as the running one: what helpers show from now on goes under it.
+    #[track_caller]
+    pub fn enter(&mut self) {
+        self.enter_cell_of(Location::caller());
+    }
+
+    fn enter_cell_of(&mut self, caller: &Location) -> usize {
+        let cell = self.cell_of(caller);
+        for i in self.told..=cell {
+            for heading in second_level_headings(&self.cells[i]) {
+                self.tell(&format!("\n{heading}"));
+            }
+        }
+        self.told = self.told.max(cell + 1);
+        self.latest = Some(cell);
+        cell
+    }
+
+    fn record(&mut self, caller: &Location, output: Output) {
+        let cell = self.enter_cell_of(caller);
+        match &output {
+            Output::Figure(figure) => self.tell(&format!("  plots/{}.png", figure.name)),
+            // The code of cells is not told either.
+            Output::Rust { item, .. } => self.tell(&format!("  {item}")),
+            other => self.tell(&other.to_text()),
+        }
+        match (self.cells[cell].outputs.last_mut(), output) {
+            (Some(Output::Stream(before)), Output::Stream(text)) => before.push_str(&text),
+            (_, output) => self.cells[cell].outputs.push(output),
+        }
+    }
+
+    /// The cell that a call belongs to: the one on its line, if that is in this file's `run` and does not lie
+    /// before the latest output (a closure made earlier does); else the one of the latest output.
+    fn cell_of(&mut self, caller: &Location) -> usize {
+        let line = caller.line() as usize;
+        let stem = Path::new(caller.file()).file_stem();
+        let here = stem.is_some_and(|stem| stem == self.stem.as_str()) && self.run_lines.contains(&line);
+        let is_code = |cell: &Cell| cell.kind == CellKind::Code;
+        let on_line = self.cells.iter().position(|cell| is_code(cell) && cell.lines.contains(&line));
+        if let Some(on_line) = on_line.filter(|&on_line| here && self.latest <= Some(on_line)) {
+            return on_line;
+        }
+        let in_run = |cell: &Cell| is_code(cell) && cell.lines.start > self.run_lines.start;
+        let first = self.cells.iter().position(in_run).or_else(|| self.cells.iter().position(is_code));
+        self.latest.or(first).unwrap_or_else(|| {
+            // A section without any code: its outputs need a place all the same.
+            self.cells.push(Cell { kind: CellKind::Code, text: String::new(), lines: 0..0, outputs: vec![] });
+            self.cells.len() - 1
+        })
+    }
+
+    fn tell(&mut self, text: &str) {
+        match &mut self.echo {
+            // Whoever closed the pipe wants no more of it, and the run goes on for its files.
+            Echo::Plain => drop(writeln!(std::io::stdout(), "{text}")),
+            Echo::Quiet => {}
+            Echo::With(tell) => tell(text),
+        }
+    }
+}
+
+/// `05_embedding_dot` without its number.
+fn section_name(stem: &str) -> &str {
+    stem.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches('_')
+}
+
+fn second_level_headings(cell: &Cell) -> Vec<String> {
+    if cell.kind == CellKind::Code {
+        return Vec::new();
+    }
+    let mut in_fence = false;
+    let is_heading = |line: &&str| {
+        in_fence ^= line.starts_with("```");
+        !in_fence && line.starts_with("## ")
+    };
+    cell.text.lines().filter(is_heading).map(str::to_string).collect()
+}
+
+/// The cells of a section's source, without what only makes it a module, and the lines inside its `run`.
+fn cells(source: &str) -> (Vec<Cell>, Range<usize>) {
+    let mut lines: Vec<&str> = source.lines().collect();
+    let run_lines = blank_scaffolding(source, &mut lines);
+
+    let mut cells = Vec::new();
+    let mut begin = |kind, text: String, lines| {
+        if !text.trim().is_empty() {
+            cells.push(Cell { kind, text, lines, outputs: Vec::new() });
+        }
+    };
+    let is_marker = |line: &&str| line.trim_start().strip_prefix("//").is_some_and(is_percent);
+    let markers: Vec<usize> = (0..lines.len()).filter(|&i| is_marker(&lines[i])).collect();
+    let first = markers.first().copied().unwrap_or(lines.len());
+    begin(CellKind::Code, rust::dedent(&lines[..first].join("\n")), 1..first + 1);
+    for (m, &marker) in markers.iter().enumerate() {
+        let end = markers.get(m + 1).copied().unwrap_or(lines.len());
+        let mut start = marker + 1;
+        if lines[marker].contains("[markdown]") || lines[marker].contains("[md]") {
+            // Prose ends where a line is no comment: code may follow without a marker of its own.
+            let is_code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
+            let prose_end = lines[start..end].iter().position(is_code).map_or(end, |i| start + i);
+            let prose: Vec<&str> = lines[start..prose_end].iter().map(|line| uncommented(line)).collect();
+            begin(
+                CellKind::Markdown,
+                prose.join("\n").trim_matches('\n').to_string(),
+                start + 1..prose_end + 1,
+            );
+            start = prose_end;
+        }
+        begin(CellKind::Code, rust::dedent(&lines[start..end].join("\n")), start + 1..end + 1);
+    }
+    (cells, run_lines)
+}
+
+/// True for what follows the `//` of a marker line: ` %%`, ` %% [markdown]`, ` %% a title`.
+fn is_percent(after: &str) -> bool {
+    after.trim_start().strip_prefix("%%").is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+}
+
+fn uncommented(line: &str) -> &str {
+    let text = line.trim_start();
+    let text = text.strip_prefix("//").unwrap_or(text);
+    text.strip_prefix(' ').unwrap_or(text).trim_end()
+}
+
+/// Empties the lines that only make the file a module (`//!` comments and `#![…]` before the first cell, the
+/// header of `run`, its last `Ok(())` and brace). Answers the lines inside `run`, from 1, the end exclusive.
+fn blank_scaffolding(source: &str, lines: &mut [&str]) -> Range<usize> {
+    for line in lines.iter_mut().take_while(|line| !line.contains("%%")) {
+        if line.starts_with("//!") || line.starts_with("#![") {
+            *line = "";
+        }
+    }
+    let line_of = |byte: usize| source[..byte].matches('\n').count();
+    let Some(((start, _), (open, close))) = rust::function_span(source, "run") else {
+        return 1..lines.len() + 1;
+    };
+    let (start, open, close) = (line_of(start), line_of(open), line_of(close));
+    // A plain comment above `run` may be a cell's prose.
+    let is_plain = |line: &str| line.starts_with("//") && !line.starts_with("///");
+    let header = (start..open).rev().find(|&i| is_plain(lines[i])).map_or(start, |i| i + 1);
+    lines[header..=open].fill("");
+    lines[close] = "";
+    let last = (open + 1..close).rev().find(|&i| !lines[i].trim().is_empty());
+    if let Some(last) = last.filter(|&i| lines[i].trim() == "Ok(())") {
+        lines[last] = "";
+    }
+    open + 2..close + 1
+}

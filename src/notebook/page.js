@@ -1,0 +1,51 @@
+"use strict";
+const wide = matchMedia("(min-width: 68rem)");
+const contents = document.querySelector("nav.contents");
+const details = contents.querySelector("details");
+const links = [...contents.querySelectorAll("a")];
+const targets = links.map((link) => document.getElementById(link.hash.slice(1)));
+
+// The contents stand open beside the text where there is room, and fold away where there is none.
+const fold = () => { details.open = wide.matches; };
+wide.addEventListener("change", fold);
+fold();
+contents.addEventListener("click", (event) => {
+  if (event.target.closest("a") && !wide.matches) details.open = false;
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !wide.matches) details.open = false;
+});
+
+// The entry of the heading that is being read is marked, and so is its section's.
+let waiting = false;
+const mark = () => {
+  waiting = false;
+  const atEnd = scrollY > 0 && scrollY + innerHeight > document.documentElement.scrollHeight - 2;
+  const isRead = (target) => atEnd || target.getBoundingClientRect().top < innerHeight / 4;
+  const read = targets.findLastIndex(isRead);
+  links.forEach((link, i) => {
+    if (i === read) link.setAttribute("aria-current", "location");
+    else link.removeAttribute("aria-current");
+  });
+};
+addEventListener("scroll", () => {
+  if (!waiting) requestAnimationFrame(mark);
+  waiting = true;
+}, { passive: true });
+mark();
+document.documentElement.classList.add("scripted");
+
+// Boxes that scroll can be reached, and so scrolled, with the keyboard.
+const reachable = () => {
+  for (const box of document.querySelectorAll("pre, .scroll")) {
+    if (box.scrollWidth > box.clientWidth) {
+      box.tabIndex = 0;
+      box.setAttribute("role", "group");
+      box.setAttribute("aria-label", box.dataset.label ?? (box.className === "code" ? "Code" : "Output"));
+    } else {
+      for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
+    }
+  }
+};
+addEventListener("resize", reachable);
+reachable();

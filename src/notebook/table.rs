@@ -1,0 +1,199 @@
+//! A table of text, shown three ways: as a terminal shows it, as HTML and as Markdown.
+
+use super::html::escape;
+
+/// To which side of a column its cells stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    Left,
+    Right,
+}
+
+/// One column of a [`Table`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    pub name: String,
+    /// `None`: numbers stand right and text stands left, decided by the column's cells.
+    pub align: Option<Align>,
+}
+
+/// Rows of text under named columns, as pandas shows a `DataFrame`.
+///
+/// ```
+/// use lecture5::notebook::Table;
+/// let table = Table::new(["epoch", "trn", "val"]).row(["0", "1.68932", "1.64501"]);
+/// assert_eq!(table.to_text(), "epoch      trn      val\n    0  1.68932  1.64501\n");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    pub columns: Vec<Column>,
+    pub rows: Vec<Vec<String>>,
+    /// A column of row names in front: its own name (often empty), then one label a row.
+    pub index: Option<(String, Vec<String>)>,
+    pub caption: Option<String>,
+}
+
+impl Table {
+    /// A table without rows.
+    pub fn new<S: Into<String>>(columns: impl IntoIterator<Item = S>) -> Table {
+        let column = |name: S| Column { name: name.into(), align: None };
+        Table { columns: columns.into_iter().map(column).collect(), ..Table::default() }
+    }
+
+    /// The table with one row more. Panics if it has not one cell a column.
+    pub fn row<S: Into<String>>(mut self, cells: impl IntoIterator<Item = S>) -> Table {
+        self.push(cells);
+        self
+    }
+
+    /// Adds a row. Panics if it has not one cell a column.
+    pub fn push<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
+        let row: Vec<String> = cells.into_iter().map(Into::into).collect();
+        assert_eq!(row.len(), self.columns.len(), "a row needs one cell a column; this one is {row:?}");
+        self.rows.push(row);
+    }
+
+    /// The table with row names in front, one a row that it then has.
+    pub fn index<S: Into<String>>(
+        mut self,
+        name: impl Into<String>,
+        labels: impl IntoIterator<Item = S>,
+    ) -> Table {
+        self.index = Some((name.into(), labels.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// The table with a line above it that says what it shows.
+    pub fn caption(mut self, caption: impl Into<String>) -> Table {
+        self.caption = Some(caption.into());
+        self
+    }
+
+    /// The table with the named column on that side, whatever its cells are.
+    pub fn align(mut self, column: &str, align: Align) -> Table {
+        for found in self.columns.iter_mut().filter(|c| c.name == column) {
+            found.align = Some(align);
+        }
+        self
+    }
+
+    /// The side of column `c`: its own choice, or right if all its cells that say something are numbers.
+    fn side(&self, c: usize) -> Align {
+        self.columns[c].align.unwrap_or_else(|| {
+            if all_numbers(self.rows.iter().map(|row| &row[c])) { Align::Right } else { Align::Left }
+        })
+    }
+
+    /// The index as a first column of every row (its label is empty where there is none), then the cells.
+    fn grid(&self) -> (Vec<&str>, Vec<Vec<&str>>, Vec<Align>) {
+        let mut header: Vec<&str> = self.columns.iter().map(|c| c.name.as_str()).collect();
+        let mut rows: Vec<Vec<&str>> =
+            self.rows.iter().map(|row| row.iter().map(String::as_str).collect()).collect();
+        let mut sides: Vec<Align> = (0..self.columns.len()).map(|c| self.side(c)).collect();
+        if let Some((name, labels)) = &self.index {
+            header.insert(0, name);
+            for (i, row) in rows.iter_mut().enumerate() {
+                row.insert(0, labels.get(i).map_or("", String::as_str));
+            }
+            sides.insert(0, if all_numbers(labels.iter()) { Align::Right } else { Align::Left });
+        }
+        (header, rows, sides)
+    }
+
+    /// The table as a terminal shows it: columns two spaces apart, a line a row, a newline at the end.
+    pub fn to_text(&self) -> String {
+        let (header, rows, sides) = self.grid();
+        let width = |c: usize| {
+            let cells = rows.iter().map(|row| row[c]).chain([header[c]]);
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..header.len()).map(width).collect();
+        let line = |cells: &[&str]| {
+            let padded: Vec<String> = cells
+                .iter()
+                .zip(widths.iter().zip(&sides))
+                .map(|(cell, (&width, side))| match side {
+                    Align::Left => format!("{cell:<width$}"),
+                    Align::Right => format!("{cell:>width$}"),
+                })
+                .collect();
+            format!("{}\n", padded.join("  ").trim_end())
+        };
+        let caption = self.caption.iter().map(|caption| format!("{caption}\n"));
+        caption.chain([line(&header)]).chain(rows.iter().map(|row| line(row))).collect()
+    }
+
+    /// The table as HTML: pandas' class `dataframe`, header cells with their scope, text columns to the left.
+    pub fn to_html(&self) -> String {
+        let (header, rows, sides) = self.grid();
+        let has_index = self.index.is_some();
+        let style = |c: usize| match sides[c] {
+            Align::Left => " style=\"text-align: left\"",
+            Align::Right => " style=\"text-align: right\"",
+        };
+        let mut html = String::from("<table class=\"dataframe\">\n");
+        if let Some(caption) = &self.caption {
+            html += &format!("  <caption>{}</caption>\n", escape(caption));
+        }
+        html += "  <thead>\n    <tr>";
+        for (c, name) in header.iter().enumerate() {
+            // An empty header cell heads nothing, so it is no <th>.
+            html += &match name.is_empty() {
+                true => "<td></td>".to_string(),
+                false => format!("<th scope=\"col\"{}>{}</th>", style(c), escape(name)),
+            };
+        }
+        html += "</tr>\n  </thead>\n  <tbody>\n";
+        for row in rows {
+            html += "    <tr>";
+            for (c, cell) in row.iter().enumerate() {
+                html += &match has_index && c == 0 {
+                    true => format!("<th scope=\"row\"{}>{}</th>", style(c), escape(cell)),
+                    false => format!("<td{}>{}</td>", style(c), escape(cell)),
+                };
+            }
+            html += "</tr>\n";
+        }
+        html + "  </tbody>\n</table>"
+    }
+
+    /// The table as Markdown (GitHub's), its caption as a paragraph above it.
+    pub fn to_markdown(&self) -> String {
+        let (header, rows, sides) = self.grid();
+        let line = |cells: &[&str]| {
+            let escaped: Vec<String> = cells.iter().map(|cell| escape_markdown(cell)).collect();
+            format!("| {} |\n", escaped.join(" | "))
+        };
+        let rule: Vec<&str> =
+            sides.iter().map(|side| if *side == Align::Right { "--:" } else { "---" }).collect();
+        let caption = self.caption.iter().map(|caption| format!("{caption}\n\n"));
+        let rule = format!("|{}|\n", rule.join("|"));
+        caption.chain([line(&header), rule]).chain(rows.iter().map(|row| line(row))).collect()
+    }
+}
+
+/// True if some cell says something and all that do are numbers: `0.5`, `-3`, `1,251`, `12 %`, `0.8 ± 0.1`.
+fn all_numbers<'a>(cells: impl Iterator<Item = &'a String>) -> bool {
+    let mut said = cells.map(|cell| cell.trim()).filter(|cell| !matches!(*cell, "" | "–" | "—" | "NaN"));
+    let mut any = false;
+    let numbers = said.all(|cell| {
+        any = true;
+        cell.split('±').all(|part| {
+            let part = part.trim().trim_end_matches('%').trim_end().replace(',', "").replace('−', "-");
+            part.parse::<f64>().is_ok()
+        })
+    });
+    any && numbers
+}
+
+fn escape_markdown(cell: &str) -> String {
+    let mut escaped = String::new();
+    for c in cell.chars() {
+        match c {
+            '\\' | '|' | '*' | '_' | '`' | '<' | '[' => escaped.extend(['\\', c]),
+            '\n' => escaped.push_str("<br>"),
+            _ => escaped.push(c),
+        }
+    }
+    escaped
+}

@@ -1,0 +1,457 @@
+//! Axes with room for their labels, titles and legends: what makes the figures look alike.
+//!
+//! Nothing is placed by eye. Every text is measured first and room is made for it, so none is clipped; the
+//! legend has a line of its own above the data, so it covers none.
+
+use plotters::style::{Color, RGBColor};
+
+use super::canvas::{Align, Canvas, Face, Rect, Shape};
+use super::{number, palette};
+
+/// White space around every page.
+pub(super) const MARGIN: f64 = 16.0;
+const TICK_LENGTH: f64 = 4.0;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Scale {
+    Linear,
+    Log,
+}
+
+/// One direction: its range, its ticks and what it measures.
+#[derive(Clone)]
+pub(super) struct Axis {
+    pub lo: f64,
+    pub hi: f64,
+    pub ticks: Vec<(f64, String)>,
+    pub label: String,
+    pub grid: bool,
+    scale: Scale,
+}
+
+impl Axis {
+    /// A linear axis from `lo` to `hi` with about `n` ticks.
+    pub fn linear(lo: f64, hi: f64, n: usize, label: &str) -> Self {
+        let (lo, hi) = if hi > lo { (lo, hi) } else { (lo - 0.5, lo + 0.5) };
+        Self { lo, hi, ticks: ticks(lo, hi, n), label: label.to_owned(), grid: false, scale: Scale::Linear }
+    }
+
+    /// A linear axis that holds every value with a little air on both sides.
+    pub fn around((lo, hi): (f64, f64), n: usize, label: &str) -> Self {
+        let air = if hi > lo { 0.06 * (hi - lo) } else { 0.06 * lo.abs().max(1.0) };
+        Self::linear(lo - air, hi + air, n, label)
+    }
+
+    /// A linear axis from 0 to a little above `hi`, for counts.
+    pub fn from_zero(hi: f64, n: usize, label: &str) -> Self {
+        Self::linear(0.0, if hi > 0.0 { 1.06 * hi } else { 1.0 }, n, label)
+    }
+
+    /// A logarithmic axis; both ends must be above 0.
+    pub fn log(lo: f64, hi: f64, label: &str) -> Self {
+        let (lo, hi) = if hi > lo { (lo, hi) } else { (lo / 2.0, lo * 2.0) };
+        Self { lo, hi, ticks: log_ticks(lo, hi), label: label.to_owned(), grid: false, scale: Scale::Log }
+    }
+
+    /// The same axis with ticks of your own.
+    pub fn with_ticks(mut self, ticks: Vec<(f64, String)>) -> Self {
+        self.ticks = ticks;
+        self
+    }
+
+    /// The same axis, of which another panel says what it measures: ticks, but nothing written.
+    pub fn unlabelled(mut self) -> Self {
+        self.label.clear();
+        self.ticks.iter_mut().for_each(|(_, text)| text.clear());
+        self
+    }
+
+    /// The same axis as a bare line.
+    pub fn bare(mut self) -> Self {
+        self.label.clear();
+        self.ticks.clear();
+        self
+    }
+
+    /// The same axis with pale lines across the plot at its ticks.
+    pub fn with_grid(mut self) -> Self {
+        self.grid = true;
+        self
+    }
+
+    /// Where a value lies between the two ends, 0 to 1.
+    pub fn share(&self, value: f64) -> f64 {
+        match self.scale {
+            Scale::Linear => (value - self.lo) / (self.hi - self.lo),
+            Scale::Log => (value.max(f64::MIN_POSITIVE) / self.lo).ln() / (self.hi / self.lo).ln(),
+        }
+    }
+
+    fn widest_tick(&self) -> f64 {
+        self.ticks.iter().map(|(_, text)| Face::TICK.width(text)).fold(0.0, f64::max)
+    }
+}
+
+/// Steps of 1, 2 or 5 times a power of ten that make about `n` intervals.
+fn step(lo: f64, hi: f64, n: usize) -> f64 {
+    let rough = (hi - lo) / n.max(1) as f64;
+    let power = 10_f64.powf(rough.log10().floor());
+    let lead = rough / power;
+    power
+        * if lead < 1.5 {
+            1.0
+        } else if lead < 3.5 {
+            2.0
+        } else if lead < 7.5 {
+            5.0
+        } else {
+            10.0
+        }
+}
+
+/// The ticks of a linear axis: round values within the range, all with the same number of decimals.
+pub(super) fn ticks(lo: f64, hi: f64, n: usize) -> Vec<(f64, String)> {
+    let step = step(lo, hi, n);
+    let decimals = (-(step * 1.000_001).log10().floor()).max(0.0) as usize;
+    let slack = 1e-9 * (hi - lo);
+    let (first, last) = (((lo - slack) / step).ceil() as i64, ((hi + slack) / step).floor() as i64);
+    (first..=last).map(|i| i as f64 * step).map(|value| (value, number(value, decimals))).collect()
+}
+
+/// The ticks of a logarithmic axis: powers of ten, and 2 and 5 times those when there are few.
+fn log_ticks(lo: f64, hi: f64) -> Vec<(f64, String)> {
+    let decades = (hi / lo).log10();
+    let leads: &[f64] = if decades > 2.5 {
+        &[1.0]
+    } else if decades > 0.5 {
+        &[1.0, 2.0, 5.0]
+    } else {
+        &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
+    };
+    let every = (decades / 7.0).ceil().max(1.0) as i32;
+    let mut ticks = Vec::new();
+    for power in lo.log10().floor() as i32..=hi.log10().ceil() as i32 {
+        if decades > 2.5 && power.rem_euclid(every) != 0 {
+            continue;
+        }
+        for lead in leads {
+            let value = lead * 10_f64.powi(power);
+            if value >= lo * 0.999_999 && value <= hi * 1.000_001 {
+                ticks.push((value, short(value)));
+            }
+        }
+    }
+    ticks
+}
+
+/// A number with no more figures than it needs: `0.0025`, `1,000`, `1e−7`.
+pub(super) fn short(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let size = value.abs();
+    if !(1e-5..1e9).contains(&size) {
+        return format!("{value:e}").replace('-', "\u{2212}");
+    }
+    let mut decimals = 0;
+    while decimals < 8
+        && (size * 10_f64.powi(decimals)).fract().min(1.0 - (size * 10_f64.powi(decimals)).fract()) > 1e-6
+    {
+        decimals += 1;
+    }
+    number(value, decimals as usize)
+}
+
+/// Two axes around a rectangle.
+pub(super) struct Axes {
+    pub inner: Rect,
+    pub x: Axis,
+    pub y: Axis,
+}
+
+impl Axes {
+    /// Axes whose labels and ticks all fit into `outer`.
+    pub fn within(outer: Rect, x: Axis, y: Axis) -> Self {
+        let left = Self::room_left(&y);
+        let bottom = Self::room_below(&x);
+        // Half of an outermost tick's text may hang over the end of its axis.
+        let overhang =
+            x.ticks.iter().map(|(v, t)| Face::TICK.width(t) / 2.0 - (1.0 - x.share(*v)) * (outer.w - left));
+        let right = overhang.fold(1.0, f64::max);
+        let top = Face::TICK.half_capital() + 2.0;
+        let inner = Rect {
+            x: outer.x + left,
+            y: outer.y + top,
+            w: outer.w - left - right,
+            h: outer.h - bottom - top,
+        };
+        Self { inner, x, y }
+    }
+
+    /// What the ticks and the label of a vertical axis need to its left.
+    pub fn room_left(y: &Axis) -> f64 {
+        let label = if y.label.is_empty() { 0.0 } else { Face::LABEL.size + 8.0 };
+        let ticks = if y.ticks.is_empty() { 0.0 } else { TICK_LENGTH + 3.0 + y.widest_tick() };
+        label + ticks
+    }
+
+    /// What the ticks and the label of a horizontal axis need below it.
+    pub fn room_below(x: &Axis) -> f64 {
+        let label = if x.label.is_empty() { 0.0 } else { Face::LABEL.size + 8.0 };
+        let ticks = if x.ticks.is_empty() { 0.0 } else { TICK_LENGTH + 4.0 + Face::TICK.size };
+        label + ticks + 2.0
+    }
+
+    /// Where a point lies on the page.
+    pub fn at(&self, x: f64, y: f64) -> (f64, f64) {
+        (self.inner.x + self.x.share(x) * self.inner.w, self.inner.bottom() - self.y.share(y) * self.inner.h)
+    }
+
+    /// Grid, axes, ticks and labels: drawn before the data.
+    pub fn draw(&self, c: &mut Canvas) {
+        let r = self.inner;
+        for (value, _) in self.y.ticks.iter().filter(|_| self.y.grid) {
+            let y = self.at(self.x.lo, *value).1;
+            c.line(&[(r.x, y), (r.right(), y)], palette::PALE, 0.8);
+        }
+        for (value, _) in self.x.ticks.iter().filter(|_| self.x.grid) {
+            let x = self.at(*value, self.y.lo).0;
+            c.line(&[(x, r.y), (x, r.bottom())], palette::PALE, 0.8);
+        }
+        self.draw_frame(c);
+        for (value, text) in &self.y.ticks {
+            let y = self.at(self.x.lo, *value).1;
+            c.line(&[(r.x - TICK_LENGTH, y), (r.x, y)], palette::GREY, 0.9);
+            c.text(text, r.x - TICK_LENGTH - 3.0, y + Face::TICK.half_capital(), Align::Right, Face::TICK);
+        }
+        for (value, text) in &self.x.ticks {
+            let x = self.at(*value, self.y.lo).0;
+            c.line(&[(x, r.bottom()), (x, r.bottom() + TICK_LENGTH)], palette::GREY, 0.9);
+            let baseline = r.bottom() + TICK_LENGTH + 3.0 + 0.76 * Face::TICK.size;
+            c.text(text, x, baseline, Align::Centre, Face::TICK);
+        }
+        if !self.x.label.is_empty() {
+            let baseline = r.bottom() + Self::room_below(&self.x) - 0.24 * Face::LABEL.size - 1.0;
+            c.text(&self.x.label, r.x + r.w / 2.0, baseline, Align::Centre, Face::LABEL);
+        }
+        if !self.y.label.is_empty() {
+            let baseline = r.x - Self::room_left(&self.y) + 0.8 * Face::LABEL.size;
+            c.text_upwards(&self.y.label, baseline, r.y + r.h / 2.0, Align::Centre, Face::LABEL);
+        }
+    }
+
+    /// The two lines of the axes themselves; drawn again after data that would cover them.
+    pub fn draw_frame(&self, c: &mut Canvas) {
+        let r = self.inner;
+        c.line(&[(r.x, r.y), (r.x, r.bottom()), (r.right(), r.bottom())], palette::GREY, 0.9);
+    }
+
+    /// A line through points in the units of the data, cut off at the edges of the plot.
+    pub fn line(&self, c: &mut Canvas, points: &[(f64, f64)], colour: RGBColor, width: f64) {
+        for piece in self.visible(points) {
+            c.line(&piece, colour, width);
+        }
+    }
+
+    /// The same, dashed.
+    pub fn dashed(
+        &self,
+        c: &mut Canvas,
+        points: &[(f64, f64)],
+        colour: RGBColor,
+        width: f64,
+        dash: (f64, f64),
+    ) {
+        for piece in self.visible(points) {
+            c.dashed(&piece, colour, width, dash);
+        }
+    }
+
+    /// A mark, unless its middle is outside the plot.
+    pub fn mark(&self, c: &mut Canvas, shape: Shape, (x, y): (f64, f64), radius: f64, colour: RGBColor) {
+        if (-1e-9..=1.0 + 1e-9).contains(&self.x.share(x)) && (-1e-9..=1.0 + 1e-9).contains(&self.y.share(y))
+        {
+            c.mark(shape, self.at(x, y), radius, colour);
+        }
+    }
+
+    /// A bar of a histogram from 0 (or the lowest value shown) to `height`.
+    pub fn bar(&self, c: &mut Canvas, (from, to): (f64, f64), height: f64, fill: impl Color) {
+        let (left, top) = self.at(from.clamp(self.x.lo, self.x.hi), height.min(self.y.hi));
+        let (right, bottom) = self.at(to.clamp(self.x.lo, self.x.hi), self.y.lo);
+        if bottom - top > 0.0 && right > left {
+            c.rect(Rect { x: left, y: top, w: right - left, h: bottom - top }, fill.to_rgba());
+        }
+    }
+
+    /// The parts of a line that lie inside the plot, as points of the page; many points to a hundredth of an
+    /// inch are thinned to their lowest and highest, which looks the same.
+    fn visible(&self, points: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
+        let page: Vec<(f64, f64)> = points.iter().map(|&(x, y)| self.at(x, y)).collect();
+        clip(&thin(&page), self.inner)
+    }
+}
+
+/// Of the points in each half of a hundredth of an inch keep the first, lowest, highest and last, in their
+/// order.
+fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let mut kept: Vec<(f64, f64)> = Vec::new();
+    let column = |p: &(f64, f64)| (2.0 * p.0).floor() as i64;
+    for group in points.chunk_by(|a, b| column(a) == column(b)) {
+        if group.len() <= 4 {
+            kept.extend(group);
+            continue;
+        }
+        let index_of = |better: fn(f64, f64) -> bool| {
+            (1..group.len()).fold(0, |best, i| if better(group[i].1, group[best].1) { i } else { best })
+        };
+        let mut indices = [0, index_of(|a, b| a < b), index_of(|a, b| a > b), group.len() - 1];
+        indices.sort_unstable();
+        for (i, &index) in indices.iter().enumerate() {
+            if i == 0 || indices[i - 1] != index {
+                kept.push(group[index]);
+            }
+        }
+    }
+    kept
+}
+
+/// The pieces of a line inside a rectangle (Liang and Barsky's way, segment by segment).
+fn clip(points: &[(f64, f64)], r: Rect) -> Vec<Vec<(f64, f64)>> {
+    let mut pieces: Vec<Vec<(f64, f64)>> = Vec::new();
+    for pair in points.windows(2) {
+        let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
+        let (dx, dy) = (x1 - x0, y1 - y0);
+        let (mut from, mut to) = (0.0_f64, 1.0_f64);
+        let sides = [(-dx, x0 - r.x), (dx, r.right() - x0), (-dy, y0 - r.y), (dy, r.bottom() - y0)];
+        let mut inside = [x0, y0, x1, y1].iter().all(|v| v.is_finite());
+        for (direction, distance) in sides {
+            if direction == 0.0 {
+                inside &= distance >= 0.0;
+            } else if direction < 0.0 {
+                from = from.max(distance / direction);
+            } else {
+                to = to.min(distance / direction);
+            }
+        }
+        if !inside || from > to {
+            continue;
+        }
+        let (start, end) = ((x0 + from * dx, y0 + from * dy), (x0 + to * dx, y0 + to * dy));
+        match pieces.last_mut() {
+            Some(piece) if from == 0.0 && piece.last() == Some(&start) => piece.push(end),
+            _ => pieces.push(vec![start, end]),
+        }
+    }
+    pieces
+}
+
+/// What stands beside a name in a legend.
+#[derive(Clone, Copy)]
+pub(super) enum Key {
+    Line(RGBColor, f64),
+    Dashes(RGBColor, f64),
+    Mark(Shape, RGBColor),
+    LineMark(Shape, RGBColor),
+    Patch(RGBColor),
+}
+
+/// Title, a line of explanation (may be empty) and legend at the top of the page; what is left below for the
+/// plot.
+pub(super) fn header(c: &mut Canvas, title: &str, subtitle: &str, legend: &[(Key, &str)]) -> Rect {
+    let width = c.width - 2.0 * MARGIN;
+    let mut y = MARGIN;
+    for line in Face::TITLE.wrap(title, width) {
+        y += 0.8 * Face::TITLE.size;
+        c.text(&line, MARGIN, y, Align::Left, Face::TITLE);
+        y += 0.5 * Face::TITLE.size;
+    }
+    if !subtitle.is_empty() {
+        for line in Face::TICK.wrap(subtitle, width) {
+            y += Face::TICK.size;
+            c.text(&line, MARGIN, y, Align::Left, Face::TICK);
+            y += 0.4 * Face::TICK.size;
+        }
+    }
+    if !legend.is_empty() {
+        y = draw_legend(c, y + 4.0, legend);
+    }
+    y += 8.0;
+    Rect { x: MARGIN, y, w: width, h: c.height - y - MARGIN }
+}
+
+/// The legend's entries in a row, continued below where the page ends; the y below it.
+fn draw_legend(c: &mut Canvas, top: f64, entries: &[(Key, &str)]) -> f64 {
+    const KEY: f64 = 22.0;
+    const ROW: f64 = 18.0;
+    let face = Face::NOTE;
+    let (mut x, mut y) = (MARGIN, top + ROW / 2.0);
+    for &(key, text) in entries {
+        let width = KEY + 5.0 + face.width(text);
+        if x > MARGIN && x + width > c.width - MARGIN {
+            (x, y) = (MARGIN, y + ROW);
+        }
+        let ends = [(x, y), (x + KEY, y)];
+        let middle = (x + KEY / 2.0, y);
+        match key {
+            Key::Line(colour, w) => c.line(&ends, colour, w),
+            Key::Dashes(colour, w) => c.dashed(&ends, colour, w, (5.0, 3.0)),
+            Key::Mark(shape, colour) => c.mark(shape, middle, 4.0, colour),
+            Key::LineMark(shape, colour) => {
+                c.line(&ends, colour, 1.6);
+                c.mark(shape, middle, 4.0, colour);
+            }
+            Key::Patch(colour) => c.rect(Rect { x: x + 4.0, y: y - 5.0, w: KEY - 8.0, h: 10.0 }, colour),
+        }
+        c.text(text, x + KEY + 5.0, y + face.half_capital(), Align::Left, face);
+        x += width + 18.0;
+    }
+    y + ROW / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(ticks: &[(f64, String)]) -> Vec<&str> {
+        ticks.iter().map(|(_, text)| text.as_str()).collect()
+    }
+
+    #[test]
+    fn ticks_are_round_and_share_their_decimals() {
+        assert_eq!(texts(&ticks(0.0, 1.06, 5)), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(texts(&ticks(0.0, 7_506.0, 4)), ["0", "2,000", "4,000", "6,000"]);
+        assert_eq!(
+            texts(&ticks(-0.3, 0.3, 6)),
+            ["\u{2212}0.3", "\u{2212}0.2", "\u{2212}0.1", "0.0", "0.1", "0.2", "0.3"]
+        );
+        assert_eq!(texts(&ticks(0.755, 0.812, 5)), ["0.76", "0.77", "0.78", "0.79", "0.80", "0.81"]);
+    }
+
+    #[test]
+    fn a_logarithmic_axis_is_labelled_over_one_decade_and_over_many() {
+        assert_eq!(texts(&log_ticks(0.9, 25.0)), ["1", "2", "5", "10", "20"]);
+        assert_eq!(texts(&log_ticks(0.001, 1000.0)), ["0.001", "0.01", "0.1", "1", "10", "100", "1,000"]);
+        assert_eq!(short(1e-7), "1e\u{2212}7");
+        assert_eq!(short(0.0025), "0.0025");
+    }
+
+    #[test]
+    fn a_line_is_cut_at_the_edge_of_the_plot() {
+        let unit = Rect { x: 0.0, y: 0.0, w: 1.0, h: 1.0 };
+        let pieces = clip(&[(-1.0, 0.5), (0.5, 0.5), (0.5, 3.0), (0.75, 3.0), (0.75, 0.0)], unit);
+        assert_eq!(pieces, [vec![(0.0, 0.5), (0.5, 0.5), (0.5, 1.0)], vec![(0.75, 1.0), (0.75, 0.0)]]);
+        assert!(clip(&[(f64::NAN, 0.5), (0.5, 0.5)], unit).is_empty());
+    }
+
+    #[test]
+    fn thinning_keeps_the_extremes() {
+        let noisy: Vec<(f64, f64)> =
+            (0..1000).map(|i| (f64::from(i) / 100.0, f64::from(i * 7919 % 1000))).collect();
+        let kept = thin(&noisy);
+        assert!(kept.len() <= 80, "{} points are left", kept.len());
+        for wanted in [0.0, 999.0] {
+            assert!(kept.iter().any(|p| p.1 == wanted), "{wanted} is gone");
+        }
+    }
+}

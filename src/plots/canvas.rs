@@ -1,0 +1,366 @@
+//! The page that figures are drawn on: lines, shapes, marks and text, by plotters, in hundredths of an inch.
+//!
+//! plotters' SVG backend takes whole numbers only. So the page is laid out [`SUB`] times finer than the
+//! design, and the SVG's `viewBox` scales it back: a line of 1.3 or a mark at 17.4 is then where it should
+//! be.
+
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Result;
+use plotters::coord::Shift;
+use plotters::drawing::{DrawingArea, IntoDrawingArea};
+use plotters::element::{Circle, PathElement, Polygon, Rectangle, Text};
+use plotters::prelude::SVGBackend;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{
+    Color, FontDesc, FontFamily, FontStyle, FontTransform, RGBAColor, RGBColor, ShapeStyle, TextStyle,
+};
+use plotters::style::{IntoTextStyle, register_font};
+use resvg::usvg::fontdb;
+
+use super::palette;
+
+/// Units of the SVG in one hundredth of an inch.
+const SUB: f64 = 20.0;
+/// The names a viewer of the SVG tries in turn; plotters knows the compiled-in face under the whole string.
+const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
+/// plotters writes `font-size` as the size it is given divided by this.
+const PLOTTERS_EM: f64 = 1.24;
+/// plotters' ab_glyph measures with the face's height where we mean its em: (1901 + 483) / 2048 for DejaVu.
+const FACE_HEIGHT: f64 = 2384.0 / 2048.0;
+/// With `VPos::Top` plotters puts the baseline this many em below the point.
+const TOP_TO_BASELINE: f64 = 0.76;
+
+/// The compiled-in font, registered with plotters (which measures) and loaded for resvg (which rasterises).
+pub(super) fn fonts() -> &'static Arc<fontdb::Database> {
+    static FONTS: OnceLock<Arc<fontdb::Database>> = OnceLock::new();
+    FONTS.get_or_init(|| {
+        let mut database = fontdb::Database::new();
+        for (style, bytes) in
+            [(FontStyle::Normal, dejavu::sans::regular()), (FontStyle::Bold, dejavu::sans::bold())]
+        {
+            assert!(register_font(FAMILY, style, bytes).is_ok(), "the compiled-in DejaVu Sans is not a font");
+            database.load_font_data(bytes.to_vec());
+        }
+        Arc::new(database)
+    })
+}
+
+/// A rectangle: left, top, width, height.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Rect {
+    pub x: f64,
+    pub y: f64,
+    pub w: f64,
+    pub h: f64,
+}
+
+impl Rect {
+    pub fn right(&self) -> f64 {
+        self.x + self.w
+    }
+    pub fn bottom(&self) -> f64 {
+        self.y + self.h
+    }
+    /// Side by side in `n` equal columns with a gap between them.
+    pub fn columns(&self, n: usize, gap: f64) -> Vec<Rect> {
+        let w = (self.w - gap * (n - 1) as f64) / n as f64;
+        (0..n).map(|i| Rect { x: self.x + i as f64 * (w + gap), w, ..*self }).collect()
+    }
+}
+
+/// Where a text lies with respect to its x.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Align {
+    Left,
+    Centre,
+    Right,
+}
+
+/// How a text looks.
+#[derive(Clone, Copy)]
+pub(super) struct Face {
+    pub size: f64,
+    pub colour: RGBColor,
+    pub bold: bool,
+}
+
+impl Face {
+    pub const TITLE: Face = Face { size: 15.0, colour: palette::INK, bold: true };
+    pub const LABEL: Face = Face { size: 12.5, colour: palette::INK, bold: false };
+    pub const TICK: Face = Face { size: 11.5, colour: palette::GREY, bold: false };
+    pub const NOTE: Face = Face { size: 11.5, colour: palette::INK, bold: false };
+
+    pub fn in_colour(self, colour: RGBColor) -> Face {
+        Face { colour, ..self }
+    }
+    pub fn sized(self, size: f64) -> Face {
+        Face { size, ..self }
+    }
+    pub fn bold(self) -> Face {
+        Face { bold: true, ..self }
+    }
+
+    fn description(self, size: f64) -> FontDesc<'static> {
+        fonts();
+        let style = if self.bold { FontStyle::Bold } else { FontStyle::Normal };
+        FontDesc::new(FontFamily::Name(FAMILY), size, style)
+    }
+
+    /// How wide the text will be.
+    pub fn width(self, text: &str) -> f64 {
+        let measured = self.description(self.size * FACE_HEIGHT * SUB).box_size(text);
+        // The face is compiled in, so measuring cannot fail; a guess is better than a panic all the same.
+        measured.map_or(0.6 * self.size * text.chars().count() as f64, |(width, _)| f64::from(width) / SUB)
+    }
+
+    /// How far below the middle of its capitals and figures the baseline lies.
+    pub fn half_capital(self) -> f64 {
+        0.365 * self.size
+    }
+
+    /// Break the text at spaces so that no line is wider than `width` (a single longer word stays whole).
+    pub fn wrap(self, text: &str, width: f64) -> Vec<String> {
+        let mut lines = vec![String::new()];
+        for word in text.split_whitespace() {
+            let line = lines.last_mut().expect("there is always a line");
+            if line.is_empty() {
+                line.push_str(word);
+            } else if self.width(&format!("{line} {word}")) <= width {
+                line.push(' ');
+                line.push_str(word);
+            } else {
+                lines.push(word.to_owned());
+            }
+        }
+        lines
+    }
+
+    /// The text, or as much of its beginning as fits, ending in an ellipsis.
+    pub fn shorten(self, text: &str, width: f64) -> String {
+        if self.width(text) <= width {
+            return text.to_owned();
+        }
+        let mut kept: Vec<char> = text.chars().collect();
+        while kept.pop().is_some() {
+            let short = format!("{}…", kept.iter().collect::<String>().trim_end());
+            if self.width(&short) <= width {
+                return short;
+            }
+        }
+        String::new()
+    }
+}
+
+/// The shapes of marks; those that stand for the lecture are open, ours are full.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Shape {
+    Disc,
+    Diamond,
+    OpenDiamond,
+    OpenTriangle,
+    Square,
+}
+
+pub(super) struct Canvas<'a> {
+    area: DrawingArea<SVGBackend<'a>, Shift>,
+    /// The first thing that went wrong; looked at once, at the end.
+    failure: Option<anyhow::Error>,
+    pub width: f64,
+    pub height: f64,
+}
+
+/// A white page, painted by `paint`, as an SVG document that carries `alt` for screen readers.
+pub(super) fn paint(alt: &str, width: u32, height: u32, paint: impl FnOnce(&mut Canvas)) -> Result<String> {
+    fonts();
+    let fine = |n: u32| n * SUB as u32;
+    let mut svg = String::new();
+    let backend = SVGBackend::with_string(&mut svg, (fine(width), fine(height)));
+    let mut canvas = Canvas {
+        area: backend.into_drawing_area(),
+        failure: None,
+        width: f64::from(width),
+        height: f64::from(height),
+    };
+    canvas.rect(Rect { x: 0.0, y: 0.0, w: canvas.width, h: canvas.height }, palette::WHITE);
+    paint(&mut canvas);
+    let presented = canvas.area.present().map_err(anyhow::Error::from);
+    let failure = canvas.failure.take();
+    drop(canvas);
+    presented?;
+    failure.map_or(Ok(()), Err)?;
+
+    // What plotters cannot say: the size on the page, what the picture shows, and round corners, without
+    // which a jagged line grows spikes.
+    let fine_size = format!("width=\"{}\" height=\"{}\"", fine(width), fine(height));
+    let alt = alt.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    let size = format!(
+        "width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"{alt}\" stroke-linejoin=\"round\""
+    );
+    Ok(svg.replacen(&fine_size, &size, 1))
+}
+
+impl Canvas<'_> {
+    fn keep<E: Into<anyhow::Error>>(&mut self, outcome: Result<(), E>) {
+        if let Err(error) = outcome {
+            self.failure.get_or_insert(error.into());
+        }
+    }
+
+    pub fn line(&mut self, points: &[(f64, f64)], colour: impl Into<RGBAColor>, width: f64) {
+        if points.len() < 2 {
+            return;
+        }
+        let mut fine: Vec<(i32, i32)> = points.iter().map(|&p| fine_point(p)).collect();
+        fine.dedup();
+        let drawn = self.area.draw(&PathElement::new(fine, stroke(colour, width)));
+        self.keep(drawn);
+    }
+
+    /// A line of dashes `on` long with gaps of `off`.
+    pub fn dashed(
+        &mut self,
+        points: &[(f64, f64)],
+        colour: impl Into<RGBAColor>,
+        width: f64,
+        (on, off): (f64, f64),
+    ) {
+        let colour = colour.into();
+        for dash in dashes(points, on, off) {
+            self.line(&dash, colour, width);
+        }
+    }
+
+    pub fn polygon(&mut self, points: &[(f64, f64)], fill: impl Into<RGBAColor>) {
+        let fine: Vec<(i32, i32)> = points.iter().map(|&p| fine_point(p)).collect();
+        let drawn = self.area.draw(&Polygon::new(fine, fill.into()));
+        self.keep(drawn);
+    }
+
+    pub fn rect(&mut self, r: Rect, fill: impl Into<RGBAColor>) {
+        let corners = [fine_point((r.x, r.y)), fine_point((r.right(), r.bottom()))];
+        let drawn = self.area.draw(&Rectangle::new(corners, fill.into().filled()));
+        self.keep(drawn);
+    }
+
+    pub fn outline(&mut self, r: Rect, colour: impl Into<RGBAColor>, width: f64) {
+        let (right, bottom) = (r.right(), r.bottom());
+        self.line(&[(r.x, r.y), (right, r.y), (right, bottom), (r.x, bottom), (r.x, r.y)], colour, width);
+    }
+
+    pub fn disc(&mut self, centre: (f64, f64), radius: f64, fill: impl Into<RGBAColor>) {
+        let radius = (radius * SUB).round() as u32;
+        let drawn = self.area.draw(&Circle::new(fine_point(centre), radius, fill.into().filled()));
+        self.keep(drawn);
+    }
+
+    /// A mark with a thin white edge, so that it stands out from the line or colour it lies on.
+    pub fn mark(&mut self, shape: Shape, (x, y): (f64, f64), radius: f64, colour: RGBColor) {
+        let diamond = |r: f64| [(x, y - r), (x + r, y), (x, y + r), (x - r, y)];
+        let triangle = |r: f64| [(x, y - r), (x + 0.87 * r, y + 0.5 * r), (x - 0.87 * r, y + 0.5 * r)];
+        let square = |r: f64| Rect { x: x - r, y: y - r, w: 2.0 * r, h: 2.0 * r };
+        match shape {
+            Shape::Disc => {
+                self.disc((x, y), radius + 1.0, palette::WHITE);
+                self.disc((x, y), radius, colour);
+            }
+            Shape::Diamond => {
+                self.polygon(&diamond(1.25 * radius + 1.6), palette::WHITE);
+                self.polygon(&diamond(1.25 * radius), colour);
+            }
+            Shape::OpenDiamond => self.ring(&diamond(1.2 * radius), colour),
+            Shape::OpenTriangle => self.ring(&triangle(1.3 * radius), colour),
+            Shape::Square => {
+                self.rect(square(0.85 * radius + 1.0), palette::WHITE);
+                self.rect(square(0.85 * radius), colour);
+            }
+        }
+    }
+
+    /// The outline of an open mark; what lies inside stays visible, another mark for instance.
+    fn ring(&mut self, corners: &[(f64, f64)], colour: RGBColor) {
+        // Past its first corner, so that this corner is rounded like the others.
+        let closed: Vec<(f64, f64)> = corners.iter().chain(&corners[..2]).copied().collect();
+        self.line(&closed, colour, 1.7);
+    }
+
+    /// Text on a white ground of its own, for places where lines may pass.
+    pub fn text_on_white(&mut self, text: &str, x: f64, y: f64, align: Align, face: Face) {
+        let w = face.width(text) + 4.0;
+        let left = match align {
+            Align::Left => x - 2.0,
+            Align::Centre => x - w / 2.0,
+            Align::Right => x - w + 2.0,
+        };
+        self.rect(Rect { x: left, y: y - 0.85 * face.size, w, h: 1.1 * face.size }, palette::WHITE);
+        self.text(text, x, y, align, face);
+    }
+
+    /// Text with its baseline at `y`.
+    pub fn text(&mut self, text: &str, x: f64, y: f64, align: Align, face: Face) {
+        let place = (x, y - TOP_TO_BASELINE * face.size);
+        self.put_text(text, place, align, face, FontTransform::None);
+    }
+
+    /// Text that reads upwards, its baseline at `x`; `Align::Left` begins at `y`, `Centre` has its middle
+    /// there.
+    pub fn text_upwards(&mut self, text: &str, x: f64, y: f64, align: Align, face: Face) {
+        let place = (x - TOP_TO_BASELINE * face.size, y);
+        self.put_text(text, place, align, face, FontTransform::Rotate270);
+    }
+
+    fn put_text(&mut self, text: &str, place: (f64, f64), align: Align, face: Face, turn: FontTransform) {
+        let h_pos = match align {
+            Align::Left => HPos::Left,
+            Align::Centre => HPos::Center,
+            Align::Right => HPos::Right,
+        };
+        let style: TextStyle = face
+            .description(face.size * PLOTTERS_EM * SUB)
+            .transform(turn)
+            .color(&face.colour)
+            .into_text_style(&self.area)
+            .pos(Pos::new(h_pos, VPos::Top));
+        let drawn = self.area.draw(&Text::new(text, fine_point(place), style));
+        self.keep(drawn);
+    }
+}
+
+fn fine_point((x, y): (f64, f64)) -> (i32, i32) {
+    ((x * SUB).round() as i32, (y * SUB).round() as i32)
+}
+
+fn stroke(colour: impl Into<RGBAColor>, width: f64) -> ShapeStyle {
+    ShapeStyle { color: colour.into(), filled: false, stroke_width: (width * SUB).round() as u32 }
+}
+
+/// Cut a line into dashes.
+fn dashes(points: &[(f64, f64)], on: f64, off: f64) -> Vec<Vec<(f64, f64)>> {
+    let mut pieces = Vec::new();
+    let (mut drawing, mut left) = (true, on);
+    let mut piece: Vec<(f64, f64)> = points.iter().take(1).copied().collect();
+    for pair in points.windows(2) {
+        let (mut from, to) = (pair[0], pair[1]);
+        loop {
+            let length = (to.0 - from.0).hypot(to.1 - from.1);
+            if length <= left {
+                left -= length;
+                piece.push(to);
+                break;
+            }
+            let share = left / length;
+            from = (from.0 + share * (to.0 - from.0), from.1 + share * (to.1 - from.1));
+            piece.push(from);
+            let finished = std::mem::replace(&mut piece, vec![from]);
+            if drawing {
+                pieces.push(finished);
+            }
+            drawing = !drawing;
+            left = if drawing { on } else { off };
+        }
+    }
+    if drawing && piece.len() > 1 {
+        pieces.push(piece);
+    }
+    pieces
+}

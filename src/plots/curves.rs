@@ -1,0 +1,452 @@
+//! Numbers in the order they came: losses, learning rates, gradients.
+
+use anyhow::{Result, ensure};
+
+use super::axes::{Axes, Axis, Key, header, short};
+use super::canvas::{Align, Canvas, Face, Rect, Shape};
+use super::{Figure, number, palette, quantile, range_of, sorted};
+
+/// What `fit` prints for an epoch, and what the lecture's did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Epoch {
+    /// The debiased running mean of the training loss at the epoch's last batch.
+    pub trn: f64,
+    /// The validation loss after the epoch.
+    pub val: f64,
+    /// The lecture's training figure, where it has one.
+    pub lecture_trn: Option<f64>,
+    /// The lecture's validation figure, where it has one.
+    pub lecture_val: Option<f64>,
+}
+
+/// One fit as the plots need it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fit<'a> {
+    /// What to call it, such as `embedding_dot`.
+    pub name: &'a str,
+    /// The debiased running mean of the training loss after each batch of all epochs.
+    pub running: &'a [f64],
+    /// The epochs, in order.
+    pub epochs: &'a [Epoch],
+    /// Where `set_lrs` changed the rate: after how many epochs, and to what.
+    pub set_lrs: &'a [(usize, f64)],
+}
+
+const TRN: plotters::style::RGBColor = palette::SKY;
+
+/// The course of one fit: the running training loss batch by batch, the validation loss at the end of each
+/// epoch, and the lecture's own figures beside them. The first batches of a running mean are often far above
+/// all that follows; when they would press the rest flat they are cut off, and the line above the plot says
+/// what they were.
+///
+/// # Errors
+/// When there is no epoch, no batch, or no finite loss.
+pub fn loss_curves(name: &str, title: &str, fit: &Fit) -> Result<Figure> {
+    let (first, last) = ends(name, fit)?;
+    ensure!(
+        fit.running.len() >= fit.epochs.len(),
+        "{name}: {} batches make no {} epochs",
+        fit.running.len(),
+        fit.epochs.len()
+    );
+    let batches = fit.running.len() as f64 / fit.epochs.len() as f64;
+
+    // The range: all figures of the epochs, and as much of the running mean as leaves them the lower half of
+    // the plot.
+    let figures =
+        fit.epochs.iter().flat_map(|e| [Some(e.trn), Some(e.val), e.lecture_trn, e.lecture_val]).flatten();
+    let running = sorted(fit.running.iter().copied());
+    ensure!(!running.is_empty(), "{name}: no training loss is finite; the fit diverged, lower its rate");
+    let highest = running[running.len() - 1];
+    let (lo, top) = range_of(figures.chain([quantile(&running, 0.001)])).unwrap_or((0.0, 1.0));
+    let hi = highest.clamp(top, top + (top - lo).max(0.05 * top));
+    let cut = highest > hi + 0.06 * (hi - lo);
+
+    let alt = format!(
+        "{}: validation loss from {first:.4} after the first epoch to {last:.4} after epoch {}, with the \
+         running training loss by batch{}.",
+        fit.name,
+        fit.epochs.len(),
+        if has_lecture(fit) { " and the lecture's figures" } else { "" }
+    );
+    let subtitle = if cut {
+        let edge = hi + 0.06 * (hi - lo);
+        let within = fit.running.iter().rposition(|&v| v > edge).map_or(0, |i| i + 1);
+        format!(
+            "The running mean comes down from {}; it is above the plot until batch {}.",
+            number(highest, 2),
+            number(within as f64, 0)
+        )
+    } else {
+        String::new()
+    };
+    let mut legend =
+        vec![(Key::Line(TRN, 1.4), "trn, running mean"), (Key::LineMark(Shape::Disc, palette::OURS), "val")];
+    if has_lecture(fit) {
+        legend.push((Key::Mark(Shape::OpenTriangle, palette::LECTURE), "lecture's trn"));
+        legend.push((Key::Mark(Shape::OpenDiamond, palette::LECTURE), "lecture's val"));
+    }
+    Figure::draw(name, &alt, 720, 430, |c| {
+        let body = header(c, title, &subtitle, &legend);
+        let epochs = fit.epochs.len();
+        let label = format!("epochs ({} batches each)", number(batches.round(), 0));
+        let x = epoch_axis(epochs, 0.0, &label);
+        let axes =
+            Axes::within(body, x, Axis::around((lo, hi), 6, "mean squared error (stars²)").with_grid());
+        axes.draw(c);
+        mark_rates(c, &axes, fit.set_lrs);
+        let running: Vec<(f64, f64)> =
+            fit.running.iter().enumerate().map(|(i, &loss)| ((i + 1) as f64 / batches, loss)).collect();
+        axes.line(c, &running, TRN, 1.1);
+        draw_epochs(c, &axes, fit, true);
+    })
+}
+
+/// The validation losses of all fits side by side, on one scale so that the models compare, with the
+/// lecture's marks and the last figures as numbers.
+///
+/// # Errors
+/// When there is no fit, or one has no finite validation loss.
+pub fn all_validation_losses(name: &str, title: &str, fits: &[Fit]) -> Result<Figure> {
+    ensure!(!fits.is_empty(), "{name}: there is no fit to draw; run at least one section that trains");
+    let mut said = Vec::new();
+    for fit in fits {
+        let (_, last) = ends(name, fit)?;
+        said.push(format!("{} {last:.4}", fit.name));
+    }
+    let alt =
+        format!("Validation loss by epoch of {} fits; the last of each: {}.", fits.len(), said.join(", "));
+    let all = fits.iter().flat_map(|f| f.epochs).flat_map(|e| [Some(e.val), e.lecture_val]).flatten();
+    let (lo, hi) = range_of(all).unwrap_or((0.0, 1.0));
+    let mut legend = vec![(Key::LineMark(Shape::Disc, palette::OURS), "ours")];
+    if fits.iter().any(has_lecture) {
+        legend.push((Key::Mark(Shape::OpenDiamond, palette::LECTURE), "lecture's"));
+    }
+    if fits.iter().any(|f| !f.set_lrs.is_empty()) {
+        legend.push((Key::Dashes(palette::GREY, 1.0), "set_lrs: a lower rate from here"));
+    }
+    // At most four panels in a row.
+    let per_row = fits.len().min(4);
+    let rows = fits.len().div_ceil(per_row);
+    let width = (230 * per_row as u32).max(460);
+    Figure::draw(name, &alt, width, 80 + 340 * rows as u32, |c| {
+        let body = header(c, title, "", &legend);
+        let height = body.h / rows as f64;
+        for (row, fits) in fits.chunks(per_row).enumerate() {
+            let strip = Rect { y: body.y + row as f64 * height, h: height - 6.0, ..body };
+            draw_panels(c, strip, fits, per_row, (lo, hi));
+        }
+    })
+}
+
+/// One row of panels: the first has the scale, the others only its grid.
+fn draw_panels(c: &mut Canvas, strip: Rect, fits: &[Fit], columns: usize, range: (f64, f64)) {
+    let scale = Axis::around(range, 6, "validation loss, MSE (stars²)").with_grid();
+    let left = Axes::room_left(&scale);
+    let panels = Rect { x: strip.x + left, w: strip.w - left, ..strip }.columns(columns, 16.0);
+    for (i, (fit, panel)) in fits.iter().zip(panels).enumerate() {
+        let x = epoch_axis(fit.epochs.len(), 0.5, "epochs");
+        let below = Axes::room_below(&x);
+        let inner = Rect { y: panel.y + 40.0, h: panel.h - 40.0 - below, ..panel };
+        let y = if i == 0 { scale.clone() } else { scale.clone().unlabelled() };
+        let axes = Axes { inner, x, y };
+        axes.draw(c);
+        mark_rates(c, &axes, fit.set_lrs);
+        draw_epochs(c, &axes, fit, false);
+        let face = Face::LABEL.bold();
+        c.text(&face.shorten(fit.name, panel.w), panel.x, panel.y + 12.0, Align::Left, face);
+        if let Some(last) = fit.epochs.last() {
+            let ours = format!("{:.4}", last.val);
+            let face = Face::NOTE.in_colour(palette::OURS).bold();
+            c.text(&ours, panel.x, panel.y + 28.0, Align::Left, face);
+            if let Some(lecture) = last.lecture_val {
+                let x = panel.x + face.width(&ours) + 8.0;
+                c.text(
+                    &format!("lecture {lecture:.4}"),
+                    x,
+                    panel.y + 28.0,
+                    Align::Left,
+                    Face::NOTE.in_colour(palette::LECTURE),
+                );
+            }
+        }
+    }
+}
+
+fn epoch_axis(epochs: usize, from: f64, label: &str) -> Axis {
+    let every = epochs.div_ceil(12).max(1);
+    let start = if from > 0.0 { 1 } else { 0 };
+    let ticks = (start..=epochs).step_by(every).map(|e| (e as f64, e.to_string())).collect();
+    // The last mark lies on the last tick: leave room for half of it.
+    Axis::linear(from, epochs as f64 + 0.03 * epochs as f64 + from / 2.0, 6, label).with_ticks(ticks)
+}
+
+fn has_lecture(fit: &Fit) -> bool {
+    fit.epochs.iter().any(|e| e.lecture_val.is_some() || e.lecture_trn.is_some())
+}
+
+/// The first and the last validation loss; an error when there is none to draw.
+fn ends(name: &str, fit: &Fit) -> Result<(f64, f64)> {
+    let finite = fit.epochs.iter().filter(|e| e.val.is_finite()).count();
+    match (fit.epochs.first(), fit.epochs.last()) {
+        (Some(first), Some(last)) if finite > 0 => Ok((first.val, last.val)),
+        (Some(_), _) => anyhow::bail!(
+            "{name}: no validation loss of {} is finite; the fit diverged, lower its rate",
+            fit.name
+        ),
+        _ => anyhow::bail!("{name}: {} has no epoch to draw; fit at least one", fit.name),
+    }
+}
+
+/// A dashed line where `set_lrs` changed the rate; with the rate at the top when there is room for it.
+fn mark_rates(c: &mut Canvas, axes: &Axes, set_lrs: &[(usize, f64)]) {
+    for &(after, rate) in set_lrs {
+        let x = after as f64;
+        axes.dashed(c, &[(x, axes.y.lo), (x, axes.y.hi)], palette::GREY, 1.0, (4.0, 3.0));
+        let text = format!("set_lrs({})", short(rate));
+        let (left, _) = axes.at(x, axes.y.hi);
+        if axes.inner.w > 400.0 && left + 6.0 + Face::TICK.width(&text) < axes.inner.right() {
+            c.text_on_white(&text, left + 5.0, axes.inner.y + 11.0, Align::Left, Face::TICK);
+        }
+    }
+}
+
+/// The figures at the ends of the epochs.
+fn draw_epochs(c: &mut Canvas, axes: &Axes, fit: &Fit, with_trn: bool) {
+    let val: Vec<(f64, f64)> = fit.epochs.iter().enumerate().map(|(i, e)| ((i + 1) as f64, e.val)).collect();
+    axes.line(c, &val, palette::OURS, 1.6);
+    for (i, epoch) in fit.epochs.iter().enumerate() {
+        let x = (i + 1) as f64;
+        // The lecture's mark first and larger: where both agree ours lies inside it, and both are seen.
+        if let (Some(trn), true) = (epoch.lecture_trn, with_trn) {
+            axes.mark(c, Shape::OpenTriangle, (x, trn), 4.6, palette::LECTURE);
+        }
+        if let Some(val) = epoch.lecture_val {
+            axes.mark(c, Shape::OpenDiamond, (x, val), 5.6, palette::LECTURE);
+        }
+        axes.mark(c, Shape::Disc, (x, epoch.val), 2.9, palette::OURS);
+    }
+}
+
+/// The learning rate of every batch.
+///
+/// # Errors
+/// When there is no rate, one is not a finite number, or `batches_per_epoch` is 0.
+pub fn lr_schedule(name: &str, title: &str, rates: &[f64], batches_per_epoch: usize) -> Result<Figure> {
+    ensure!(batches_per_epoch > 0, "{name}: an epoch of 0 batches has no schedule");
+    all_finite(name, "rate", rates)?;
+    let (lo, hi) = range_of(rates.iter().copied()).unwrap_or((0.0, 1.0));
+    let epochs = rates.len() as f64 / batches_per_epoch as f64;
+    let alt = format!(
+        "Learning rate over {} batches ({epochs:.0} epochs), between {} and {}.",
+        number(rates.len() as f64, 0),
+        short_rate(lo),
+        short_rate(hi)
+    );
+    Figure::draw(name, &alt, 720, 330, |c| {
+        let body = header(c, title, "", &[]);
+        let label = format!("epochs ({} batches each)", number(batches_per_epoch as f64, 0));
+        let x = epoch_axis(epochs.ceil() as usize, 0.0, &label).with_grid();
+        let axes = Axes::within(body, x, Axis::from_zero(hi, 5, "learning rate").with_grid());
+        axes.draw(c);
+        let place = |i: usize| i as f64 / batches_per_epoch as f64;
+        // A rate holds for its batch: a step from one batch to the next, seen where the rate jumps.
+        let mut line = Vec::new();
+        for (i, &rate) in rates.iter().enumerate() {
+            line.extend([(place(i), rate), (place(i + 1), rate)]);
+        }
+        axes.line(c, &line, palette::OURS, 1.8);
+    })
+}
+
+fn short_rate(rate: f64) -> String {
+    short(format!("{rate:.2e}").parse().unwrap_or(rate))
+}
+
+/// A loss after each epoch for several methods, on a logarithmic scale; the first value of a curve is before
+/// training (epoch 0). A curve that stops early, or leaves the finite numbers, ends there.
+///
+/// # Errors
+/// When there is no curve or no loss above 0.
+pub fn loss_by_epoch(name: &str, title: &str, loss: &str, curves: &[(&str, &[f64])]) -> Result<Figure> {
+    let drawable = |v: &f64| v.is_finite() && *v > 0.0;
+    let all: Vec<f64> =
+        curves.iter().flat_map(|(_, curve)| curve.iter().copied()).filter(|v| drawable(v)).collect();
+    let Some((lo, hi)) = range_of(all.iter().copied()) else {
+        anyhow::bail!("{name}: none of the {} curves has a loss above 0 to draw", curves.len());
+    };
+    let longest = curves.iter().map(|(_, curve)| curve.len()).max().unwrap_or(1);
+    let lasts: Vec<String> =
+        curves.iter().filter_map(|(n, v)| Some(format!("{n} {}", figures(*v.last()?)))).collect();
+    let alt = format!(
+        "{loss} after each of {} epochs, logarithmic scale; at the end: {}.",
+        longest - 1,
+        lasts.join(", ")
+    );
+    Figure::draw(name, &alt, 720, 440, |c| {
+        let body = header(c, title, "", &[]);
+        // The names stand at the ends of their curves, so nobody looks them up in a legend.
+        let room = curves.iter().map(|(name, _)| Face::NOTE.width(name)).fold(0.0, f64::max) + 26.0;
+        let x = epoch_axis(longest - 1, 0.0, "epochs");
+        let y = Axis::log(lo / 1.25, hi * 1.15, loss).with_grid();
+        let axes = Axes::within(Rect { w: body.w - room, ..body }, x, y);
+        axes.draw(c);
+        let mut ends = Vec::new();
+        for (i, (label, curve)) in curves.iter().enumerate() {
+            let colour = palette::SERIES[i % palette::SERIES.len()];
+            let points: Vec<(f64, f64)> = curve
+                .iter()
+                .enumerate()
+                .take_while(|(_, v)| drawable(v))
+                .map(|(e, &v)| (e as f64, v))
+                .collect();
+            match i < palette::SERIES.len() {
+                true => axes.line(c, &points, colour, 1.8),
+                false => axes.dashed(c, &points, colour, 1.8, (5.0, 3.0)),
+            }
+            for &point in &points {
+                axes.mark(c, Shape::Disc, point, 2.4, colour);
+            }
+            if let Some(&(x, y)) = points.last() {
+                ends.push((axes.at(x, y), *label, colour));
+            }
+        }
+        name_ends(c, &axes, &mut ends);
+    })
+}
+
+/// Write each name beside the end of its curve, moved up or down until none touches another, with a thin line
+/// back.
+fn name_ends(c: &mut Canvas, axes: &Axes, ends: &mut [((f64, f64), &str, plotters::style::RGBColor)]) {
+    const LINE: f64 = 15.0;
+    ends.sort_by(|a, b| a.0.1.total_cmp(&b.0.1));
+    let wanted: Vec<f64> = ends.iter().map(|e| e.0.1).collect();
+    let x = axes.inner.right() + 18.0;
+    for (((end_x, end_y), name, colour), y) in
+        ends.iter().zip(spread(&wanted, LINE, (axes.inner.y, axes.inner.bottom())))
+    {
+        c.line(&[(end_x + 5.0, *end_y), (x - 3.0, y)], *colour, 1.6);
+        c.text(name, x, y + Face::NOTE.half_capital(), Align::Left, Face::NOTE);
+    }
+}
+
+/// Places at least `gap` apart and within the range, in the same order and near the wanted (sorted) ones.
+fn spread(wanted: &[f64], gap: f64, (lo, hi): (f64, f64)) -> Vec<f64> {
+    let mut places = wanted.to_vec();
+    // Down the page each keeps its distance from the one above; then up again from the lower end.
+    for i in 0..places.len() {
+        places[i] = places[i].max(if i == 0 { lo } else { places[i - 1] + gap });
+    }
+    for i in (0..places.len()).rev() {
+        places[i] = places[i].min(if i + 1 == places.len() { hi } else { places[i + 1] - gap });
+    }
+    places
+}
+
+/// Three figures, for a sentence.
+fn figures(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return format!("{value}");
+    }
+    let decimals = (2 - value.abs().log10().floor() as i32).max(0);
+    if decimals > 7 { format!("{value:.2e}") } else { number(value, decimals as usize) }
+}
+
+/// A gradient step by step as it comes, and averaged as momentum does it.
+///
+/// # Errors
+/// When the two differ in length, are empty, or hold a number that is not finite.
+pub fn gradient_trace(
+    name: &str,
+    title: &str,
+    gradient: &str,
+    raw: &[f64],
+    averaged: &[f64],
+) -> Result<Figure> {
+    ensure!(raw.len() == averaged.len(), "{name}: {} gradients but {} averages", raw.len(), averaged.len());
+    all_finite(name, "gradient", raw)?;
+    all_finite(name, "average", averaged)?;
+    let spread = |values: &[f64]| range_of(values.iter().copied()).map_or(0.0, |(lo, hi)| hi - lo);
+    let alt = format!(
+        "{gradient} over {} steps: alone it moves within a range of {}, averaged within {}.",
+        raw.len(),
+        figures(spread(raw)),
+        figures(spread(averaged))
+    );
+    let legend = [
+        (Key::LineMark(Shape::Disc, palette::SKY), "gradient of one row"),
+        (Key::Line(palette::VERMILION, 2.4), "its moving average (momentum)"),
+    ];
+    Figure::draw(name, &alt, 720, 380, |c| {
+        let body = header(c, title, "", &legend);
+        let (lo, hi) = range_of(raw.iter().chain(averaged).copied().chain([0.0])).unwrap_or((0.0, 1.0));
+        let x = Axis::linear(0.0, raw.len() as f64 * 1.01, 8, "steps");
+        let axes = Axes::within(body, x, Axis::around((lo, hi), 6, gradient).with_grid());
+        axes.draw(c);
+        axes.line(c, &[(axes.x.lo, 0.0), (axes.x.hi, 0.0)], palette::GREY, 0.9);
+        let points = |v: &[f64]| -> Vec<(f64, f64)> {
+            v.iter().enumerate().map(|(i, &g)| ((i + 1) as f64, g)).collect()
+        };
+        axes.line(c, &points(raw), palette::SKY, 1.0);
+        if raw.len() <= 200 {
+            for (x, y) in points(raw) {
+                c.disc(axes.at(x, y), 1.9, palette::SKY);
+            }
+        }
+        axes.line(c, &points(averaged), palette::VERMILION, 2.4);
+    })
+}
+
+/// The root mean squared error after each iteration of a solver; the first value is the start.
+///
+/// # Errors
+/// When there is no value or one is not finite.
+pub fn descent(name: &str, title: &str, rmse: &[f64]) -> Result<Figure> {
+    all_finite(name, "RMSE", rmse)?;
+    let (lo, hi) = range_of(rmse.iter().copied()).unwrap_or((0.0, 1.0));
+    let (first, last) = (rmse[0], rmse[rmse.len() - 1]);
+    let alt = format!(
+        "Root mean squared error of the solver from {first:.3} at the start to {last:.3} after {} iterations.",
+        rmse.len() - 1
+    );
+    Figure::draw(name, &alt, 720, 380, |c| {
+        let body = header(c, title, "", &[]);
+        let x = Axis::linear(0.0, (rmse.len() - 1).max(1) as f64 * 1.02, 8, "iterations of the solver");
+        let wide = lo > 0.0 && hi / lo > 20.0;
+        let label = "root mean squared error (stars)";
+        let y = if wide { Axis::log(lo / 1.2, hi * 1.2, label) } else { Axis::from_zero(hi, 6, label) };
+        let axes = Axes::within(body, x, y.with_grid());
+        axes.draw(c);
+        let points: Vec<(f64, f64)> = rmse.iter().enumerate().map(|(i, &v)| (i as f64, v)).collect();
+        axes.line(c, &points, palette::OURS, 2.0);
+        axes.mark(c, Shape::Disc, points[0], 3.6, palette::OURS);
+        axes.mark(c, Shape::Disc, points[points.len() - 1], 3.6, palette::OURS);
+        let (x, y) = axes.at(points[0].0, first);
+        c.text_on_white(&format!("start: {first:.3}"), x + 9.0, y + 4.0, Align::Left, Face::NOTE);
+        if points.len() > 1 {
+            // Above the line's end there is room whenever the error fell.
+            let (x, y) = axes.at(points[points.len() - 1].0, last);
+            c.text_on_white(&format!("solved: {last:.3}"), x, y - 11.0, Align::Right, Face::NOTE);
+        }
+    })
+}
+
+fn all_finite(name: &str, what: &str, values: &[f64]) -> Result<()> {
+    ensure!(!values.is_empty(), "{name}: there is no {what} to draw");
+    match values.iter().position(|v| !v.is_finite()) {
+        Some(i) => anyhow::bail!("{name}: {what} number {i} is {}; it cannot be drawn", values[i]),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_at_the_ends_of_curves_keep_their_distance_and_stay_inside() {
+        let places = spread(&[10.0, 10.5, 11.0, 98.0, 99.0], 15.0, (0.0, 100.0));
+        assert!(places.windows(2).all(|w| w[1] - w[0] >= 15.0 - 1e-9), "{places:?}");
+        assert!(places.iter().all(|&p| (0.0..=100.0).contains(&p)), "{places:?}");
+    }
+}

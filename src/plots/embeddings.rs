@@ -1,0 +1,116 @@
+//! The weights of the embeddings before and after training.
+
+use anyhow::{Result, ensure};
+
+use super::axes::{Axes, Axis, Key, header};
+use super::canvas::{Align, Canvas, Face, Rect};
+use super::{Figure, number, palette, quantile, range_of, sorted};
+
+/// One embedding: its name (`u`, `m`), what its rows are (`users`), and all its weights, in any order, before
+/// and after.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Table<'a> {
+    /// The lecture's name for it: `u`, `m`, `ub`, `mb`.
+    pub name: &'a str,
+    /// What a row stands for, such as `671 users × 50`.
+    pub rows: &'a str,
+    /// The weights at the random start.
+    pub before: &'a [f32],
+    /// The weights after training.
+    pub after: &'a [f32],
+}
+
+/// Histograms of the weights: a column for each table, the random start above, the trained weights below, on
+/// one scale of weights so that the spreading shows. At most one in a thousand at either end lies outside the
+/// plot.
+///
+/// # Errors
+/// When there is no table, or one has no finite weight before or after.
+pub fn embeddings_before_after(name: &str, title: &str, tables: &[Table]) -> Result<Figure> {
+    ensure!(!tables.is_empty(), "{name}: there is no embedding to draw");
+    let mut columns = Vec::new();
+    for table in tables {
+        let pair = [table.before, table.after].map(|w| sorted(w.iter().map(|&v| f64::from(v))));
+        for (weights, when) in pair.iter().zip(["before", "after"]) {
+            ensure!(
+                !weights.is_empty(),
+                "{name}: the embedding {} has no finite weight {when} training",
+                table.name
+            );
+        }
+        columns.push((table, pair));
+    }
+    let said: Vec<String> = columns
+        .iter()
+        .map(|(t, [before, after])| {
+            format!("{} from {:.3} to {:.3}", t.name, deviation(before), deviation(after))
+        })
+        .collect();
+    let alt = format!(
+        "Histograms of the embeddings' weights before and after training; their standard deviation goes: {}.",
+        said.join(", ")
+    );
+    let width = (350 * tables.len() as u32).clamp(480, 1400);
+    Figure::draw(name, &alt, width, 490, |c| {
+        let legend =
+            [(Key::Patch(palette::SKY), "before training"), (Key::Patch(palette::OURS), "after training")];
+        let body = header(c, title, "", &legend);
+        for ((table, pair), place) in columns.iter().zip(body.columns(tables.len(), 20.0)) {
+            draw_table(c, place, table, pair);
+        }
+    })
+}
+
+fn draw_table(c: &mut Canvas, place: Rect, table: &Table, pair: &[Vec<f64>; 2]) {
+    const HEAD: f64 = 20.0;
+    let face = Face::LABEL.bold();
+    c.text(table.name, place.x, place.y + 10.0, Align::Left, face);
+    c.text(table.rows, place.x + face.width(table.name) + 8.0, place.y + 10.0, Align::Left, Face::TICK);
+
+    let ends = pair.iter().flat_map(|w| [quantile(w, 0.001), quantile(w, 0.999)]);
+    let (lo, hi) = range_of(ends).unwrap_or((-1.0, 1.0));
+    let x = Axis::around((lo, hi), 5, "weight");
+    // Bars of one width for both, so that their areas compare: a start packed into a narrow range stands
+    // tall.
+    const BINS: usize = 60;
+    let width = (x.hi - x.lo) / BINS as f64;
+    let counts = pair.each_ref().map(|weights| {
+        let mut counts = vec![0_u32; BINS];
+        for w in weights.iter().filter(|w| (x.lo..x.hi).contains(*w)) {
+            counts[(((w - x.lo) / width) as usize).min(BINS - 1)] += 1;
+        }
+        counts
+    });
+    let panel_height = (place.h - HEAD - Axes::room_below(&x)) / 2.0;
+    let scales = counts.each_ref().map(|counts| {
+        Axis::from_zero(f64::from(counts.iter().copied().max().unwrap_or(1)), 3, "weights in a bar")
+            .with_grid()
+    });
+    let left = scales.iter().map(Axes::room_left).fold(0.0, f64::max);
+    for (i, ((counts, scale), colour)) in
+        counts.iter().zip(scales).zip([palette::SKY, palette::OURS]).enumerate()
+    {
+        let inner = Rect {
+            x: place.x + left,
+            y: place.y + HEAD + i as f64 * panel_height + 12.0,
+            w: place.w - left - 8.0,
+            h: panel_height - 12.0 - if i == 0 { 6.0 } else { 0.0 },
+        };
+        let axis = if i == 1 { x.clone() } else { x.clone().bare() };
+        let axes = Axes { inner, x: axis, y: scale };
+        axes.draw(c);
+        for (bin, &count) in counts.iter().enumerate() {
+            let from = x.lo + bin as f64 * width;
+            axes.bar(c, (from, from + 0.92 * width), f64::from(count), colour);
+        }
+        let mean = pair[i].iter().sum::<f64>() / pair[i].len() as f64;
+        let text = format!("mean {}, sd {}", number(mean, 3), number(deviation(&pair[i]), 3));
+        c.text(&text, inner.right(), inner.y - 3.0, Align::Right, Face::TICK);
+    }
+}
+
+/// The standard deviation.
+fn deviation(values: &[f64]) -> f64 {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
+}

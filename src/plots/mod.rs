@@ -1,0 +1,298 @@
+//! The lecture's pictures: slices in, a [`Figure`] out. Nothing here sees a tensor, a file of ratings or the
+//! clock.
+//!
+//! Everything is drawn once, by plotters, as SVG; a PNG is that SVG rasterised. So both show the same
+//! picture, text and thin lines are antialiased, and no font has to be installed: the DejaVu face is compiled
+//! in.
+//!
+//! | file | what it draws |
+//! |---|---|
+//! | [`hexbin`](mod@hexbin) | counts points in hexagons; a pure function, draws nothing |
+//! | [`joint`](fn@joint) | predictions against true ratings, with both marginals |
+//! | [`curves`] | losses, learning rates, gradients: numbers in the order they came |
+//! | [`ratings`] | what the ratings look like: histogram, crosstab, squashed sigmoid, residuals |
+//! | [`embeddings`] | the weights before and after training |
+//! | [`surface`] | the error over (a, b), and the paths that optimisers take down it |
+//! | [`scatter`] | labelled points, no two labels on top of each other |
+//! | [`strips`](fn@strips) | an ensemble of runs for each of the lecture's numbers |
+//!
+//! `canvas` and `axes` are the thin layer that all of them share: one look, and room made for every label.
+
+mod axes;
+mod canvas;
+pub mod curves;
+pub mod embeddings;
+pub mod hexbin;
+mod joint;
+pub mod ratings;
+pub mod scatter;
+mod strips;
+pub mod surface;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use plotters::style::RGBColor;
+use resvg::{tiny_skia, usvg};
+
+use canvas::Canvas;
+pub use curves::{
+    Epoch, Fit, all_validation_losses, descent, gradient_trace, loss_by_epoch, loss_curves, lr_schedule,
+};
+pub use embeddings::{Table, embeddings_before_after};
+pub use hexbin::{Extent, Hexagon, hexbin};
+pub use joint::joint;
+pub use ratings::{crosstab_heatmap, rating_histogram, residuals_by_popularity, squashed_sigmoid};
+pub use scatter::{LabelBox, labelled_scatter, place_labels};
+pub use strips::{Strip, strips};
+pub use surface::{Grid, error_surface};
+
+/// A picture, finished: its SVG, its name as a file and one sentence for those who cannot see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// The file's stem, such as `embedding_dot_losses`.
+    pub name: String,
+    /// What the picture shows, in a sentence, for screen readers.
+    pub alt: String,
+    svg: String,
+    width: u32,
+    height: u32,
+}
+
+/// Every picture is laid out as if printed at 100 dots per inch: a width of 700 is 7 inches.
+pub const DESIGN_DPI: u32 = 100;
+/// The usual resolution of a PNG, twice the design's: sharp in print and on a dense screen.
+pub const PRINT_DPI: u32 = 200;
+
+impl Figure {
+    /// Draw on a white page of `width` by `height` hundredths of an inch.
+    ///
+    /// # Errors
+    /// When plotters cannot draw: for SVG in memory that is a fault of ours.
+    fn draw(name: &str, alt: &str, width: u32, height: u32, paint: impl FnOnce(&mut Canvas)) -> Result<Self> {
+        let svg = canvas::paint(alt, width, height, paint).with_context(|| format!("drawing {name}"))?;
+        Ok(Self { name: name.to_owned(), alt: alt.to_owned(), svg, width, height })
+    }
+
+    /// The picture as an SVG document; it may stand inside an HTML page as it is.
+    pub fn svg(&self) -> &str {
+        &self.svg
+    }
+
+    /// Width and height of the design, in hundredths of an inch (CSS pixels at normal size).
+    pub fn size(&self) -> (u32, u32) {
+        (self.width, self.height)
+    }
+
+    /// The picture as a PNG of `dpi` dots per inch, which is also written into the file (its `pHYs` chunk),
+    /// so that a word processor shows it at the same size whatever the resolution.
+    ///
+    /// # Errors
+    /// When `dpi` is 0 or the picture would be larger than 20,000 pixels on a side.
+    pub fn png(&self, dpi: u32) -> Result<Vec<u8>> {
+        let scale = f64::from(dpi) / f64::from(DESIGN_DPI);
+        let pixels = |n: u32| (f64::from(n) * scale).round() as u32;
+        let (width, height) = (pixels(self.width), pixels(self.height));
+        ensure!(
+            (1..=20_000).contains(&width.max(height)),
+            "{}: at {dpi} dpi it would be {width} by {height} pixels; choose a dpi between 20 and 1200",
+            self.name
+        );
+        let options = usvg::Options { fontdb: Arc::clone(canvas::fonts()), ..usvg::Options::default() };
+        let tree = usvg::Tree::from_str(&self.svg, &options)
+            .with_context(|| format!("{}: its own SVG cannot be read back", self.name))?;
+        let mut page = tiny_skia::Pixmap::new(width, height)
+            .with_context(|| format!("{}: no memory for {width} by {height} pixels", self.name))?;
+        page.fill(tiny_skia::Color::WHITE);
+        let transform = tiny_skia::Transform::from_scale(scale as f32, scale as f32);
+        resvg::render(&tree, transform, &mut page.as_mut());
+        let png = page.encode_png().with_context(|| format!("{}: encoding the PNG", self.name))?;
+        Ok(with_resolution(&png, dpi))
+    }
+
+    /// Write `NAME.png` into `dir`, which is made if missing, and `NAME.svg` beside it when asked for; the
+    /// paths of what was written. Each file is there whole or not at all.
+    ///
+    /// # Errors
+    /// When the folder or a file cannot be written, or the PNG not made (see [`Figure::png`]).
+    pub fn save(&self, dir: &Path, dpi: u32, with_svg: bool) -> Result<Vec<PathBuf>> {
+        if self.name.is_empty() || self.name.contains(['/', '\\']) {
+            bail!("'{}' cannot be the name of a picture: it needs letters and no slash", self.name);
+        }
+        fs::create_dir_all(dir).with_context(|| format!("making the folder {}", dir.display()))?;
+        let mut files = vec![("png", self.png(dpi)?)];
+        if with_svg {
+            files.push(("svg", self.svg.clone().into_bytes()));
+        }
+        files
+            .into_iter()
+            .map(|(kind, bytes)| write_whole(dir, &format!("{}.{kind}", self.name), &bytes))
+            .collect()
+    }
+}
+
+/// Write to a temporary file in the same folder, then rename: a reader never sees half a file.
+fn write_whole(dir: &Path, file_name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    let path = dir.join(file_name);
+    let temporary = dir.join(format!(".{file_name}.{}.part", std::process::id()));
+    let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, &path));
+    if written.is_err() {
+        // It may never have come to exist; the error that matters is the one above.
+        let _ = fs::remove_file(&temporary);
+    }
+    written.with_context(|| format!("writing {}", path.display()))?;
+    Ok(path)
+}
+
+/// The same PNG with a `pHYs` chunk (pixels per metre) right after its header.
+fn with_resolution(png: &[u8], dpi: u32) -> Vec<u8> {
+    const HEADER_END: usize = 8 + 25; // signature; IHDR: length, type, 13 bytes, checksum
+    let per_metre = (f64::from(dpi) / 0.0254).round() as u32;
+    let mut chunk = b"pHYs".to_vec();
+    chunk.extend(per_metre.to_be_bytes());
+    chunk.extend(per_metre.to_be_bytes());
+    chunk.push(1); // the unit is the metre
+    let checksum = crc32(&chunk);
+    let length = (chunk.len() as u32 - 4).to_be_bytes(); // of the data alone, without the type
+    [&png[..HEADER_END], &length, &chunk, &checksum.to_be_bytes(), &png[HEADER_END..]].concat()
+}
+
+/// The checksum that PNG asks of every chunk (ISO 3309, bit by bit: 13 bytes need no table).
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for &byte in bytes {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 };
+        }
+    }
+    !crc
+}
+
+/// The colours: Okabe and Ito's (2008), told apart by the colour-blind too. Where ours and the lecture's
+/// figures meet, ours are blue and full, the lecture's vermilion and open, so that shape alone tells them
+/// apart as well.
+mod palette {
+    use super::RGBColor;
+
+    /// Text.
+    pub const INK: RGBColor = RGBColor(0x26, 0x26, 0x26);
+    /// Secondary text, axes.
+    pub const GREY: RGBColor = RGBColor(0x6b, 0x6b, 0x6b);
+    /// Grid lines.
+    pub const PALE: RGBColor = RGBColor(0xe4, 0xe4, 0xe4);
+    /// A region that stands behind the data.
+    pub const BAND: RGBColor = RGBColor(0xee, 0xee, 0xee);
+    pub const WHITE: RGBColor = RGBColor(0xff, 0xff, 0xff);
+    pub const BLACK: RGBColor = RGBColor(0, 0, 0);
+    pub const YELLOW: RGBColor = RGBColor(0xf0, 0xe4, 0x42);
+    pub const BLUE: RGBColor = RGBColor(0x00, 0x72, 0xb2);
+    pub const SKY: RGBColor = RGBColor(0x56, 0xb4, 0xe9);
+    pub const GREEN: RGBColor = RGBColor(0x00, 0x9e, 0x73);
+    pub const ORANGE: RGBColor = RGBColor(0xe6, 0x9f, 0x00);
+    pub const PALE_ORANGE: RGBColor = RGBColor(0xfb, 0xea, 0xc4);
+    pub const VERMILION: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
+    pub const PURPLE: RGBColor = RGBColor(0xcc, 0x79, 0xa7);
+
+    /// What this run measured.
+    pub const OURS: RGBColor = BLUE;
+    /// What the lecture printed.
+    pub const LECTURE: RGBColor = VERMILION;
+    /// Several curves of equal standing, in this order.
+    pub const SERIES: [RGBColor; 8] =
+        [BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, RGBColor(0x99, 0x99, 0x99)];
+
+    /// From few (light) to many (dark): even steps of lightness from nearly white to a deep blue.
+    const LIGHT_TO_DARK: [(u8, u8, u8); 6] =
+        [(232, 241, 250), (182, 212, 238), (116, 174, 220), (54, 131, 192), (16, 86, 146), (8, 40, 82)];
+
+    /// The colour of a share between 0 (light) and 1 (dark).
+    pub fn sequential(share: f64) -> RGBColor {
+        let last = LIGHT_TO_DARK.len() - 1;
+        let place = if share.is_finite() { share.clamp(0.0, 1.0) * last as f64 } else { 0.0 };
+        let below = (place as usize).min(last - 1);
+        let (from, to, t) = (LIGHT_TO_DARK[below], LIGHT_TO_DARK[below + 1], place - below as f64);
+        let mix = |a: u8, b: u8| (f64::from(a) + t * (f64::from(b) - f64::from(a))).round() as u8;
+        RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
+    }
+
+    /// Perceived lightness between 0 and 1, to choose black or white text on a colour.
+    pub fn lightness(RGBColor(r, g, b): RGBColor) -> f64 {
+        (0.299 * f64::from(r) + 0.587 * f64::from(g) + 0.114 * f64::from(b)) / 255.0
+    }
+}
+
+/// `1234567.8` as `1,234,568`, or with as many decimals as asked for; the minus sign is a real one.
+pub(crate) fn number(value: f64, decimals: usize) -> String {
+    let plain = format!("{:.decimals$}", value.abs());
+    let (whole, fraction) = plain.split_at(plain.find('.').unwrap_or(plain.len()));
+    let mut text = String::new();
+    if value < 0.0 && plain.chars().any(|c| c.is_ascii_digit() && c != '0') {
+        text.push('\u{2212}');
+    }
+    for (i, digit) in whole.chars().enumerate() {
+        if i > 0 && (whole.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text + fraction
+}
+
+/// Lowest and highest of the finite values.
+fn range_of(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
+    values.into_iter().filter(|v| v.is_finite()).fold(None, |range, v| match range {
+        None => Some((v, v)),
+        Some((lo, hi)) => Some((v.min(lo), v.max(hi))),
+    })
+}
+
+/// The value that a share `q` of the sorted values lies below, by linear interpolation as NumPy's `quantile`
+/// does.
+fn quantile(sorted: &[f64], q: f64) -> f64 {
+    let place = q.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
+    let below = place.floor() as usize;
+    let above = (below + 1).min(sorted.len() - 1);
+    sorted[below] + (place - below as f64) * (sorted[above] - sorted[below])
+}
+
+/// The finite numbers of `values`, sorted.
+fn sorted(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.into_iter().filter(|v| v.is_finite()).collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_thousands_separators_and_a_real_minus() {
+        assert_eq!(number(1_251.0, 0), "1,251");
+        assert_eq!(number(100_004.0, 0), "100,004");
+        assert_eq!(number(-0.25, 2), "\u{2212}0.25");
+        assert_eq!(number(-0.001, 1), "0.0");
+        assert_eq!(number(999.96, 1), "1,000.0");
+    }
+
+    #[test]
+    fn the_sequential_colours_only_ever_grow_darker() {
+        let shades: Vec<f64> =
+            (0..=100).map(|i| palette::lightness(palette::sequential(f64::from(i) / 100.0))).collect();
+        assert!(shades.windows(2).all(|pair| pair[1] < pair[0]), "{shades:?}");
+    }
+
+    #[test]
+    fn the_checksum_is_the_one_that_png_defines() {
+        assert_eq!(crc32(b"IEND"), 0xAE42_6082); // the last four bytes of every PNG
+    }
+
+    #[test]
+    fn quantiles_interpolate_as_numpys_do() {
+        assert_eq!(quantile(&[1.0, 2.0, 3.0, 4.0], 0.5), 2.5);
+        assert_eq!(quantile(&[7.0], 0.9), 7.0);
+    }
+}

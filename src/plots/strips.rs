@@ -1,0 +1,118 @@
+//! An ensemble of runs for each of the lecture's numbers.
+
+use anyhow::{Result, ensure};
+
+use super::axes::{Axes, Axis, Key, header};
+use super::canvas::{Align, Face, Rect, Shape};
+use super::{Figure, palette};
+
+/// One number: what it is called, its value in every run of the ensemble, in the lecture and in this run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Strip<'a> {
+    /// Such as `embedding_dot, epoch 2, val`.
+    pub name: &'a str,
+    /// The value for each seed.
+    pub ensemble: &'a [f64],
+    /// What the lecture printed.
+    pub lecture: Option<f64>,
+    /// What this run gave.
+    pub ours: Option<f64>,
+}
+
+/// Further out than this many standard deviations a mark is put at the edge, with its distance in figures.
+const REACH: f64 = 5.0;
+
+/// Each number's ensemble as a strip of dots, with the lecture's value and this run's marked. The numbers
+/// differ in size and in spread, so each strip is in standard deviations from its own ensemble's mean; that
+/// mean and deviation stand at the right. The band is the middle 95 % of a normal distribution.
+///
+/// # Errors
+/// When there is no number, or an ensemble has fewer than two runs or no spread.
+pub fn strips(name: &str, title: &str, numbers: &[Strip]) -> Result<Figure> {
+    ensure!(!numbers.is_empty(), "{name}: there is no number to draw");
+    let mut rows = Vec::new();
+    for number in numbers {
+        let n = number.ensemble.len() as f64;
+        let mean = number.ensemble.iter().sum::<f64>() / n;
+        let deviation = (number.ensemble.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
+        ensure!(
+            number.ensemble.len() >= 2 && deviation > 0.0 && deviation.is_finite(),
+            "{name}: the ensemble of {} has {} runs and no spread; it takes at least two different seeds",
+            number.name,
+            number.ensemble.len()
+        );
+        rows.push((number, mean, deviation));
+    }
+    let outside: Vec<&str> = rows
+        .iter()
+        .filter(|(s, mean, sd)| s.lecture.is_some_and(|v| ((v - mean) / sd).abs() > 1.96))
+        .map(|(s, ..)| s.name)
+        .collect();
+    let verdict = match outside.len() {
+        0 => "the lecture's value lies within 1.96 standard deviations everywhere".to_owned(),
+        n => format!(
+            "the lecture's value lies further out than 1.96 standard deviations in {n}: {}",
+            outside.join("; ")
+        ),
+    };
+    let alt = format!("Strips of {} numbers over the seeds of an ensemble; {verdict}.", rows.len());
+    const ROW: f64 = 21.0;
+    let height = 130 + (ROW * rows.len() as f64) as u32;
+    let legend = [
+        (Key::Mark(Shape::Disc, palette::SKY), "a seed"),
+        (Key::Mark(Shape::Disc, palette::OURS), "this run"),
+        (Key::Mark(Shape::OpenDiamond, palette::LECTURE), "the lecture"),
+        (Key::Patch(palette::BAND), "±1.96 standard deviations"),
+    ];
+    Figure::draw(name, &alt, 860, height, |c| {
+        let body = header(c, title, "", &legend);
+        let values: Vec<String> = rows.iter().map(|(_, mean, sd)| format!("{mean:.4} ± {sd:.4}")).collect();
+        let right = values.iter().map(|v| Face::TICK.width(v)).fold(0.0, f64::max) + 10.0;
+        let ticks = rows
+            .iter()
+            .enumerate()
+            .map(|(i, (s, ..))| (-(i as f64), Face::TICK.shorten(s.name, 260.0)))
+            .collect();
+        let y = Axis::linear(0.5 - rows.len() as f64, 0.5, 1, "").with_ticks(ticks).with_grid();
+        let x = Axis::linear(-REACH - 0.4, REACH + 0.4, 10, "standard deviations from the ensemble's mean");
+        let axes = Axes::within(Rect { w: body.w - right, ..body }, x, y);
+        let (left, edge) = (axes.at(-1.96, 0.0).0, axes.at(1.96, 0.0).0);
+        c.rect(Rect { x: left, w: edge - left, ..axes.inner }, palette::BAND);
+        axes.draw(c);
+        axes.line(c, &[(0.0, axes.y.lo), (0.0, axes.y.hi)], palette::GREY, 0.8);
+        for (i, ((strip, mean, deviation), value)) in rows.iter().zip(&values).enumerate() {
+            let row = -(i as f64);
+            let standard = |v: f64| (v - mean) / deviation;
+            for (k, &v) in strip.ensemble.iter().enumerate() {
+                let (x, y) = axes.at(standard(v).clamp(-REACH, REACH), row + 0.46 * jitter(k));
+                c.disc((x, y), 1.9, palette::SKY);
+            }
+            for (mark, shape, size, colour) in [
+                (strip.lecture, Shape::OpenDiamond, 5.2, palette::LECTURE),
+                (strip.ours, Shape::Disc, 3.0, palette::OURS),
+            ] {
+                let Some(z) = mark.map(standard).filter(|z| z.is_finite()) else { continue };
+                axes.mark(c, shape, (z.clamp(-REACH, REACH), row), size, colour);
+                if z.abs() > REACH {
+                    let (x, y) = axes.at(REACH * z.signum(), row);
+                    let text = format!("{}{:.1}", if z < 0.0 { "\u{2212}" } else { "" }, z.abs());
+                    let align = if z > 0.0 { Align::Right } else { Align::Left };
+                    c.text(
+                        &text,
+                        x - 11.0 * z.signum(),
+                        y + Face::TICK.half_capital(),
+                        align,
+                        Face::TICK.in_colour(colour),
+                    );
+                }
+            }
+            let y = axes.at(0.0, row).1 + Face::TICK.half_capital();
+            c.text(value, axes.inner.right() + right, y, Align::Right, Face::TICK);
+        }
+    })
+}
+
+/// Evenly scattered between -1/2 and 1/2 and the same every time: multiples of the golden ratio.
+fn jitter(k: usize) -> f64 {
+    (k as f64 * 0.618_033_988_749_895).fract() - 0.5
+}

@@ -1,0 +1,50 @@
+//! What a person sees of a fit while it runs: a bar an epoch with the running loss, on a terminal only.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::fit::{Epoch, Event};
+
+/// Whether a run tells of itself, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    /// Lines on the standard output; bars where the standard error is a terminal.
+    Plain,
+    /// Nothing but errors.
+    Quiet,
+    /// One JSON object a line on the standard output: an `epoch` each, and `done` with the metrics.
+    Json,
+}
+
+/// Follows the events of a `fit` call: the bar itself, and each epoch's losses to `on_epoch`.
+pub fn follow<'a>(telling: Telling, name: String, mut on_epoch: impl FnMut(Epoch) + 'a) -> impl FnMut(Event) + 'a {
+    let mut bar: Option<ProgressBar> = None;
+    move |event| match event {
+        Event::Batches { epoch, epochs, done, n_batches, loss } => {
+            let bar = bar.get_or_insert_with(|| epoch_bar(telling, &name, epoch, epochs, n_batches));
+            bar.set_message(format!("{loss:.5}"));
+            bar.set_position(done as u64);
+        }
+        Event::Epoch(epoch) => {
+            if let Some(bar) = bar.take() {
+                bar.finish_and_clear();
+            }
+            on_epoch(epoch);
+        }
+    }
+}
+
+fn epoch_bar(telling: Telling, name: &str, epoch: usize, epochs: usize, n_batches: usize) -> ProgressBar {
+    // Drawn on the standard error, where indicatif draws nothing unless that is a terminal.
+    let target = match telling {
+        Telling::Plain => ProgressDrawTarget::stderr_with_hz(10),
+        Telling::Quiet | Telling::Json => ProgressDrawTarget::hidden(),
+    };
+    let bar = ProgressBar::with_draw_target(Some(n_batches as u64), target);
+    let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} [{elapsed}<{eta}] loss={msg}");
+    bar.set_style(style.expect("the template is well formed"));
+    bar.set_prefix(format!("{name}, epoch {} of {epochs}", epoch + 1));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

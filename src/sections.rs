@@ -1,0 +1,76 @@
+//! The sections of the lecture: the files of notebooks-equivalent/, compiled in and listed in order.
+
+use anyhow::{Result, bail};
+
+use crate::lecture::Lecture;
+use crate::notebook::{Echo, Notebook};
+
+#[path = "../notebooks-equivalent/01_movielens.rs"]
+mod movielens;
+#[path = "../notebooks-equivalent/03_collab_filter.rs"]
+mod collab_filter;
+#[path = "../notebooks-equivalent/04_dot_product.rs"]
+mod dot_product;
+#[path = "../notebooks-equivalent/05_embedding_dot.rs"]
+mod embedding_dot;
+#[path = "../notebooks-equivalent/06_embedding_dot_bias.rs"]
+mod embedding_dot_bias;
+#[path = "../notebooks-equivalent/07_embedding_net.rs"]
+mod embedding_net;
+
+macro_rules! section {
+    ($name:ident, $stem:literal) => {
+        Section {
+            name: stringify!($name),
+            stem: $stem,
+            source: include_str!(concat!("../notebooks-equivalent/", $stem, ".rs")),
+            run: $name::run,
+        }
+    };
+}
+
+/// Every section, in the order of the lecture.
+pub static SECTIONS: &[Section] = &[
+    section!(movielens, "01_movielens"),
+    section!(collab_filter, "03_collab_filter"),
+    section!(dot_product, "04_dot_product"),
+    section!(embedding_dot, "05_embedding_dot"),
+    section!(embedding_dot_bias, "06_embedding_dot_bias"),
+    section!(embedding_net, "07_embedding_net"),
+];
+
+/// A section of the lecture.
+pub struct Section {
+    /// As `lecture5 run` takes it.
+    pub name: &'static str,
+    /// Its file in notebooks-equivalent/, without `.rs`.
+    pub stem: &'static str,
+    source: &'static str,
+    run: fn(&mut Notebook, &mut Lecture) -> Result<()>,
+}
+
+impl Section {
+    /// Runs the section; the record of it.
+    pub fn run(&self, lecture: &mut Lecture, echo: Echo) -> Result<Notebook> {
+        let mut nb = self.notebook(echo);
+        (self.run)(&mut nb, lecture)?;
+        Ok(nb)
+    }
+
+    /// The section before it has run.
+    pub fn notebook(&self, echo: Echo) -> Notebook {
+        Notebook::new(self.stem, self.source, echo)
+    }
+}
+
+/// The named sections in the order of the lecture, or all of them when none is named.
+///
+/// # Errors
+/// A name that is no section's.
+pub fn choose(names: &[String]) -> Result<Vec<&'static Section>> {
+    if let Some(unknown) = names.iter().find(|name| !SECTIONS.iter().any(|s| s.name == **name)) {
+        let known: Vec<&str> = SECTIONS.iter().map(|s| s.name).collect();
+        bail!("'{unknown}' is no section of the lecture; there are {}", known.join(", "));
+    }
+    Ok(SECTIONS.iter().filter(|s| names.is_empty() || names.iter().any(|name| name == s.name)).collect())
+}

@@ -1,0 +1,520 @@
+//! The notebook: what is recorded where, and that the files it writes are what the real tools take.
+//!
+//! Some tests need outside tools and say so when they skip: Python with nbformat, nbconvert and jupytext (the
+//! interpreter in LECTURE5_PYTHON, or `python3`), and Chromium.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output as Finished};
+use std::rc::Rc;
+
+use lecture5::notebook::html::{self, RunInfo};
+use lecture5::notebook::{Align, CellKind, Echo, Notebook, Output, Table, ipynb, rust};
+
+#[path = "fixtures/01_movielens.rs"]
+mod movielens;
+
+#[path = "fixtures/05_embedding_dot.rs"]
+mod embedding_dot;
+
+const MODELS: &str = include_str!("fixtures/models.rs");
+
+/// The two sample sections, run.
+fn lecture() -> Vec<Notebook> {
+    let mut first = Notebook::new("01_movielens", include_str!("fixtures/01_movielens.rs"), Echo::Quiet);
+    movielens::run(&mut first).expect("the first sample section runs");
+    let mut second =
+        Notebook::new("05_embedding_dot", include_str!("fixtures/05_embedding_dot.rs"), Echo::Quiet);
+    embedding_dot::run(&mut second).expect("the second sample section runs");
+    vec![first, second]
+}
+
+fn run_info() -> RunInfo {
+    let comparison = Table::new(["fit", "epoch", "trn", "lecture trn", "val", "lecture val", "difference"])
+        .row(["embedding_dot", "0", "1.69021", "1.68932", "1.63991", "1.64501", "−0.0051"])
+        .row(["", "1", "1.08112", "1.08445", "1.30571", "1.30609", "−0.0004"])
+        .row(["", "2", "0.92034", "0.91446", "1.22786", "1.23001", "−0.0022"])
+        .row(["embedding_net", "0", "0.92310", "1.08790", "0.90120", "1.10568", "−0.2045"]);
+    let pair = |name: &str, value: &str| (name.to_string(), value.to_string());
+    RunInfo {
+        title: "Lecture 5: collaborative filtering".to_string(),
+        introduction:
+            "Lecture 5 of *Deep Learning for Coders* (2017), run again in Rust over libtorch: every \
+                       cell of it, with what it printed and drew."
+                .to_string(),
+        comparison: Some(comparison),
+        comparison_note: "Mean squared errors: `trn` is the running mean of the training loss, `val` the \
+                          validation loss."
+            .to_string(),
+        settings: vec![
+            pair("seed", "0"),
+            pair("data", "ml-latest-small, 100,004 ratings"),
+            pair("threads", "2"),
+        ],
+        machine: vec![pair("device", "CPU"), pair("processor", "AMD EPYC"), pair("libtorch", "2.13.0")],
+    }
+}
+
+fn page() -> String {
+    html::write(&lecture(), &run_info())
+}
+
+/// The texts of a cell's outputs, of the first cell whose text contains `part`.
+fn outputs_under<'a>(notebook: &'a Notebook, part: &str) -> Vec<&'a Output> {
+    let cell = notebook.cells().iter().find(|cell| cell.kind == CellKind::Code && cell.text.contains(part));
+    cell.unwrap_or_else(|| panic!("no code cell contains '{part}'")).outputs.iter().collect()
+}
+
+// Cells
+
+#[test]
+fn cells_are_the_files_own_text_without_what_makes_it_a_module() {
+    let notebook = &lecture()[0];
+    let kinds: Vec<CellKind> = notebook.cells().iter().map(|cell| cell.kind).collect();
+    let (prose, code) = (CellKind::Markdown, CellKind::Code);
+    assert_eq!(kinds, [prose, code, prose, code, prose, code, prose, code]);
+    assert_eq!(
+        notebook.cells()[1].text,
+        "use anyhow::Result;\nuse lecture5::notebook::{Notebook, Table};"
+    );
+    assert!(notebook.cells()[2].text.starts_with("## Ratings\n\nEach row is one rating."));
+    assert!(notebook.cells()[7].text.starts_with("let movie_ids = [31, 1029, 1061, 31];\n"));
+    assert!(notebook.cells()[7].text.contains("\n    if !uniq.contains(&id) {\n"), "code keeps its shape");
+    assert!(notebook.cells()[7].text.ends_with("\nnb.show(uniq.len());"));
+    for cell in notebook.cells() {
+        for scaffold in ["pub fn run", "Ok(())", "%%", "cell by cell", "sample section"] {
+            assert!(!cell.text.contains(scaffold), "'{scaffold}' is shown in:\n{}", cell.text);
+        }
+    }
+}
+
+#[test]
+fn a_section_knows_its_name_number_title_and_summary() {
+    let notebook = &lecture()[0];
+    assert_eq!((notebook.name(), notebook.number(), notebook.title()), ("movielens", Some(1), "MovieLens"));
+    assert!(
+        notebook.summary().starts_with("A hundred thousand ratings that 671 people gave to 9,066 movies:")
+    );
+    assert!(notebook.summary().ends_with("all that collaborative filtering ever sees."), "one line");
+}
+
+#[test]
+fn code_after_prose_needs_no_marker_and_prose_above_run_stays() {
+    let source = "// %% [markdown]\n// # T\n//\n//    indented\nlet a = 1;\n// %% [markdown]\n// last\npub fn run() \
+                  {\n    // %%\n    b();\n    Ok(())\n}\n";
+    let notebook = Notebook::new("01_t", source, Echo::Quiet);
+    let texts: Vec<&str> = notebook.cells().iter().map(|cell| cell.text.as_str()).collect();
+    assert_eq!(texts, ["# T\n\n   indented", "let a = 1;", "last", "b();"]);
+}
+
+// Outputs
+
+#[test]
+fn an_output_stands_under_the_cell_whose_line_made_it() {
+    let [first, second] = &lecture()[..] else { panic!("two sections") };
+    assert!(matches!(outputs_under(first, "let ratings")[..], [Output::Table(_)]));
+    assert!(matches!(outputs_under(first, "let movies")[..], [Output::Table(_)]));
+    assert!(matches!(outputs_under(second, "nb.source(")[..], [Output::Rust { .. }]));
+    assert!(matches!(outputs_under(second, "include_bytes!")[..], [Output::Figure(_)]));
+    assert!(matches!(outputs_under(second, "let val =")[..], [Output::Markdown(_), Output::Text(_)]));
+}
+
+#[test]
+fn lines_printed_in_a_row_are_one_stream() {
+    let first = &lecture()[0];
+    let expected = Output::Stream("   31 -> 0\n 1029 -> 1\n 1061 -> 2\n\n".to_string());
+    assert_eq!(outputs_under(first, "let movie_ids"), [&expected, &Output::Text("3".to_string())]);
+}
+
+#[test]
+fn what_a_helper_or_a_closure_shows_goes_under_the_cell_that_is_running() {
+    let second = &lecture()[1];
+    assert!(outputs_under(second, "fn helper").is_empty(), "not under the helper's own cell");
+    let under = outputs_under(second, "let mut table");
+    assert_eq!(under[1], &Output::Stream("said by a closure <&>\nsaid by a helper <&>\n".to_string()));
+    // The line of this call would be inside `run` if it were the section's file.
+    let mut other =
+        Notebook::new("05_embedding_dot", include_str!("fixtures/05_embedding_dot.rs"), Echo::Quiet);
+    other.show("from another file");
+    assert_eq!(outputs_under(&other, "nb.source(").len(), 1, "the first cell of `run`");
+}
+
+#[test]
+fn the_terminal_hears_titles_headings_and_outputs_in_the_lectures_order() {
+    let heard = Rc::new(RefCell::new(String::new()));
+    let writer = heard.clone();
+    let echo = Echo::With(Box::new(move |text| *writer.borrow_mut() += &format!("{text}\n")));
+    let mut notebook = Notebook::new("05_embedding_dot", include_str!("fixtures/05_embedding_dot.rs"), echo);
+    embedding_dot::run(&mut notebook).expect("the section runs");
+    let heard = heard.borrow();
+    let told = "# `EmbeddingDot`: a row of numbers for everyone
+
+## The module
+  struct EmbeddingDot
+
+## Run the fit
+[ 0.   1.68932  1.64501]
+[ 1.   1.08445  1.30609]
+";
+    assert!(heard.starts_with(told), "{heard}");
+    let told = "
+## What the losses look like
+  plots/hexbin_embedding_dot.png
+The root of the last validation loss is **1.11 stars**.
+1.1090581589799517
+epoch  lecture        ten seeds
+    0  1.64501  1.6354 ± 0.0050
+    1  1.30609  1.3037 ± 0.0036
+    2  1.23001  1.2249 ± 0.0061
+said by a closure <&>
+said by a helper <&>
+";
+    assert!(heard.ends_with(told), "{heard}");
+}
+
+// Tables
+
+fn movies() -> Table {
+    Table::new(["movieId", "title", "mean_rating"])
+        .row(["1", "Toy Story", "3.87"])
+        .row(["2", "A|B <&> *c*", ""])
+        .row(["10", "Amélie", "4.1"])
+        .index("", ["0", "1", "2"])
+        .caption("Three movies")
+}
+
+#[test]
+fn a_table_is_text_with_numbers_to_the_right() {
+    let text = "Three movies
+   movieId  title        mean_rating
+0        1  Toy Story           3.87
+1        2  A|B <&> *c*
+2       10  Amélie               4.1
+";
+    assert_eq!(movies().to_text(), text);
+    let left = movies().align("movieId", Align::Left).to_text();
+    assert!(left.contains("\n0  1        Toy Story"), "{left}");
+}
+
+#[test]
+fn a_table_is_html_with_headers_scopes_and_escapes() {
+    let html = movies().to_html();
+    assert!(html.starts_with("<table class=\"dataframe\">\n  <caption>Three movies</caption>\n"));
+    assert!(
+        html.contains("<tr><td></td><th scope=\"col\" style=\"text-align: right\">movieId</th>"),
+        "{html}"
+    );
+    assert!(html.contains("<th scope=\"row\" style=\"text-align: right\">1</th>"), "{html}");
+    assert!(html.contains("<td style=\"text-align: left\">A|B &lt;&amp;&gt; *c*</td>"), "{html}");
+}
+
+#[test]
+fn a_table_is_markdown_whose_cells_break_nothing() {
+    let markdown = "Three movies
+
+|  | movieId | title | mean\\_rating |
+|--:|--:|---|--:|
+| 0 | 1 | Toy Story | 3.87 |
+| 1 | 2 | A\\|B \\<&> \\*c\\* |  |
+| 2 | 10 | Amélie | 4.1 |
+";
+    assert_eq!(movies().to_markdown(), markdown);
+}
+
+// Items of other files
+
+#[test]
+fn a_struct_is_shown_with_its_docs_attributes_and_impls() {
+    let text = rust::item_text(MODELS, "struct EmbeddingDot").expect("it is there");
+    assert!(text.starts_with(
+        "/// Users and movies as rows of numbers; a rating is the dot product of two rows.\n#[derive"
+    ));
+    assert!(text.contains("}\n\nimpl EmbeddingDot {\n    /// Both tables"), "{text}");
+    assert!(text.contains("}\n\nimpl nn::ModuleT for EmbeddingDot {\n"), "{text}");
+    assert!(text.ends_with("(u * m).sum_dim_intlist(1, false, None) // (bs,)\n    }\n}"), "{text}");
+    for other in ["Biases", "detached", "SIZES", "fn fit"] {
+        assert!(!text.contains(other), "'{other}' is no part of it:\n{text}");
+    }
+}
+
+#[test]
+fn functions_methods_and_constants_are_found_by_name() {
+    let item = |name| rust::item_text(MODELS, name).expect("it is there");
+    assert!(item("fn fit").starts_with("/// One pass over the ratings.\npub fn fit<'a, M:"));
+    assert!(item("fn fit").ends_with("Some(model(\"}\"))\n}"));
+    assert!(
+        item("fn forward_t")
+            .starts_with("fn forward_t(&self, cats: &Tensor, _train: bool) -> Tensor {\n    let")
+    );
+    assert!(
+        item("fn EmbeddingDot::new").starts_with("/// Both tables start"),
+        "{}",
+        item("fn EmbeddingDot::new")
+    );
+    assert!(
+        item("trait Counted").ends_with("fn size(&self) -> usize;\n}"),
+        "an impl for an array is no part of it"
+    );
+    assert!(item("const SIZES").ends_with("\npub const SIZES: [i64; 2] = [671, 9066];"));
+}
+
+#[test]
+fn an_item_that_is_not_there_is_an_error_that_names_those_that_are() {
+    let error = rust::item_text(MODELS, "struct EmbeddingNet").expect_err("it is not there").to_string();
+    assert!(error.contains("no item 'struct EmbeddingNet'"), "{error}");
+    assert!(
+        error.contains("const SIZES, struct EmbeddingDot, struct EmbeddingDotBias, trait Counted, fn fit"),
+        "{error}"
+    );
+    let mut notebook = Notebook::new("01_movielens", "// %%\nlet a = 1;\n", Echo::Quiet);
+    let error = format!("{:#}", notebook.source(MODELS, "fit").expect_err("no keyword"));
+    assert!(
+        error.contains("tests/notebook.rs:") && error.contains("write its keyword and its name"),
+        "{error}"
+    );
+}
+
+// Files
+
+#[test]
+fn the_same_run_gives_the_same_bytes() {
+    assert!(page() == page(), "lecture.html differs");
+    for (one, other) in lecture().iter().zip(&lecture()) {
+        let (one, other) = (ipynb::to_string(one).expect("JSON"), ipynb::to_string(other).expect("JSON"));
+        assert!(one == other, "an .ipynb differs");
+    }
+}
+
+#[test]
+fn notebooks_are_written_under_their_files_names_and_nothing_is_left_over() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let notebooks = folder.path().join("out/notebooks");
+    ipynb::write(&lecture(), &notebooks).expect("they are written");
+    let mut names: Vec<_> = std::fs::read_dir(&notebooks)
+        .expect("the folder is there")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+        .collect();
+    names.sort();
+    assert_eq!(names, ["01_movielens.ipynb", "05_embedding_dot.ipynb"]);
+}
+
+#[test]
+fn a_figures_size_is_its_pixels_at_its_own_resolution() {
+    let second = &lecture()[1];
+    let [Output::Figure(figure)] = outputs_under(second, "include_bytes!")[..] else { panic!("one figure") };
+    assert_eq!(figure.css_size(), Some((672, 442)), "770 by 506 pixels at 110 an inch");
+    let mut broken = figure.clone();
+    broken.png.truncate(20);
+    assert_eq!(broken.css_size(), None);
+}
+
+/// The values of an attribute in a page, in order.
+fn attributes<'a>(page: &'a str, name: &str) -> Vec<&'a str> {
+    let open = format!(" {name}=\"");
+    page.split(&open).skip(1).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+/// A section whose headings jump, repeat, and look like the id of a cell.
+fn awkward_headings() -> Notebook {
+    let source =
+        "// %% [markdown]\n// # T\n//\n// #### Deep\n// # Again\n// ## 02\n// ## 02\n// %%\nlet a = 1;\n";
+    Notebook::new("01_t", source, Echo::Quiet)
+}
+
+#[test]
+fn every_link_within_the_page_leads_somewhere_and_every_id_is_the_only_one() {
+    for page in [page(), html::write(&[awkward_headings()], &run_info())] {
+        let ids = attributes(&page, "id");
+        let mut unique = ids.clone();
+        unique.sort();
+        unique.dedup();
+        assert_eq!(unique.len(), ids.len(), "an id is there twice: {ids:?}");
+        for link in attributes(&page, "href").iter().filter_map(|href| href.strip_prefix('#')) {
+            assert!(ids.contains(&link), "#{link} leads nowhere; ids: {ids:?}");
+        }
+    }
+    let page = page();
+    let anchors =
+        ["movielens", "embedding_dot", "embedding_dot-03", "movielens-contiguous-ids", "results", "run"];
+    for id in anchors {
+        assert!(attributes(&page, "id").contains(&id), "no anchor #{id}");
+    }
+}
+
+#[test]
+fn headings_go_down_one_level_at_a_time_and_there_is_one_h1() {
+    for page in [page(), html::write(&[awkward_headings()], &run_info())] {
+        let starts =
+            page.match_indices("<h").filter_map(|(at, _)| page[at + 2..].chars().next()?.to_digit(10));
+        let levels: Vec<u32> = starts.collect();
+        assert_eq!(levels.iter().filter(|&&level| level == 1).count(), 1);
+        assert_eq!(levels[0], 1);
+        for pair in levels.windows(2) {
+            assert!(pair[1] <= pair[0] + 1, "h{} is followed by h{}: {levels:?}", pair[0], pair[1]);
+        }
+    }
+}
+
+#[test]
+fn the_page_asks_for_nothing_from_elsewhere() {
+    let source = "// %% [markdown]\n// # T\n// ![a picture](https://example.org/a.png) and ![mine](data:image/png;base64,AA==)\n";
+    let remote = Notebook::new("01_t", source, Echo::Quiet);
+    let page = html::write(&[remote], &run_info());
+    assert!(page.contains("<a href=\"https://example.org/a.png\">a picture</a>"), "a link, not a picture");
+    for src in attributes(&page, "src") {
+        assert!(src.starts_with("data:"), "the page would fetch {src}");
+    }
+    assert!(!page.contains("@import") && !page.contains("url("), "the style fetches something");
+    assert_eq!(page.matches("<link ").count(), page.matches("<link rel=\"icon\" href=\"data:,\">").count());
+}
+
+// The real tools
+
+/// The Python that has these modules, or a line that says what is missing.
+fn python_with(modules: &[&str]) -> Option<PathBuf> {
+    let python = PathBuf::from(std::env::var_os("LECTURE5_PYTHON").unwrap_or_else(|| "python3".into()));
+    let import = format!("import {}", modules.join(", "));
+    let found = Command::new(&python).args(["-c", &import]).output();
+    if found.is_ok_and(|finished| finished.status.success()) {
+        return Some(python);
+    }
+    println!("skipped: {} has not all of {} (set LECTURE5_PYTHON)", python.display(), modules.join(", "));
+    None
+}
+
+/// Runs a Python program on a folder with the written notebooks; panics with what it said if it fails.
+fn run_python(python: &Path, program: &str) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    ipynb::write(&lecture(), folder.path()).expect("the notebooks are written");
+    let finished = Command::new(python).args(["-c", program]).current_dir(folder.path()).output();
+    said(finished.expect("Python starts"))
+}
+
+fn said(finished: Finished) -> String {
+    let (out, err) = (String::from_utf8_lossy(&finished.stdout), String::from_utf8_lossy(&finished.stderr));
+    assert!(finished.status.success(), "{}\n{out}\n{err}", finished.status);
+    format!("{out}{err}")
+}
+
+#[test]
+fn nbformat_finds_the_notebooks_valid_and_would_write_the_same_bytes() {
+    let Some(python) = python_with(&["nbformat"]) else { return };
+    let program = r#"
+import glob, pathlib, warnings, nbformat
+warnings.simplefilter("error")
+for name in sorted(glob.glob("*.ipynb")):
+    text = pathlib.Path(name).read_text(encoding="utf-8")
+    notebook = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
+    nbformat.validate(notebook, relax_add_props=False)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    assert nbformat.writes(notebook, version=nbformat.NO_CONVERT) + "\n" == text, name + " is not as Jupyter writes it"
+    print("valid", name)
+"#;
+    assert_eq!(run_python(&python, program), "valid 01_movielens.ipynb\nvalid 05_embedding_dot.ipynb\n");
+}
+
+#[test]
+fn nbconvert_makes_a_page_with_coloured_rust_and_alternative_texts() {
+    let Some(python) = python_with(&["nbconvert", "nbformat"]) else { return };
+    let program = r#"
+import re, nbconvert, nbformat
+notebook = nbformat.read("05_embedding_dot.ipynb", as_version=4)
+# The classic template, because it is the one that reads the alternative text of a picture.
+page, _ = nbconvert.HTMLExporter(template_name="classic").from_notebook_node(notebook)
+assert '<span class="k">let</span>' in page or '<span class="kd">let</span>' in page, "the code is not coloured"
+assert re.search("alt=.Hexagonal bins of true", page), "the picture has no alternative text"
+assert '<table class="dataframe">' in page, "no table"
+assert 'said by a helper &lt;&amp;&gt;' in page, "no stream"
+page, _ = nbconvert.HTMLExporter().from_notebook_node(notebook)
+assert '<table class="dataframe">' in page and "data:image/png;base64," in page, "the usual template"
+"#;
+    run_python(&python, program);
+}
+
+#[test]
+fn jupytext_there_and_back_keeps_the_kinds_and_texts_of_the_cells() {
+    let Some(python) = python_with(&["jupytext", "nbformat"]) else { return };
+    let program = r#"
+import glob, subprocess, sys, nbformat
+for name in sorted(glob.glob("*.ipynb")):
+    jupytext = [sys.executable, "-m", "jupytext"]
+    subprocess.run(jupytext + ["--to", "rs:percent", name, "-o", "there.rs"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(jupytext + ["--to", "ipynb", "there.rs", "-o", "back.out.ipynb"], check=True, stdout=subprocess.DEVNULL)
+    cells = lambda path: [(c.cell_type, c.source) for c in nbformat.read(path, as_version=4).cells]
+    before, after = cells(name), cells("back.out.ipynb")
+    assert before == after, (name, [pair for pair in zip(before, after) if pair[0] != pair[1]])
+    assert nbformat.read("back.out.ipynb", as_version=4).metadata.kernelspec.name == "rust"
+    print(open("there.rs").read())
+"#;
+    let texts = run_python(&python, program);
+    assert!(texts.contains("\n// %% [markdown]\n// ## Ratings\n//\n// Each row is one rating."), "{texts}");
+}
+
+/// Chromium's name on this machine, or a line that says there is none.
+fn chromium() -> Option<&'static str> {
+    let runs = |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|f| f.status.success());
+    let found = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(runs);
+    if found.is_none() {
+        println!("skipped: no Chromium on the PATH");
+    }
+    found
+}
+
+/// Opens a file in headless Chromium: the document after its scripts ran, and what was logged.
+fn open_in(chromium: &str, file: &Path, more: &[&str]) -> (String, String) {
+    let profile = tempfile::tempdir().expect("a temporary folder");
+    let finished = Command::new(chromium)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args(["--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .args(more)
+        .arg(file)
+        .output()
+        .expect("Chromium starts");
+    let (out, err) = (String::from_utf8_lossy(&finished.stdout), String::from_utf8_lossy(&finished.stderr));
+    assert!(finished.status.success(), "{}\n{err}", finished.status);
+    (out.to_string(), err.to_string())
+}
+
+#[test]
+fn in_a_browser_nothing_overflows_on_a_phone_nothing_is_fetched_and_nothing_is_logged() {
+    let Some(chromium) = chromium() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("lecture.html"), page()).expect("the page is written");
+    // A window cannot be as narrow as a phone, a frame in it can.
+    let frames = r#"<!DOCTYPE html><html><body><iframe width="390" height="844" src="lecture.html"></iframe>
+<iframe width="1400" height="900" src="lecture.html"></iframe><pre id="found"></pre><script>
+addEventListener("load", () => {
+  const found = [...document.querySelectorAll("iframe")].map(({ contentWindow: w, contentDocument: d }) => ({
+    width: d.documentElement.clientWidth, content: d.documentElement.scrollWidth,
+    fetched: w.performance.getEntriesByType("resource").map((r) => r.name).filter((n) => !n.startsWith("data:")),
+    pictures: [...d.images].map((image) => image.complete && image.naturalWidth > 0),
+    open: d.querySelector("details").open, fold: getComputedStyle(d.querySelector("nav")).height,
+    boxes: [...d.querySelectorAll("[role=group]")].length,
+  }));
+  document.getElementById("found").textContent = JSON.stringify(found);
+});
+</script></body></html>"#;
+    let harness = folder.path().join("frames.html");
+    std::fs::write(&harness, frames).expect("the frames are written");
+    let (dom, log) = open_in(chromium, &harness, &["--allow-file-access-from-files"]);
+    let found = dom.split("<pre id=\"found\">").nth(1).and_then(|rest| rest.split("</pre>").next());
+    let found: serde_json::Value =
+        serde_json::from_str(found.unwrap_or("")).expect("the frames were measured");
+    let (phone, wide) = (&found[0], &found[1]);
+    for frame in [phone, wide] {
+        assert!(frame["content"].as_u64() <= frame["width"].as_u64(), "the page overflows: {frame}");
+        assert_eq!(frame["fetched"], serde_json::json!([]));
+        assert_eq!(frame["pictures"], serde_json::json!([true]));
+    }
+    assert!(phone["width"].as_u64() <= Some(390) && phone["width"].as_u64() > Some(300), "{phone}");
+    assert_eq!(
+        (&phone["open"], &wide["open"]),
+        (&false.into(), &true.into()),
+        "the contents fold on a phone"
+    );
+    assert!(phone["boxes"].as_u64() > Some(0), "what is wide scrolls in its own box: {phone}");
+    let complaints: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
