@@ -69,7 +69,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         }
     }
     let (values, counts): (Vec<f64>, Vec<u64>) = counts.into_iter().unzip();
-    lecture.plot(nb, plots::rating_histogram("rating_histogram", "How many stars people give", &values, &counts)?)?;
+    lecture.plot(
+        nb,
+        plots::rating_histogram("rating_histogram", "How many stars people give", &values, &counts)?,
+    )?;
 
     let n = cf.len() as f64;
     let mean = cf.y.iter().map(|&y| f64::from(y)).sum::<f64>() / n;

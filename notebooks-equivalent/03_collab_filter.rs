@@ -88,7 +88,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %%
     let title = "The learner's learning rate: cosine annealing with restarts";
-    lecture.plot(nb, plots::lr_schedule("collab_learner_rates", title, &history.rates, learn.data.n_batches())?)?;
+    lecture.plot(
+        nb,
+        plots::lr_schedule("collab_learner_rates", title, &history.rates, learn.data.n_batches())?,
+    )?;
     lecture.record("collab_learner", history);
     lecture.plot(nb, lecture.loss_curves("collab_learner", "Loss of fastai's learner", &[])?)?;
     lecture.save("collab_learner", &learn.vs, &learn.opt)?;
@@ -116,7 +119,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let title = "fastai's learner: predicted and true ratings";
     lecture.plot(nb, plots::joint("collab_learner_joint", title, &preds, &y, true)?)?;
     let loss = mse_loss(&Tensor::from_slice(&preds), &Tensor::from_slice(&y));
-    nb.print(format!("root mean squared error over all rows held out: {:.4} stars", loss.double_value(&[]).sqrt()));
+    nb.print(format!(
+        "root mean squared error over all rows held out: {:.4} stars",
+        loss.double_value(&[]).sqrt()
+    ));
 
     // %% [markdown]
     // ## What training did to the embeddings
@@ -131,7 +137,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         let tensor = found.map(|(_, t)| t.detach().to_device(tch::Device::Cpu).reshape([-1]));
         Ok(tensor.map(Vec::<f32>::try_from).transpose()?.unwrap_or_default())
     };
-    let (users, movies) = (format!("{} users × 50", cf.users.len()), format!("{} movies × 50", cf.items.len()));
+    let (users, movies) =
+        (format!("{} users × 50", cf.users.len()), format!("{} movies × 50", cf.items.len()));
     let u = (numbers(&before, "u.weight")?, numbers(&after, "u.weight")?);
     let m = (numbers(&before, "m.weight")?, numbers(&after, "m.weight")?);
     let tables = [
@@ -156,7 +163,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let known: Vec<u32> = split.val.iter().map(|&row| times_rated[cf.cats[row][1] as usize]).collect();
     let residuals: Vec<f32> = y.iter().zip(&preds).map(|(y, p)| y - p).collect();
     let title = "Error by how often a movie was rated in training";
-    lecture.plot(nb, plots::residuals_by_popularity("residuals_by_popularity", title, &known, &residuals)?)?;
+    lecture
+        .plot(nb, plots::residuals_by_popularity("residuals_by_popularity", title, &known, &residuals)?)?;
 
     Ok(())
 }

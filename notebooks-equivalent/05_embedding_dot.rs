@@ -80,7 +80,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // [training loop](#training_loop) walks through. The loss is `F.mse_loss`, the mean squared error.
 
     // %%
-    let mut history = fit(&model, &data, 3, &mut opt, mse_loss, &Schedule::Constant, &mut lecture.progress(nb))?;
+    let mut history =
+        fit(&model, &data, 3, &mut opt, mse_loss, &Schedule::Constant, &mut lecture.progress(nb))?;
 
     // %% [markdown]
     // ## Set the learning rate
@@ -90,7 +91,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %%
     opt.set_lrs(0.01);
-    history.extend(fit(&model, &data, 3, &mut opt, mse_loss, &Schedule::Constant, &mut lecture.progress(nb))?);
+    history.extend(fit(
+        &model,
+        &data,
+        3,
+        &mut opt,
+        mse_loss,
+        &Schedule::Constant,
+        &mut lecture.progress(nb),
+    )?);
 
     // %%
     lecture.record("embedding_dot", history);

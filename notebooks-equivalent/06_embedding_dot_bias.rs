@@ -41,7 +41,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let ranges =
         [("EmbeddingDotBias", min_rating, max_rating), ("EmbeddingNet", min_rating - 0.5, max_rating + 0.5)];
     let title = "The sigmoid, squashed to the range of the ratings";
-    lecture.plot(nb, plots::squashed_sigmoid("squashed_sigmoid", title, (min_rating, max_rating), &ranges)?)?;
+    lecture
+        .plot(nb, plots::squashed_sigmoid("squashed_sigmoid", title, (min_rating, max_rating), &ranges)?)?;
 
     // %% [markdown]
     // ## Let's improve our model
@@ -112,7 +113,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let model = EmbeddingDotBias::new(&vs.root(), &fastai, Range { min: min_rating, max: max_rating });
     vs.set_device(lecture.run.device);
     let untrained = predict(&model, &data.val)?;
-    nb.print(format!("its first five predictions before any training: {:.3?}", &untrained[..untrained.len().min(5)]));
+    nb.print(format!(
+        "its first five predictions before any training: {:.3?}",
+        &untrained[..untrained.len().min(5)]
+    ));
 
     Ok(())
 }

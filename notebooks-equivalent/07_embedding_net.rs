@@ -70,7 +70,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // at the slow end.
 
     // %%
-    let mut history = fit(&model, &data, 3, &mut opt, mse_loss, &Schedule::Constant, &mut lecture.progress(nb))?;
+    let mut history =
+        fit(&model, &data, 3, &mut opt, mse_loss, &Schedule::Constant, &mut lecture.progress(nb))?;
 
     // %% [markdown]
     // ## Let's explore the learning rate
@@ -79,7 +80,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %%
     opt.set_lrs(1e-3);
-    history.extend(fit(&model, &data, 3, &mut opt, mse_loss, &Schedule::Constant, &mut lecture.progress(nb))?);
+    history.extend(fit(
+        &model,
+        &data,
+        3,
+        &mut opt,
+        mse_loss,
+        &Schedule::Constant,
+        &mut lecture.progress(nb),
+    )?);
 
     // %%
     lecture.record("embedding_net", history);

@@ -41,7 +41,7 @@ enum Command {
 #[derive(Args)]
 struct Common {
     /// Seed of the random generator, set before each fit.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     seed: i64,
     /// Where to compute: auto (CUDA where there is one), cpu, cuda or cuda:N.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
@@ -91,10 +91,10 @@ struct Fit {
     #[arg(long, value_name = "PLAN")]
     schedule: Option<Plan>,
     /// Weight decay [default: the lecture's for the model].
-    #[arg(long, value_name = "X", value_parser = not_negative)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = not_negative)]
     wd: Option<f64>,
     /// Momentum of SGD [default: 0.9].
-    #[arg(long, value_name = "X", value_parser = share)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = share)]
     momentum: Option<f64>,
     /// The embeddings start uniform within ±X, or from LOW to HIGH [default: the lecture's for the model].
     #[arg(long, value_name = "X|LOW:HIGH", value_parser = bounds, allow_hyphen_values = true)]
@@ -246,7 +246,10 @@ fn run(args: Run) -> Result<()> {
     }
     write_metrics(&lecture)?;
     ipynb::write(&notebooks, &lecture.run.out.join("notebooks"))?;
-    files::write_whole(&lecture.run.out.join("lecture.html"), html::write(&notebooks, &about(&lecture)).as_bytes())?;
+    files::write_whole(
+        &lecture.run.out.join("lecture.html"),
+        html::write(&notebooks, &about(&lecture)).as_bytes(),
+    )?;
     finish(&lecture)
 }
 
@@ -319,7 +322,10 @@ impl Fit {
             }
         }
         if self.momentum.is_some() && !matches!(s.rule, Rule::Sgd { .. }) {
-            bail!("--momentum belongs to sgd, and this fit uses {:?}; leave it out or take --optimizer sgd", s.rule);
+            bail!(
+                "--momentum belongs to sgd, and this fit uses {:?}; leave it out or take --optimizer sgd",
+                s.rule
+            );
         }
         if let Some(plan) = &self.schedule {
             s.plan = plan.clone();
@@ -334,10 +340,21 @@ impl Fit {
             s.n_factors = factors;
         }
         if self.model != ModelKind::Net {
-            ensure!(self.hidden.is_none(), "--hidden belongs to --model net; {} has no layers", self.model.name());
-            ensure!(self.dropout.is_none(), "--dropout belongs to --model net; {} drops nothing", self.model.name());
+            ensure!(
+                self.hidden.is_none(),
+                "--hidden belongs to --model net; {} has no layers",
+                self.model.name()
+            );
+            ensure!(
+                self.dropout.is_none(),
+                "--dropout belongs to --model net; {} drops nothing",
+                self.model.name()
+            );
             let (u, m) = s.n_factors;
-            ensure!(u == m, "--factors {u},{m}: a dot product needs vectors of one length (--model net takes both)");
+            ensure!(
+                u == m,
+                "--factors {u},{m}: a dot product needs vectors of one length (--model net takes both)"
+            );
         }
         if let Some(hidden) = &self.hidden {
             s.hidden = hidden.clone();
@@ -375,7 +392,12 @@ fn fit(args: Fit) -> Result<()> {
     lecture.write_plot(&plots::joint(&format!("{name}_joint"), &title, &preds, &y, true)?)?;
     if let Plan::Cosine(_) = settings.plan {
         let title = "Learning rate: cosine annealing with restarts";
-        lecture.write_plot(&plots::lr_schedule(&format!("{name}_rates"), title, &rates, learner.data.n_batches())?)?;
+        lecture.write_plot(&plots::lr_schedule(
+            &format!("{name}_rates"),
+            title,
+            &rates,
+            learner.data.n_batches(),
+        )?)?;
     }
     lecture.save(name, &learner.vs, &learner.opt)?;
     write_metrics(&lecture)?;

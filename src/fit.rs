@@ -12,7 +12,7 @@ use tch::{Device, Reduction, Tensor};
 
 use crate::optim::Optimizer;
 use crate::optim::schedule::Schedule;
-use crate::ratings::{Columns, ColumnarModelData};
+use crate::ratings::{ColumnarModelData, Columns};
 
 /// A loss: predictions and targets, both (bs,), to a scalar. PyTorch's `crit`.
 pub type Criterion = fn(&Tensor, &Tensor) -> Tensor;
@@ -66,12 +66,11 @@ impl fmt::Display for Epoch {
         });
         let decimals = |text: &str| text.len() - text.find('.').map_or(text.len(), |dot| dot + 1);
         let whole = |text: &str| text.find('.').unwrap_or(text.len());
-        let (left, right) = numbers
+        let (left, right) =
+            numbers.iter().fold((0, 0), |(left, right), n| (left.max(whole(n)), right.max(decimals(n))));
+        let padded = numbers
             .iter()
-            .fold((0, 0), |(left, right), n| (left.max(whole(n)), right.max(decimals(n))));
-        let padded = numbers.iter().map(|n| {
-            format!("{}{n}{}", " ".repeat(left - whole(n)), " ".repeat(right - decimals(n)))
-        });
+            .map(|n| format!("{}{n}{}", " ".repeat(left - whole(n)), " ".repeat(right - decimals(n))));
         write!(f, "[ {}]", padded.collect::<Vec<_>>().join("  "))
     }
 }

@@ -11,9 +11,7 @@ use tch::nn::{ModuleT, VarStore};
 
 use crate::checkpoint;
 use crate::fit::{Event, History, fit, mse_loss, predict};
-use crate::models::{
-    EmbeddingDot, EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range,
-};
+use crate::models::{EmbeddingDot, EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range};
 use crate::movielens::{CollabFilterDataset, Split};
 use crate::optim::Optimizer;
 use crate::optim::schedule::Schedule;
@@ -36,7 +34,12 @@ pub struct Learner {
 impl Learner {
     /// Seeds the generator and draws the model of `settings` for the data, on the CPU; then moves it to
     /// `device` (the lecture's `.cuda()`), so that a seed means the same start everywhere.
-    pub fn new(cf: &CollabFilterDataset, split: &Split, settings: &Settings, device: Device) -> Result<Learner> {
+    pub fn new(
+        cf: &CollabFilterDataset,
+        split: &Split,
+        settings: &Settings,
+        device: Device,
+    ) -> Result<Learner> {
         let data = ColumnarModelData::new(cf, split, settings.batch_size, device)?;
         tch::manual_seed(settings.seed);
         let mut vs = VarStore::new(Device::Cpu);
@@ -66,7 +69,12 @@ impl Learner {
     }
 
     /// One `fit` call.
-    pub fn fit(&mut self, epochs: usize, schedule: &Schedule, report: &mut dyn FnMut(Event)) -> Result<History> {
+    pub fn fit(
+        &mut self,
+        epochs: usize,
+        schedule: &Schedule,
+        report: &mut dyn FnMut(Event),
+    ) -> Result<History> {
         fit(&*self.model, &self.data, epochs, &mut self.opt, mse_loss, schedule, report)
     }
 

@@ -139,7 +139,12 @@ impl Lecture {
             .collect();
         let fits: Vec<plots::Fit> = titled
             .iter()
-            .map(|(name, history, epochs)| plots::Fit { name, running: &history.running, epochs, set_lrs: &[] })
+            .map(|(name, history, epochs)| plots::Fit {
+                name,
+                running: &history.running,
+                epochs,
+                set_lrs: &[],
+            })
             .collect();
         plots::all_validation_losses("all_validation_losses", "Validation loss of every fit", &fits).map(Some)
     }

@@ -149,14 +149,13 @@ pub struct EmbeddingNet {
 impl EmbeddingNet {
     /// Draws u, m, then weight and bias of lin1, lin2 and so on.
     pub fn new(vs: &Path, e: &Embeddings, shape: &NetShape, range: Range) -> Self {
-        let (u, m) = (
-            e.get_emb(vs / "u", e.n_users, e.n_factors.0),
-            e.get_emb(vs / "m", e.n_movies, e.n_factors.1),
-        );
+        let (u, m) =
+            (e.get_emb(vs / "u", e.n_users, e.n_factors.0), e.get_emb(vs / "m", e.n_movies, e.n_factors.1));
         let mut widths = vec![e.n_factors.0 + e.n_factors.1];
         widths.extend(&shape.hidden);
         widths.push(1);
-        let lins = widths.windows(2).enumerate().map(|(i, w)| linear(vs / format!("lin{}", i + 1), w[0], w[1]));
+        let lins =
+            widths.windows(2).enumerate().map(|(i, w)| linear(vs / format!("lin{}", i + 1), w[0], w[1]));
         EmbeddingNet { u, m, lins: lins.collect(), dropout: shape.dropout, range: range.widened() }
     }
 }

@@ -3,6 +3,7 @@
 //! Lecture: "Movie Lens", "Create subset for Excel", "Get a validation indexes", "Prepare the data".
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor};
 use std::path::Path;
 use std::sync::Arc;
@@ -129,8 +130,10 @@ fn without_carriage_returns(mut bytes: Vec<u8>) -> Vec<u8> {
 
 /// Parses a CSV whose first columns are those of `columns`; others may follow and are dropped.
 fn read_table(path: &Path, bytes: Vec<u8>, columns: &[(&str, DataType)]) -> Result<DataFrame> {
-    let header = String::from_utf8_lossy(bytes.split(|&b| b == b'\n').next().unwrap_or_default()).into_owned();
-    let names: Vec<&str> = header.trim_start_matches('\u{feff}').split(',').map(|n| n.trim_matches('"')).collect();
+    let header =
+        String::from_utf8_lossy(bytes.split(|&b| b == b'\n').next().unwrap_or_default()).into_owned();
+    let names: Vec<&str> =
+        header.trim_start_matches('\u{feff}').split(',').map(|n| n.trim_matches('"')).collect();
     for (name, _) in columns {
         ensure!(
             names.contains(name),
@@ -140,7 +143,6 @@ fn read_table(path: &Path, bytes: Vec<u8>, columns: &[(&str, DataType)]) -> Resu
         );
     }
     let schema = Schema::from_iter(columns.iter().map(|(n, t)| Field::new((*n).into(), t.clone())));
-    let lines = bytes.clone();
     let table = CsvReadOptions::default()
         .with_has_header(true)
         .with_infer_schema_length(Some(0))
@@ -150,7 +152,7 @@ fn read_table(path: &Path, bytes: Vec<u8>, columns: &[(&str, DataType)]) -> Resu
         .finish();
     let table = match table {
         Ok(table) => table,
-        Err(error) => match first_bad_line(&lines, &names, columns) {
+        Err(error) => match first_bad_line(path, columns) {
             Some((line, why)) => bail!("{} line {line}: {why}", path.display()),
             None => bail!("{}: {error}", path.display()),
         },
@@ -159,35 +161,42 @@ fn read_table(path: &Path, bytes: Vec<u8>, columns: &[(&str, DataType)]) -> Resu
     Ok(table)
 }
 
-/// Where a table that polars refused goes wrong: the line's number and what is wrong with it.
-fn first_bad_line(bytes: &[u8], names: &[&str], columns: &[(&str, DataType)]) -> Option<(usize, String)> {
-    for (at, line) in BufReader::new(bytes).lines().enumerate().skip(1) {
-        let Ok(line) = line else { return Some((at + 1, "not UTF-8 text".to_owned())) };
+/// Where a table goes wrong: the line's number and what is wrong with it. Reads the file again, since
+/// that is needed only where it is refused.
+fn first_bad_line(path: &Path, columns: &[(&str, DataType)]) -> Option<(usize, String)> {
+    let mut lines = BufReader::new(File::open(path).ok()?).lines();
+    let header = lines.next()?.ok()?;
+    let names: Vec<&str> = header.split(',').map(|name| name.trim_matches('"')).collect();
+    for (at, line) in lines.enumerate().map(|(at, line)| (at + 2, line)) {
+        let Ok(line) = line else { return Some((at, "not UTF-8 text".to_owned())) };
         let fields: Vec<&str> = line.split(',').collect();
-        if fields.len() < names.len() && !line.contains('"') {
-            return Some((at + 1, format!("{} of {} fields: '{line}'", fields.len(), names.len())));
+        if fields.len() < names.len() {
+            return Some((at, format!("{} of {} fields: '{line}'", fields.len(), names.len())));
         }
         for (name, kind) in columns {
-            let Some(field) = names.iter().position(|n| n == name).and_then(|i| fields.get(i)) else { continue };
+            let Some(field) = names.iter().position(|n| n == name).map(|i| fields[i]) else { continue };
             let wrong = match kind {
+                _ if field.is_empty() => return Some((at, format!("no {name}"))),
                 DataType::Int64 => field.parse::<i64>().is_err().then_some("whole number"),
                 DataType::Float64 => field.parse::<f64>().is_err().then_some("number"),
                 _ => None,
             };
             if let Some(wanted) = wrong {
-                return Some((at + 1, format!("{name} '{field}' is not a {wanted}")));
+                return Some((at, format!("{name} '{field}' is not a {wanted}")));
             }
         }
     }
     None
 }
 
-/// Every rating is there and finite.
+/// Every field is there, and every rating finite.
 fn check_ratings(path: &Path, ratings: &DataFrame) -> Result<()> {
     for (name, _) in &RATINGS {
-        let column = ratings.column(name)?;
-        if let Some(row) = column.is_null().iter().position(|null| null == Some(true)) {
-            bail!("{} line {}: no {name}", path.display(), row + 2);
+        if ratings.column(name)?.null_count() > 0 {
+            match first_bad_line(path, &RATINGS) {
+                Some((line, why)) => bail!("{} line {line}: {why}", path.display()),
+                None => bail!("{}: some rows have no {name}", path.display()),
+            }
         }
     }
     let values = ratings.column("rating")?.f64()?;

@@ -18,7 +18,11 @@ pub enum Telling {
 }
 
 /// Follows the events of a `fit` call: the bar itself, and each epoch's losses to `on_epoch`.
-pub fn follow<'a>(telling: Telling, name: String, mut on_epoch: impl FnMut(Epoch) + 'a) -> impl FnMut(Event) + 'a {
+pub fn follow<'a>(
+    telling: Telling,
+    name: String,
+    mut on_epoch: impl FnMut(Epoch) + 'a,
+) -> impl FnMut(Event) + 'a {
     let mut bar: Option<ProgressBar> = None;
     move |event| match event {
         Event::Batches { epoch, epochs, done, n_batches, loss } => {

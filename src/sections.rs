@@ -5,8 +5,6 @@ use anyhow::{Result, bail};
 use crate::lecture::Lecture;
 use crate::notebook::{Echo, Notebook};
 
-#[path = "../notebooks-equivalent/01_movielens.rs"]
-mod movielens;
 #[path = "../notebooks-equivalent/03_collab_filter.rs"]
 mod collab_filter;
 #[path = "../notebooks-equivalent/04_dot_product.rs"]
@@ -17,6 +15,12 @@ mod embedding_dot;
 mod embedding_dot_bias;
 #[path = "../notebooks-equivalent/07_embedding_net.rs"]
 mod embedding_net;
+#[path = "../notebooks-equivalent/02_excel_subset.rs"]
+mod excel_subset;
+#[path = "../notebooks-equivalent/01_movielens.rs"]
+mod movielens;
+#[path = "../notebooks-equivalent/08_training_loop.rs"]
+mod training_loop;
 
 macro_rules! section {
     ($name:ident, $stem:literal) => {
@@ -32,11 +36,13 @@ macro_rules! section {
 /// Every section, in the order of the lecture.
 pub static SECTIONS: &[Section] = &[
     section!(movielens, "01_movielens"),
+    section!(excel_subset, "02_excel_subset"),
     section!(collab_filter, "03_collab_filter"),
     section!(dot_product, "04_dot_product"),
     section!(embedding_dot, "05_embedding_dot"),
     section!(embedding_dot_bias, "06_embedding_dot_bias"),
     section!(embedding_net, "07_embedding_net"),
+    section!(training_loop, "08_training_loop"),
 ];
 
 /// A section of the lecture.

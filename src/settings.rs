@@ -123,7 +123,8 @@ fn learning_rate(text: &str) -> Result<f64> {
 }
 
 fn count(text: &str) -> Result<usize> {
-    let n: usize = text.parse().ok().with_context(|| format!("'{text}' in the schedule is not a whole number"))?;
+    let n: usize =
+        text.parse().ok().with_context(|| format!("'{text}' in the schedule is not a whole number"))?;
     ensure!((1..=MOST_EPOCHS).contains(&n), "'{text}' in the schedule: from 1 to {MOST_EPOCHS}");
     Ok(n)
 }
@@ -132,7 +133,8 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Plan::Steps(steps) => {
-                let steps: Vec<String> = steps.iter().map(|(rate, epochs)| format!("{rate}x{epochs}")).collect();
+                let steps: Vec<String> =
+                    steps.iter().map(|(rate, epochs)| format!("{rate}x{epochs}")).collect();
                 write!(f, "{}", steps.join(","))
             }
             Plan::Cosine(CosineRestarts { lr, cycles, len, mult }) => {

@@ -73,10 +73,7 @@ fn cells_are_the_files_own_text_without_what_makes_it_a_module() {
     let kinds: Vec<CellKind> = notebook.cells().iter().map(|cell| cell.kind).collect();
     let (prose, code) = (CellKind::Markdown, CellKind::Code);
     assert_eq!(kinds, [prose, code, prose, code, prose, code, prose, code]);
-    assert_eq!(
-        notebook.cells()[1].text,
-        "use anyhow::Result;\nuse lecture5::notebook::{Notebook, Table};"
-    );
+    assert_eq!(notebook.cells()[1].text, "use anyhow::Result;\nuse lecture5::notebook::{Notebook, Table};");
     assert!(notebook.cells()[2].text.starts_with("## Ratings\n\nEach row is one rating."));
     assert!(notebook.cells()[7].text.starts_with("let movie_ids = [31, 1029, 1061, 31];\n"));
     assert!(notebook.cells()[7].text.contains("\n    if !uniq.contains(&id) {\n"), "code keeps its shape");

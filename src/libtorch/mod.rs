@@ -215,7 +215,8 @@ pub fn why_no_cuda() -> Option<String> {
     if Cuda::is_available() {
         return None;
     }
-    let reason = if !tch::utils::has_cuda() && !loaded_libraries().iter().any(|l| l.contains("libtorch_cuda")) {
+    let reason = if !tch::utils::has_cuda() && !loaded_libraries().iter().any(|l| l.contains("libtorch_cuda"))
+    {
         "this program runs on a libtorch without CUDA; on a machine with an NVIDIA card, \
          `scripts/setup-libtorch.sh cuda` fetches the full one, then build again (see libtorch-setup.md)"
     } else if !std::path::Path::new("/proc/driver/nvidia/version").exists() {
@@ -236,7 +237,9 @@ pub fn loaded_libraries() -> Vec<String> {
         .filter_map(|line| line.find('/').map(|at| line[at..].to_owned()))
         .filter(|path| {
             let name = path.rsplit('/').next().unwrap_or_default();
-            ["libtorch", "libc10", "libcudart", "libgomp", "libiomp", "libcupti"].iter().any(|l| name.starts_with(l))
+            ["libtorch", "libc10", "libcudart", "libgomp", "libiomp", "libcupti"]
+                .iter()
+                .any(|l| name.starts_with(l))
         })
         .collect();
     found.sort();

@@ -16,6 +16,7 @@ use super::{CellKind, Figure, Notebook, Output, Table};
 /// What the page says of the run as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct RunInfo {
+    /// The page's title.
     pub title: String,
     /// A paragraph or two of Markdown under the title; may be empty.
     pub introduction: String,

@@ -29,18 +29,22 @@ pub use table::{Align, Column, Table};
 /// Prose or code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CellKind {
+    /// Text.
     Markdown,
+    /// Rust.
     Code,
 }
 
 /// One cell of a section and what it showed.
 #[derive(Clone, Debug)]
 pub struct Cell {
+    /// Prose or code.
     pub kind: CellKind,
     /// The cell's text as a notebook shows it: Markdown without its `// `, code moved to the left margin.
     pub text: String,
     /// The lines of the file that the cell stands on, from 1, the end exclusive.
     pub lines: Range<usize>,
+    /// In the order they were shown.
     pub outputs: Vec<Output>,
 }
 
@@ -51,13 +55,18 @@ pub enum Output {
     Stream(String),
     /// A value as text.
     Text(String),
+    /// Rows and columns.
     Table(Table),
+    /// Formatted text.
     Markdown(String),
     /// The source of an item, such as `struct EmbeddingDot`, that another file defines.
     Rust {
+        /// As it was asked for.
         item: String,
+        /// Its source.
         text: String,
     },
+    /// A picture.
     Figure(Figure),
 }
 

@@ -7,7 +7,9 @@ use anyhow::{Result, bail};
 /// The languages that code in a cell or a fenced block can be coloured in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
+    /// This project's.
     Rust,
+    /// The lecture's.
     Python,
 }
 

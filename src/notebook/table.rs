@@ -5,13 +5,16 @@ use super::html::escape;
 /// To which side of a column its cells stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
+    /// Text.
     Left,
+    /// Numbers.
     Right,
 }
 
 /// One column of a [`Table`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
+    /// What stands above it.
     pub name: String,
     /// `None`: numbers stand right and text stands left, decided by the column's cells.
     pub align: Option<Align>,
@@ -26,10 +29,13 @@ pub struct Column {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
+    /// From left to right.
     pub columns: Vec<Column>,
+    /// One cell a column each.
     pub rows: Vec<Vec<String>>,
     /// A column of row names in front: its own name (often empty), then one label a row.
     pub index: Option<(String, Vec<String>)>,
+    /// A line above it.
     pub caption: Option<String>,
 }
 

@@ -142,7 +142,9 @@ impl Optimizer {
         for (name, mut mine) in self.state() {
             let found = saved.iter().find(|(n, _)| *n == name);
             let Some((_, theirs)) = found else {
-                anyhow::bail!("the saved optimiser has no '{name}': it was another optimiser or another model")
+                anyhow::bail!(
+                    "the saved optimiser has no '{name}': it was another optimiser or another model"
+                )
             };
             ensure!(
                 theirs.size() == mine.size(),

@@ -42,7 +42,11 @@ impl CosineRestarts {
             clock -= nb;
             nb *= self.mult;
         }
-        if warming_up { self.lr / 100.0 } else { self.lr / 2.0 * ((PI * clock as f64 / nb as f64).cos() + 1.0) }
+        if warming_up {
+            self.lr / 100.0
+        } else {
+            self.lr / 2.0 * ((PI * clock as f64 / nb as f64).cos() + 1.0)
+        }
     }
 }
 

@@ -1,0 +1,441 @@
+// %% [markdown]
+// # The training loop
+//
+// What happens inside `optim.SGD`? On a line with two unknowns: by hand, by spreadsheet, and by libtorch.
+//
+// Everything above was trained with a line such as
+// `opt = optim.SGD(model.parameters(), 1e-2, weight_decay=wd, momentum=0.9)`. This section takes it apart.
+
+// %%
+use std::cell::Cell;
+
+use anyhow::Result;
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
+
+use crate::descent::{self, Optimizer as Sheet, Pair, START, TRUTH};
+use crate::files::write_whole;
+use crate::fit::RunningMean;
+use crate::lecture::Lecture;
+use crate::notebook::{Notebook, Table};
+use crate::optim::{Optimizer, Rule};
+use crate::{plots, spreadsheet};
+
+pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
+    // %% [markdown]
+    // ## First create some data
+    //
+    // 29 points on the line y = 2x + 30. Can we learn the slope a and the intercept b from the points alone?
+
+    // %%
+    let points = descent::points();
+    let mut table = Table::new(["x", "y"]);
+    for (x, y) in points.iter().take(5) {
+        table.push([x.to_string(), y.to_string()]);
+    }
+    nb.show(table);
+
+    // %% [markdown]
+    // ## The error
+    //
+    // We start with a guess, b = 1 and a = 1. For the first point, x = 14, it predicts 15 where 58 is right:
+    // the squared error is 1,849. With the intercept at 1.5 it is a little smaller, so that is the way to go. (The
+    // notes give 419 for it, which these points and this start do not.)
+
+    // %%
+    let (x, y) = points[0];
+    nb.print(format!("prediction {}, truth {y}", descent::predict(START, x)));
+    for b in [1.0, 1.5] {
+        nb.print(format!("b = {b}: error² = {}", descent::squared_error(Pair { b, ..START }, x, y)));
+    }
+
+    // %% [markdown]
+    // ## How can we guess where to go next? Finite differencing
+    //
+    // Change a weight by a little, here 0.01, see how the error changes, divide: that is the slope of the error
+    // in this weight.
+
+    // %%
+    let estimated = descent::finite_difference(START, x, y, 0.01);
+    nb.print(format!("estimated: de/db = {:.2}, de/da = {:.2}", estimated.b, estimated.a));
+
+    // %% [markdown]
+    // ## The chain rule
+    //
+    // The error is a function of a function: e = d², where d = b + a·x − y. How fast does e change with a? As
+    // fast as e changes with d, times as fast as d changes with a:
+    //
+    // - de/db = de/dd · dd/db = 2d · 1
+    // - de/da = de/dd · dd/da = 2d · x
+    //
+    // That is the *analytic* derivative, exact and without trying anything out. *Backpropagation* is this rule,
+    // applied layer by layer from the error backwards. Autograd does it for any chain that it has recorded:
+
+    // %%
+    let exact = descent::gradient(START, x, y);
+    let b = Tensor::from(START.b).set_requires_grad(true);
+    let a = Tensor::from(START.a).set_requires_grad(true);
+    let error = (&b + &a * x - y).square();
+    error.backward();
+    let autograd = (b.grad().double_value(&[]), a.grad().double_value(&[]));
+    let row = |name: &str, db: f64, da: f64| [name.to_owned(), format!("{db:.2}"), format!("{da:.2}")];
+    let mut table = Table::new(["", "de/db", "de/da"]);
+    table.push(row("finite differences", estimated.b, estimated.a));
+    table.push(row("chain rule", exact.b, exact.a));
+    table.push(row("autograd", autograd.0, autograd.1));
+    nb.show(table);
+
+    // %% [markdown]
+    // ## Caveat: finite differencing in many dimensions
+    //
+    // Each weight costs a pass through the model of its own. Two weights, two passes: fine. A million weights, a
+    // million passes for one single step. Autograd needs one pass forwards and one backwards, whatever the number
+    // of weights. Counted on a net of one hidden layer, and with the largest disagreement between the two:
+
+    // %%
+    let mut table = Table::new([
+        "hidden units",
+        "weights",
+        "passes, finite differences",
+        "passes, autograd",
+        "disagreement",
+    ]);
+    for hidden in [2, 8, 32, 128] {
+        let (weights, passes, apart) = finite_differences_against_autograd(hidden);
+        let passes = (passes.to_string(), "1 + 1".to_owned());
+        table.push([hidden.to_string(), weights.to_string(), passes.0, passes.1, format!("{apart:.0e}")]);
+    }
+    nb.show(table);
+
+    // %% [markdown]
+    // Two words to look up:
+    //
+    // - The **Jacobian** holds the first derivatives of several outputs by several inputs: with 1,000,000 inputs
+    //   and 100,000 outputs, as many as 100 billion numbers.
+    // - The **Hessian** holds the second derivatives, how the slope in one weight changes with another: a square
+    //   table of all weights by all weights.
+    //
+    // For the errors of the first three points, and for the sum of all 29 squared errors, by autograd:
+
+    // %%
+    let w = Tensor::from_slice(&[START.b, START.a]).set_requires_grad(true);
+    let jacobian: Vec<Vec<f64>> =
+        points.iter().take(3).map(|&(x, y)| derivative(&residual(&w, x, y), &w)).collect();
+    let mut table = Table::new(["residual of", "by b", "by a"]);
+    for ((x, _), row) in points.iter().zip(&jacobian) {
+        table.push([format!("x = {x}"), row[0].to_string(), row[1].to_string()]);
+    }
+    nb.show(table.caption("Jacobian"));
+
+    // %%
+    let errors: Vec<Tensor> = points.iter().map(|&(x, y)| residual(&w, x, y).square()).collect();
+    let sum = Tensor::stack(&errors, 0).sum(Kind::Double);
+    let slope = Tensor::run_backward(&[sum], &[&w], true, true).remove(0);
+    let mut table = Table::new(["", "b", "a"]);
+    for (at, name) in ["b", "a"].iter().enumerate() {
+        let row = derivative(&slope.get(at as i64), &w);
+        table.push([(*name).to_owned(), row[0].to_string(), row[1].to_string()]);
+    }
+    nb.show(table.caption("Hessian of the sum of squared errors"));
+
+    // %% [markdown]
+    // Compare the two numbers on the diagonal: the error is a bowl some 2,500 times as steep in a as in b. A
+    // learning rate that suits the slope is far too small for the intercept, and everything below exists because
+    // of that.
+
+    // %% [markdown]
+    // ## Stochastic gradient descent
+    //
+    // Take a step against the gradient, row by row: new a = a − learning rate · de/da, and the same for b. That
+    // is the sheet *basic SGD*, with a rate of 0.0001. Its first rows:
+
+    // %%
+    let traces: Vec<descent::Trace> = Sheet::ALL
+        .iter()
+        .map(|&sheet| descent::run(sheet, sheet.settings(), &points, descent::EPOCHS))
+        .collect();
+    let mut table =
+        Table::new(["x", "y", "b", "a", "prediction", "error²", "de/db", "de/da", "new b", "new a"]);
+    for r in traces[0].rows().take(3) {
+        let numbers = [r.x, r.y, r.w.b, r.w.a, r.pred, r.err2, r.gradient.b, r.gradient.a, r.new.b, r.new.a];
+        table.push(numbers.map(|v| trimmed(v, 6)));
+    }
+    nb.show(table);
+
+    // %% [markdown]
+    // ## Momentum
+    //
+    // Look at de/da from row to row: positive and negative, as chance will have it. Momentum steps along a moving
+    // average of the gradients instead: what points now this way, now that way cancels out, and what keeps
+    // pointing the same way adds up. β, here 0.9, says how much of the average is kept.
+
+    // %%
+    let momentum = &traces[1];
+    let raw: Vec<f64> = momentum.rows().map(|row| row.gradient.a).collect();
+    let averaged: Vec<f64> = momentum.rows().map(|row| row.mean.a).collect();
+    let title = "Momentum calms a bouncing gradient";
+    lecture.plot(nb, plots::gradient_trace("momentum_gradient", title, "de/da", &raw, &averaged)?)?;
+
+    // %% [markdown]
+    // ## Adam
+    //
+    // Adam keeps a second moving average, that of the squared gradients, and divides by its root. On the sheet
+    // both are linear interpolations between what was and what is new:
+    //
+    // - cell **J8**: the average of the gradients, the direction;
+    // - cell **L8**: the average of the squared gradients.
+    //
+    // Also called an *exponentially weighted moving average*. The intuition behind the denominator:
+    //
+    // - a squared gradient is always positive;
+    // - where the gradient is large or changes much, the square is huge, and the step is divided by a large
+    //   number: slow down;
+    // - where little changes, the step is divided by a small one: be bolder.
+    //
+    // So each weight has an *adaptive* learning rate. It is much faster at first; the lecture adds that its
+    // answers are not as good as those of SGD with momentum.
+    //
+    // The sheets have more of this family: *adagrad* and *rmsprop* divide without momentum, *eve* slows Adam down
+    // while the loss jumps about, and two *annealed* ones halve their rate when the gradient grows.
+
+    // %%
+    let mut table = Table::new(["sheet", "rate", "b", "a", "RMSE of epoch 1", "RMSE of the last epoch"]);
+    for trace in &traces {
+        let rmse = trace.rmse();
+        table.push([
+            trace.optimizer.name().to_owned(),
+            trace.settings.lr.to_string(),
+            format!("{:.4}", trace.end.w.b),
+            format!("{:.4}", trace.end.w.a),
+            format!("{:.3}", rmse[0]),
+            format!("{:.3}", rmse[rmse.len() - 1]),
+        ]);
+    }
+    nb.show(table.caption("After five epochs; the truth is b = 30, a = 2"));
+
+    // %%
+    let start = descent::rmse(START, &points);
+    let curves: Vec<(&str, Vec<f64>)> = traces
+        .iter()
+        .map(|trace| {
+            let ends = trace.epochs.iter().filter_map(|epoch| epoch.rows.last());
+            let after = ends.map(|row| descent::rmse(row.new, &points));
+            (trace.optimizer.name(), std::iter::once(start).chain(after).collect())
+        })
+        .collect();
+    let borrowed: Vec<(&str, &[f64])> =
+        curves.iter().map(|(name, curve)| (*name, curve.as_slice())).collect();
+    let title = "The sheets' optimisers on y = 2x + 30";
+    lecture.plot(nb, plots::loss_by_epoch("descent_loss", title, "RMSE over all 29 points", &borrowed)?)?;
+
+    // %% [markdown]
+    // The same seen from above: the error as a landscape over slope and intercept, and the way that each
+    // optimiser took, epoch by epoch. The valley is narrow and runs nearly along b. SGD falls into it at once, and
+    // then its intercept hardly moves. Adam gives each weight a rate of its own and moves the intercept as fast as
+    // the slope; at a rate of 1 it jumps about on the way.
+
+    // %%
+    let paths: Vec<(&str, Vec<(f64, f64)>)> = traces
+        .iter()
+        .map(|trace| {
+            let ends = trace.epochs.iter().filter_map(|epoch| epoch.rows.last());
+            let path = std::iter::once(START).chain(ends.map(|row| row.new)).map(|w| (w.a, w.b));
+            (trace.optimizer.name(), path.collect())
+        })
+        .collect();
+    let borrowed: Vec<(&str, &[(f64, f64)])> =
+        paths.iter().map(|(name, path)| (*name, path.as_slice())).collect();
+    let range = |pick: fn(&(f64, f64)) -> f64, truth: f64| {
+        let all = paths.iter().flat_map(|(_, path)| path).map(pick).chain([truth]);
+        let (low, high) = all.fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
+        let margin = 0.08 * (high - low);
+        (low - margin, high + margin)
+    };
+    let (across, up) = (range(|p| p.0, TRUTH.a), range(|p| p.1, TRUTH.b));
+    let surface = |a: f64, b: f64| descent::rmse(Pair { b, a }, &points).powi(2);
+    let grid = plots::Grid::of(across, up, 200, surface);
+    let title = "The error over slope and intercept, and the ways down";
+    lecture.plot(nb, plots::error_surface("error_surface", title, &grid, (TRUTH.a, TRUTH.b), &borrowed)?)?;
+
+    // %% [markdown]
+    // ## How libtorch's differ
+    //
+    // | | the sheet | libtorch |
+    // |---|---|---|
+    // | momentum | the average takes a tenth of the new gradient, and the step uses the average of the row *before* | the buffer takes the *whole* gradient (unless dampened), and the step uses it at once: ten times as far in the end |
+    // | Adam | no correction for the averages' start at zero, no ε; a warm-up pass instead | both averages are divided by 1 − βᵗ, and ε = 1e-8 keeps the division from zero |
+    // | β | 0.7 and 0.9 | 0.9 and 0.999 |
+    //
+    // libtorch's own on the same points, with the sheets' rates, but a tenth of it for momentum. Plain SGD is the
+    // same rule, and ends where the sheet's does:
+
+    // %%
+    let sheet = traces[0].end.w;
+    let mut table = Table::new(["optimiser", "rate", "b", "a", "RMSE over all points"]);
+    let mut line = |name: &str, lr: f64, w: Pair| {
+        let numbers =
+            (format!("{:.4}", w.b), format!("{:.4}", w.a), format!("{:.3}", descent::rmse(w, &points)));
+        table.push([name.to_owned(), lr.to_string(), numbers.0, numbers.1, numbers.2]);
+    };
+    line("the sheet's basic SGD", 1e-4, sheet);
+    for (name, rule, lr, wd) in [
+        ("libtorch's SGD", Rule::Sgd { momentum: 0.0 }, 1e-4, 0.0),
+        ("libtorch's SGD, momentum 0.9", Rule::Sgd { momentum: 0.9 }, 1e-5, 0.0),
+        ("libtorch's Adam", Rule::Adam, 1.0, 0.0),
+        ("libtorch's AdamW, decay 0.01", Rule::AdamW, 1.0, 0.01),
+    ] {
+        line(name, lr, train_line(&points, rule, lr, wd)?);
+    }
+    nb.show(table);
+
+    // %% [markdown]
+    // ## AdamW: what was wrong with weight decay
+    //
+    // Weight decay was meant to shrink every weight by the same share at each step. Added to the gradient (L2), as
+    // PyTorch's Adam does, it goes through Adam's division as well: a weight with large gradients is divided by a
+    // large number, so it hardly decays at all. AdamW keeps the decay outside the moving averages.
+    //
+    // Two weights that both start at 1. Their gradients just bounce, ±100 for one and ±0.01 for the other; after
+    // 200 steps at a rate of 0.01 and a decay of 0.1, which alone would leave 0.82 of each (the small rest is the
+    // bouncing):
+
+    // %%
+    let mut table =
+        Table::new(["optimiser", "weight under gradients of ±100", "weight under gradients of ±0.01"]);
+    for (name, rule) in [("Adam with L2", Rule::Adam), ("AdamW", Rule::AdamW)] {
+        let [large, small] = decayed(rule, [100.0, 0.01])?;
+        table.push([name.to_owned(), format!("{large:.4}"), format!("{small:.4}")]);
+    }
+    nb.show(table);
+    nb.print(format!("1 · (1 − 0.01 · 0.1)²⁰⁰ = {:.4}", (1.0 - 0.01 * 0.1_f64).powi(200)));
+
+    // %% [markdown]
+    // ## The same idea in fastai: the running loss
+    //
+    // The loss that the progress bar shows is such a moving average too:
+    // `avg_loss = avg_loss * avg_mom + loss * (1-avg_mom)`, with `avg_mom` = 0.98. It starts at 0, so at first it is far
+    // too low; divided by `1 - avg_mom**batch_num` it is right from the first batch (*debiased*). For a loss of
+    // 2, 1.5, 1.2 and then 1 for good:
+
+    // %%
+    let losses: Vec<f64> = [2.0, 1.5, 1.2].into_iter().chain(std::iter::repeat(1.0)).take(200).collect();
+    let by_hand = descent::running_mean(&losses, 0.98);
+    let mut in_fit = RunningMean::default();
+    let mut table = Table::new(["batch", "loss", "running mean", "debiased", "debiased, in fit"]);
+    for (batch, (&loss, &(biased, debiased))) in losses.iter().zip(&by_hand).enumerate() {
+        let fits = in_fit.update(loss);
+        if [0, 1, 2, 9, 49, 199].contains(&batch) {
+            let numbers = [loss, biased, debiased, fits].map(|v| format!("{v:.4}"));
+            table.push(std::iter::once((batch + 1).to_string()).chain(numbers));
+        }
+    }
+    nb.show(table);
+
+    // %% [markdown]
+    // ## The `fit` function
+    //
+    // And here it all comes together. For each epoch, and in it for each batch: predict, take the loss, find the
+    // gradients, step; keep the running mean; at the end of the epoch, validate and report.
+    //
+    // - `stepper.step` of the lecture is the four lines from `crit` to `opt.step`.
+    // - `loss.data[0]`, the number inside a tensor, is `loss.item()` in PyTorch today. On a GPU it waits for the
+    //   card, so the losses are read there fifty at a time.
+    // - The callbacks of the lecture are one closure here, `report`, which draws the progress bar and prints the
+    //   line of each epoch. The loop itself neither prints nor draws.
+
+    // %%
+    nb.source(include_str!("../src/fit.rs"), "fn fit")?;
+
+    // %% [markdown]
+    // ## The workbook
+    //
+    // `excel/graddesc.xlsx` has a sheet for each of the optimisers above, in live formulas: change a rate and
+    // watch what happens. The original runs its epochs by macros; here they stand below one another.
+
+    // %%
+    write_whole(&lecture.run.out.join("excel").join("graddesc.xlsx"), &spreadsheet::graddesc()?)?;
+    nb.print("excel/graddesc.xlsx");
+
+    Ok(())
+}
+
+/// b + a·x − y, for w = (b, a): ()
+fn residual(w: &Tensor, x: f64, y: f64) -> Tensor {
+    w.get(0) + w.get(1) * x - y
+}
+
+/// The derivatives of a scalar by each element of `by`.
+fn derivative(of: &Tensor, by: &Tensor) -> Vec<f64> {
+    let slope = Tensor::run_backward(&[of], &[by], true, false).remove(0);
+    (0..slope.numel() as i64).map(|i| slope.double_value(&[i])).collect()
+}
+
+/// The gradient of a net of 4 inputs, `hidden` tanh units and one output, found both ways: its number of
+/// weights, the passes that finite differences took, and the largest difference between the two.
+fn finite_differences_against_autograd(hidden: i64) -> (usize, usize, f64) {
+    let inputs = Tensor::from_slice(&[0.5, -1.0, 0.25, 2.0]);
+    let n = hidden * 5;
+    let weights = (Tensor::arange(n, (Kind::Double, Device::Cpu)).sin() * 0.5).set_requires_grad(true);
+    let passes = Cell::new(0);
+    let loss = |w: &Tensor| {
+        passes.set(passes.get() + 1);
+        let (first, second) = (w.narrow(0, 0, hidden * 4).view([hidden, 4]), w.narrow(0, hidden * 4, hidden));
+        (first.mv(&inputs).tanh().dot(&second) - 1.0).square()
+    };
+    loss(&weights).backward();
+    let exact = weights.grad();
+
+    passes.set(0);
+    let h = 1e-6;
+    let apart = tch::no_grad(|| {
+        let at = loss(&weights).double_value(&[]);
+        (0..n).fold(0.0_f64, |worst, i| {
+            let moved = weights.detach().copy();
+            let _ = moved.get(i).g_add_scalar_(h);
+            let estimate = (loss(&moved).double_value(&[]) - at) / h;
+            worst.max((estimate - exact.double_value(&[i])).abs())
+        })
+    });
+    (n as usize, passes.get(), apart)
+}
+
+/// Five epochs of the line, row by row, with one of libtorch's optimisers.
+fn train_line(points: &[(f64, f64)], rule: Rule, lr: f64, wd: f64) -> Result<Pair> {
+    let mut vs = VarStore::new(Device::Cpu);
+    vs.double();
+    let root = vs.root();
+    let b = root.var("b", &[1], tch::nn::Init::Const(START.b));
+    let a = root.var("a", &[1], tch::nn::Init::Const(START.a));
+    let mut opt = Optimizer::new(&vs, rule, lr, wd);
+    for _ in 0..descent::EPOCHS {
+        for &(x, y) in points {
+            let error = (&b + &a * x - y).square().sum(Kind::Float);
+            opt.zero_grad();
+            error.backward();
+            opt.step()?;
+        }
+    }
+    Ok(Pair { b: b.double_value(&[0]), a: a.double_value(&[0]) })
+}
+
+/// Two weights of 1 after 200 steps under gradients that bounce with these amplitudes.
+fn decayed(rule: Rule, amplitudes: [f64; 2]) -> Result<[f64; 2]> {
+    let vs = VarStore::new(Device::Cpu);
+    let w = vs.root().var("w", &[2], tch::nn::Init::Const(1.0));
+    let amplitudes = Tensor::from_slice(&amplitudes).to_kind(Kind::Float);
+    let mut opt = Optimizer::new(&vs, rule, 0.01, 0.1);
+    for step in 0..200 {
+        let sign = if step % 2 == 0 { 1.0 } else { -1.0 };
+        let loss = (&w * &amplitudes * sign).sum(Kind::Float);
+        opt.zero_grad();
+        loss.backward();
+        opt.step()?;
+    }
+    Ok([w.double_value(&[0]), w.double_value(&[1])])
+}
+
+/// A number with at most so many decimals.
+fn trimmed(x: f64, decimals: usize) -> String {
+    let text = format!("{x:.decimals$}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}

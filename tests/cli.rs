@@ -1,0 +1,240 @@
+//! The command line: what its commands print, write and refuse.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn lecture5(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lecture5")).args(arguments).output().expect("the program starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Runs with `--out` in a folder of its own, and expects success.
+fn run(arguments: &[&str]) -> (tempfile::TempDir, PathBuf, Output) {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let mut all = arguments.to_vec();
+    all.extend(["--out", out.to_str().unwrap()]);
+    let output = lecture5(&all);
+    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+    (folder, out, output)
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn the_whole_lecture_runs_and_each_validation_loss_lies_within_the_spread_of_the_seeds() {
+    let (_folder, out, output) = run(&["run"]);
+    let metrics = json(&out.join("metrics.json"));
+    assert_eq!(metrics["data"]["n_ratings"], 100_004);
+    let fits = metrics["fits"].as_array().unwrap();
+    let mut epochs = 0;
+    for fit in fits {
+        let reference = lecture5::reference::lecture(fit["name"].as_str().unwrap()).unwrap();
+        assert_eq!(fit["epochs"].as_array().unwrap().len(), reference.losses.len());
+        for (at, epoch) in fit["epochs"].as_array().unwrap().iter().enumerate() {
+            epochs += 1;
+            let ([trn, val], [mean, sd]) = (reference.losses[at], reference.spread[at]);
+            assert_eq!((&epoch["lecture_trn"], &epoch["lecture_val"]), (&trn.into(), &val.into()));
+            let ours = epoch["val"].as_f64().unwrap();
+            // A single draw against ten: within t(9)·√(1 + 1/10) at 99.9 %.
+            assert!(
+                (ours - mean).abs() < 4.78 * 1.05 * sd,
+                "{} epoch {at}: {ours} beside {mean} ± {sd}",
+                fit["name"]
+            );
+        }
+    }
+    assert_eq!(epochs, 18);
+
+    for plot in ["joint", "losses"] {
+        for fit in ["collab_learner", "embedding_dot", "embedding_dot_bias", "embedding_net"] {
+            assert!(out.join(format!("plots/{fit}_{plot}.png")).exists(), "{fit}_{plot}");
+        }
+    }
+    for file in [
+        "lecture.html",
+        "plots/collab_learner_rates.png",
+        "excel/collab_filter.xlsx",
+        "excel/graddesc.xlsx",
+        "excel/crosstab.csv",
+    ] {
+        assert!(out.join(file).exists(), "{file}");
+    }
+    for section in lecture5::sections::SECTIONS {
+        let notebook = json(&out.join(format!("notebooks/{}.ipynb", section.stem)));
+        assert_eq!(notebook["nbformat"], 4);
+    }
+    let text = stdout(&output);
+    assert!(
+        text.contains("(0.5, 5.0)") && text.contains("0.8809086218218096"),
+        "the lecture's own outputs are printed"
+    );
+    assert!(!stderr(&output).contains("loss="), "no progress bar where nobody watches");
+    let html = std::fs::read_to_string(out.join("lecture.html")).unwrap();
+    assert!(html.contains("1.64501"), "the page has the lecture's losses beside ours");
+}
+
+#[test]
+fn one_section_runs_alone() {
+    let (_folder, out, output) = run(&["run", "dot_product"]);
+    assert!(stdout(&output).contains("n_users = 671, n_movies = 9066"));
+    assert_eq!(json(&out.join("metrics.json"))["fits"].as_array().unwrap().len(), 0);
+    assert_eq!(std::fs::read_dir(out.join("notebooks")).unwrap().count(), 1);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_of_everything_but_times() {
+    let bytes = |out: &Path, file: &str| std::fs::read(out.join(file)).unwrap();
+    let fit =
+        ["fit", "--model", "net", "--dropout", "0.1,0.2", "--schedule", "0.01x1", "--seed", "7", "--svg"];
+    let ((_a, first, _), (_b, second, _)) = (run(&fit), run(&fit));
+    for file in
+        ["models/net.safetensors", "plots/net_losses.png", "plots/net_joint.png", "plots/net_joint.svg"]
+    {
+        assert!(bytes(&first, file) == bytes(&second, file), "{file}");
+    }
+    let section = ["run", "embedding_dot_bias"];
+    let ((_a, first, _), (_b, second, _)) = (run(&section), run(&section));
+    assert!(
+        bytes(&first, "notebooks/06_embedding_dot_bias.ipynb")
+            == bytes(&second, "notebooks/06_embedding_dot_bias.ipynb")
+    );
+    assert!(bytes(&first, "lecture.html") == bytes(&second, "lecture.html"));
+}
+
+#[test]
+fn a_section_of_the_notebook_and_fit_with_the_lectures_defaults_are_the_same_run() {
+    let (_a, section, _) = run(&["run", "embedding_dot_bias", "--seed", "5"]);
+    let (_b, fit, output) = run(&["fit", "--model", "bias", "--seed", "5"]);
+    let losses = |out: &Path| {
+        let metrics = json(&out.join("metrics.json"));
+        let epochs = metrics["fits"][0]["epochs"].as_array().unwrap().clone();
+        epochs.iter().map(|e| (e["trn"].clone(), e["val"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(losses(&section), losses(&fit));
+    let metrics = json(&fit.join("metrics.json"));
+    assert_eq!(metrics["fits"][0]["name"], "bias");
+    assert_eq!(metrics["fits"][0]["epochs"][0]["lecture_val"], Value::Null);
+    assert!(stdout(&output).starts_with("[ 0. "));
+}
+
+#[test]
+fn fit_takes_every_variation_that_the_lecture_names() {
+    for variation in [
+        vec!["--model", "net", "--dropout", "0.05,0.5"],
+        vec!["--model", "net", "--factors", "20,30"],
+        vec!["--model", "net", "--hidden", "50,10"],
+        vec!["--model", "net", "--wd", "0", "--optimizer", "adamw"],
+        vec!["--model", "dot", "--optimizer", "adam", "--init", "0:0.1"],
+        vec!["--model", "learner", "--schedule", "cosine:0.01,cycles=1"],
+        vec!["--model", "bias", "--momentum", "0.5", "--init", "-0.1:0.1", "--factors", "8"],
+    ] {
+        let mut arguments = vec!["fit", "--batch-size", "4096"];
+        arguments.extend(&variation);
+        if !variation.contains(&"--schedule") {
+            arguments.extend(["--schedule", "0.01x1"]);
+        }
+        let (_folder, out, _) = run(&arguments);
+        assert_eq!(
+            json(&out.join("metrics.json"))["fits"][0]["epochs"].as_array().unwrap().len(),
+            1,
+            "{variation:?}"
+        );
+    }
+}
+
+#[test]
+fn json_lines_tell_of_each_epoch_and_end_with_the_metrics() {
+    let (_folder, out, output) =
+        run(&["fit", "--model", "bias", "--schedule", "0.1x2", "--batch-size", "4096", "--json"]);
+    let lines: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["epoch", "epoch", "done"]);
+    assert_eq!(lines[2]["metrics"], json(&out.join("metrics.json")));
+}
+
+#[test]
+fn quiet_prints_nothing() {
+    let (_folder, _out, output) = run(&["run", "dot_product", "--quiet"]);
+    assert_eq!((stdout(&output), stderr(&output)), (String::new(), String::new()));
+}
+
+#[test]
+fn other_data_leaves_the_lectures_columns_out() {
+    let data = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string("data/ml-latest-small/ratings.csv").unwrap();
+    let some: Vec<&str> = text.lines().take(2001).collect();
+    std::fs::write(data.path().join("ratings.csv"), some.join("\n") + "\n").unwrap();
+    let (_folder, out, output) = run(&["run", "--data", data.path().to_str().unwrap()]);
+    let metrics = json(&out.join("metrics.json"));
+    assert_eq!(metrics["fits"][0]["epochs"][0]["lecture_val"], Value::Null);
+    assert!(stdout(&output).contains("the lecture's numbers are left out"));
+    assert!(!stdout(&output).contains("training  lecture's"), "the table has our columns only");
+}
+
+#[test]
+fn list_has_a_line_for_each_section() {
+    let text = stdout(&lecture5(&["list"]));
+    let names: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let sections: Vec<&str> = lecture5::sections::SECTIONS.iter().map(|s| s.name).collect();
+    assert_eq!(names, sections);
+}
+
+#[test]
+fn doctor_says_which_libtorch_and_whether_there_is_cuda() {
+    let output = lecture5(&["doctor"]);
+    assert!(output.status.success());
+    let text = stdout(&output);
+    for wanted in ["libtorch      2.1", "CPU           computes", "CUDA"] {
+        assert!(text.contains(wanted), "{wanted} in {text}");
+    }
+    #[cfg(target_os = "linux")]
+    assert!(text.contains("libtorch_cpu.so"));
+}
+
+#[test]
+fn cuda_without_cuda_is_an_error_that_says_why() {
+    if tch::Cuda::is_available() {
+        println!("skipped: this machine has CUDA");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let output = lecture5(&["run", "--device", "cuda", "--out", out.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("error: --device cuda: "), "{}", stderr(&output));
+    assert!(!out.exists(), "nothing is half-written");
+}
+
+#[test]
+fn wrong_use_ends_with_status_2_and_failure_with_1_in_one_line() {
+    for (arguments, status, said) in [
+        (vec!["run", "no_such_section"], 2, "'no_such_section' is no section of the lecture"),
+        (vec!["fit", "--model", "tree"], 2, "'tree' is no model"),
+        (vec!["fit", "--model", "dot", "--hidden", "10"], 2, "--hidden belongs to --model net"),
+        (vec!["fit", "--model", "dot", "--factors", "10,20"], 2, "vectors of one length"),
+        (vec!["fit", "--model", "learner", "--momentum", "0.5"], 2, "--momentum belongs to sgd"),
+        (vec!["fit", "--model", "dot", "--wd", "-1"], 2, "must not be negative"),
+        (vec!["fit", "--model", "dot", "--init", "1:0"], 2, "the lower bound comes first"),
+        (vec!["fit", "--model", "net", "--dropout", "1"], 2, "below 1"),
+        (vec!["fit", "--model", "dot", "--batch-size", "0"], 2, "batch-size"),
+        (vec!["run", "--threads", "0"], 2, "threads"),
+        (vec!["run", "--data", "no/such/folder"], 1, "no/such/folder: no such folder"),
+        (vec!["run", "--device", "tpu"], 1, "it is auto, cpu, cuda or cuda:N"),
+    ] {
+        let output = lecture5(&arguments);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(said), "{arguments:?}: {}", stderr(&output));
+    }
+}

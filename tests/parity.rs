@@ -1,0 +1,90 @@
+//! The proof that the layer does what PyTorch does: losses of all fits beside those of a plain PyTorch
+//! program (scripts/pytorch_twin.py) that draws the same random numbers.
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use lecture5::fit::History;
+use lecture5::learner::Learner;
+use lecture5::libtorch;
+use lecture5::movielens::{CollabFilterDataset, MovieLens, Split, get_cv_idxs};
+use lecture5::settings::{ModelKind, Settings};
+use tch::{Cuda, Device};
+
+/// libtorch has one generator for the process: a fit at a time.
+static GENERATOR: Mutex<()> = Mutex::new(());
+
+fn fit(model: ModelKind, seed: i64, device: Device) -> History {
+    let _alone = GENERATOR.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    libtorch::flush_subnormals();
+    tch::set_num_threads(1);
+    let ml = MovieLens::read(Path::new("data/ml-latest-small")).unwrap();
+    let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating").unwrap();
+    let split = Split::new(cf.len(), &get_cv_idxs(cf.len(), 0.2, 42));
+    let settings = Settings { seed, ..Settings::lecture(model) };
+    Learner::new(&cf, &split, &settings, device).unwrap().fit_plan(&mut |_| {}).unwrap()
+}
+
+fn agrees_with_pytorch(model: ModelKind, tolerance: f64) {
+    let twin: serde_json::Value = serde_json::from_str(include_str!("fixtures/pytorch_twin.json")).unwrap();
+    for (seed, epochs) in twin["fits"][model.lecture_fit()].as_object().unwrap() {
+        let ours = fit(model, seed.parse().unwrap(), Device::Cpu);
+        assert_eq!(ours.epochs.len(), epochs.as_array().unwrap().len());
+        for (epoch, theirs) in ours.epochs.iter().zip(epochs.as_array().unwrap()) {
+            for (name, ours, theirs) in [
+                ("trn", epoch.trn, &theirs[0]),
+                ("val", epoch.val, &theirs[1]),
+                ("val by rows", epoch.val_by_rows, &theirs[2]),
+            ] {
+                let theirs = theirs.as_f64().unwrap();
+                let apart = (ours / theirs - 1.0).abs();
+                assert!(
+                    apart <= tolerance,
+                    "{} seed {seed} epoch {}: {name} {ours}, PyTorch's {theirs}: {apart:.1e} apart",
+                    model.name(),
+                    epoch.epoch
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn embedding_dot_loses_what_pytorchs_loses() {
+    agrees_with_pytorch(ModelKind::Dot, 1e-4);
+}
+
+#[test]
+fn embedding_dot_bias_loses_what_pytorchs_loses() {
+    agrees_with_pytorch(ModelKind::Bias, 1e-4);
+}
+
+#[test]
+fn embedding_net_loses_what_pytorchs_loses() {
+    agrees_with_pytorch(ModelKind::Net, 1e-4);
+}
+
+#[test]
+fn the_learner_loses_what_pytorchs_loses() {
+    agrees_with_pytorch(ModelKind::Learner, 1e-3);
+}
+
+#[test]
+fn cuda_gives_the_cpus_losses_to_three_digits() {
+    if !Cuda::is_available() {
+        println!("skipped: {}", libtorch::why_no_cuda().unwrap_or_default());
+        return;
+    }
+    for model in ModelKind::ALL {
+        let (cpu, cuda) = (fit(model, 0, Device::Cpu), fit(model, 0, Device::Cuda(0)));
+        for (cpu, cuda) in cpu.epochs.iter().zip(&cuda.epochs) {
+            assert!(
+                (cpu.val - cuda.val).abs() < 2e-3,
+                "{}: {} on the CPU, {} on CUDA",
+                model.name(),
+                cpu.val,
+                cuda.val
+            );
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Models, loss, loop, optimisers, schedules and saved states, on small data.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
+
+use lecture5::fit::{Epoch, Event, RunningMean, fit, mse_loss, predict, validate};
+use lecture5::learner::Learner;
+use lecture5::models::{EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range, named_parameters};
+use lecture5::movielens::{CollabFilterDataset, Ids, Split};
+use lecture5::optim::schedule::{CosineRestarts, Schedule};
+use lecture5::optim::{Optimizer, Rule};
+use lecture5::ratings::ColumnarModelData;
+use lecture5::settings::{ModelKind, Plan, Settings};
+use tch::nn::{ModuleT, OptimizerConfig, VarStore};
+use tch::{Device, Kind, Tensor, nn};
+
+/// libtorch has one generator for the process: a test that draws from it runs alone.
+static GENERATOR: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    GENERATOR.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// 40 users × 30 movies, a third of the pairs rated by a rule with some structure.
+fn small() -> (CollabFilterDataset, Split) {
+    let pairs: Vec<[i64; 2]> = (0..40)
+        .flat_map(|u| (0..30).map(move |m| [u, m]))
+        .filter(|[u, m]| (u * 7 + m * 11) % 3 == 0)
+        .collect();
+    let y = pairs.iter().map(|[u, m]| 0.5 + 0.5 * ((u * 3 + m * 5) % 10) as f32).collect::<Vec<_>>();
+    let cf = CollabFilterDataset { users: Ids::new(0..40), items: Ids::new(0..30), cats: pairs, y };
+    let val: Vec<usize> = (0..cf.len()).step_by(5).collect();
+    let split = Split::new(cf.len(), &val);
+    (cf, split)
+}
+
+fn settings(model: ModelKind) -> Settings {
+    Settings { n_factors: (4, 4), ..Settings::lecture(model) }
+}
+
+fn learner(settings: &Settings) -> Learner {
+    let (cf, split) = small();
+    Learner::new(&cf, &split, settings, Device::Cpu).unwrap()
+}
+
+const EMBEDDINGS: Embeddings =
+    Embeddings { n_users: 40, n_movies: 30, n_factors: (4, 4), init: (-0.05, 0.05) };
+
+#[test]
+fn parameters_are_drawn_one_by_one_in_the_contracts_order() {
+    let _alone = alone();
+    tch::manual_seed(3);
+    let vs = VarStore::new(Device::Cpu);
+    let shape = NetShape { hidden: vec![10], dropout: (0.0, 0.0) };
+    let _net = EmbeddingNet::new(&vs.root(), &EMBEDDINGS, &shape, Range { min: 0.5, max: 5.0 });
+
+    tch::manual_seed(3);
+    let variables = vs.variables();
+    for (name, size, bound) in [
+        ("u.weight", vec![40, 4], 0.05),
+        ("m.weight", vec![30, 4], 0.05),
+        ("lin1.weight", vec![10, 8], 1.0 / 8f64.sqrt()),
+        ("lin1.bias", vec![10], 1.0 / 8f64.sqrt()),
+        ("lin2.weight", vec![1, 10], 1.0 / 10f64.sqrt()),
+        ("lin2.bias", vec![1], 1.0 / 10f64.sqrt()),
+    ] {
+        let drawn = Tensor::zeros(&size, (Kind::Float, Device::Cpu)).uniform_(-bound, bound);
+        assert!(variables[name] == drawn, "{name} is not what the contract's order draws");
+    }
+}
+
+#[test]
+fn a_loss_between_unequal_shapes_is_refused_instead_of_broadcast() {
+    let (preds, y) =
+        (Tensor::zeros([64], (Kind::Float, Device::Cpu)), Tensor::zeros([64, 1], (Kind::Float, Device::Cpu)));
+    assert!(std::panic::catch_unwind(|| mse_loss(&preds, &y)).is_err());
+}
+
+#[test]
+fn a_model_answers_one_number_a_row_even_for_a_single_row() {
+    let _alone = alone();
+    let vs = VarStore::new(Device::Cpu);
+    let range = Range { min: 0.5, max: 5.0 };
+    let bias = EmbeddingDotBias::new(&(vs.root() / "bias"), &EMBEDDINGS, range);
+    let shape = NetShape { hidden: vec![7, 3], dropout: (0.0, 0.0) };
+    let net = EmbeddingNet::new(&(vs.root() / "net"), &EMBEDDINGS, &shape, range);
+    for rows in [1, 64] {
+        let cats = Tensor::zeros([rows, 2], (Kind::Int64, Device::Cpu));
+        assert_eq!(bias.forward_t(&cats, true).size(), [rows]);
+        assert_eq!(net.forward_t(&cats, true).size(), [rows]);
+    }
+}
+
+#[test]
+fn dropout_is_on_in_training_and_off_at_validation() {
+    let _alone = alone();
+    let vs = VarStore::new(Device::Cpu);
+    let shape = NetShape { hidden: vec![10], dropout: (0.5, 0.5) };
+    let net = EmbeddingNet::new(&vs.root(), &EMBEDDINGS, &shape, Range { min: 0.5, max: 5.0 });
+    let cats = Tensor::zeros([64, 2], (Kind::Int64, Device::Cpu));
+    assert!(net.forward_t(&cats, false) == net.forward_t(&cats, false));
+    assert!(net.forward_t(&cats, true) != net.forward_t(&cats, true));
+}
+
+#[test]
+fn an_epoch_prints_as_the_lectures_fit_printed_it() {
+    let epoch = |epoch, trn, val| Epoch { epoch, trn, val, val_by_rows: 0.0 }.to_string();
+    assert_eq!(epoch(0, 1.68932, 1.64501), "[ 0.       1.68932  1.64501]");
+    assert_eq!(epoch(2, 0.5983, 0.76338), "[ 2.       0.5983   0.76338]");
+    assert_eq!(epoch(1, 0.72746, 1.1352), "[ 1.       0.72746  1.1352 ]");
+}
+
+#[test]
+fn the_running_mean_is_debiased_from_the_first_batch() {
+    let mut mean = RunningMean::default();
+    assert!((mean.update(3.0) - 3.0).abs() < 1e-12);
+    // (0.98·0.02·3 + 0.02·1) / (1 − 0.98²)
+    assert!((mean.update(1.0) - (0.98 * 0.02 * 3.0 + 0.02) / (1.0 - 0.98 * 0.98)).abs() < 1e-12);
+}
+
+#[test]
+fn the_validation_loss_is_the_mean_of_batch_means_and_beside_it_that_of_rows() {
+    let _alone = alone();
+    let learn = learner(&settings(ModelKind::Bias));
+    let rows = &learn.data.val;
+    let preds = predict(&*learn.model, rows).unwrap();
+    let y = Vec::<f32>::try_from(&rows.y).unwrap();
+    let squares: Vec<f64> = preds.iter().zip(&y).map(|(p, y)| f64::from(p - y).powi(2)).collect();
+    let (val, by_rows) = validate(&*learn.model, rows, 64).unwrap();
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    assert_eq!(squares.len(), 80);
+    assert!((val - (mean(&squares[..64]) + mean(&squares[64..])) / 2.0).abs() < 1e-12);
+    assert!((by_rows - mean(&squares)).abs() < 1e-12);
+    assert!((val - by_rows).abs() > 1e-6);
+}
+
+#[test]
+fn every_training_row_is_seen_once_an_epoch_the_short_last_batch_included() {
+    let _alone = alone();
+    let (cf, split) = small();
+    let data = ColumnarModelData::new(&cf, &split, 64, Device::Cpu).unwrap();
+    let shuffled = data.trn.shuffled();
+    let batches: Vec<(Tensor, Tensor)> = shuffled.batches(64).collect();
+    let sizes: Vec<i64> = batches.iter().map(|(_, y)| y.size()[0]).collect();
+    assert_eq!(sizes, [64, 64, 64, 64, 64]);
+    assert_eq!(
+        ColumnarModelData::new(&cf, &split, 50, Device::Cpu)
+            .unwrap()
+            .trn
+            .batches(50)
+            .last()
+            .unwrap()
+            .1
+            .size(),
+        [20]
+    );
+    let key = |cats: &Tensor| {
+        let mut pairs = Vec::<i64>::try_from(cats.reshape([-1]))
+            .unwrap()
+            .chunks(2)
+            .map(|p| (p[0], p[1]))
+            .collect::<Vec<_>>();
+        pairs.sort_unstable();
+        pairs
+    };
+    assert!(shuffled.cats != data.trn.cats);
+    assert_eq!(key(&shuffled.cats), key(&data.trn.cats));
+}
+
+#[test]
+fn a_fit_that_diverges_stops_and_says_where() {
+    let _alone = alone();
+    let mut learn = learner(&settings(ModelKind::Dot));
+    learn.opt.set_lrs(1e30);
+    let error = learn.fit(3, &Schedule::Constant, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("in epoch 0 by batch") && error.contains("try a smaller one"), "{error}");
+}
+
+#[test]
+fn a_fit_reports_each_batch_and_each_epoch() {
+    let _alone = alone();
+    let mut learn = learner(&settings(ModelKind::Bias));
+    let (mut batches, mut epochs) = (Vec::new(), Vec::new());
+    let history = learn
+        .fit(2, &Schedule::Constant, &mut |event| match event {
+            Event::Batches { epoch, done, n_batches, .. } => batches.push((epoch, done, n_batches)),
+            Event::Epoch(epoch) => epochs.push(epoch),
+        })
+        .unwrap();
+    assert_eq!(batches, (0..2).flat_map(|e| (1..=5).map(move |b| (e, b, 5))).collect::<Vec<_>>());
+    assert_eq!(epochs, history.epochs);
+    assert_eq!((history.running.len(), history.rates), (10, vec![0.1; 10]));
+    assert_eq!(history.running[9], history.epochs[1].trn);
+}
+
+/// Cosine annealing as facts of fastai 0.7 give it, worked out by hand for lr 1 and 40 batches an epoch:
+/// the first two (40/20) at a hundredth, then lr/2·(cos(π·c/40) + 1); the second cycle over 80 batches.
+#[test]
+fn the_cosine_schedule_restarts_with_a_doubled_cycle() {
+    let cosine = CosineRestarts { lr: 1.0, cycles: 2, len: 1, mult: 2 };
+    assert_eq!(cosine.epochs(), 3);
+    for (batch, rate) in [
+        (0, 0.01),
+        (1, 0.01),
+        (2, 0.993_844_170_297_569),   // c = 2: (cos 9° + 1)/2
+        (10, 0.853_553_390_593_274),  // c = 10: (cos 45° + 1)/2
+        (20, 0.5),                    // c = 20: cos 90°
+        (39, 0.001_541_333_133_436),  // c = 39: (cos 175.5° + 1)/2
+        (40, 1.0),                    // restart, no warm-up
+        (42, 0.998_458_666_866_564),  // c = 2 of 80: (cos 4.5° + 1)/2
+        (80, 0.5),                    // c = 40 of 80
+        (119, 0.000_385_483_780_495), // c = 79 of 80: (cos 177.75° + 1)/2
+    ] {
+        let ours = cosine.rate(batch, 40);
+        assert!((ours - rate).abs() < 1e-12, "batch {batch}: {ours}, by hand {rate}");
+    }
+}
+
+#[test]
+fn a_fit_under_the_schedule_uses_its_rates() {
+    let _alone = alone();
+    let mut learn = learner(&settings(ModelKind::Learner));
+    let cosine = CosineRestarts { lr: 0.01, cycles: 2, len: 1, mult: 2 };
+    let history = learn.fit(cosine.epochs(), &Schedule::Cosine(cosine), &mut |_| {}).unwrap();
+    let wanted: Vec<f64> = (0..15).map(|t| cosine.rate(t, 5)).collect();
+    assert_eq!(history.rates, wanted);
+}
+
+/// The quadratic Σ wᵢ·scaleᵢ, whose gradients are the scales.
+fn steps(mut step: impl FnMut(&Tensor), w: &Tensor) {
+    for i in 0..5 {
+        let scales = Tensor::from_slice(&[1.0f32, -0.5, 0.01 * i as f32]);
+        step(&(w * scales).sum(Kind::Float));
+    }
+}
+
+#[test]
+fn each_optimiser_steps_as_tchs_own_does() {
+    for rule in [Rule::Sgd { momentum: 0.9 }, Rule::Sgd { momentum: 0.0 }, Rule::Adam, Rule::AdamW] {
+        let store = || {
+            let vs = VarStore::new(Device::Cpu);
+            let w = vs.root().var_copy("w", &Tensor::from_slice(&[0.3f32, -2.0, 1.0]));
+            (vs, w)
+        };
+        let ((ours, w), (theirs, v)) = (store(), store());
+        let mut opt = Optimizer::new(&ours, rule, 0.05, 0.1);
+        let mut tchs = match rule {
+            Rule::Sgd { momentum } => nn::sgd(momentum, 0.0, 0.1, false).build(&theirs, 0.05),
+            Rule::Adam => nn::adam(0.9, 0.999, 0.1).build(&theirs, 0.05),
+            Rule::AdamW => nn::adamw(0.9, 0.999, 0.1).build(&theirs, 0.05),
+        }
+        .unwrap();
+        steps(
+            |loss| {
+                opt.zero_grad();
+                loss.backward();
+                opt.step().unwrap();
+            },
+            &w,
+        );
+        steps(|loss| tchs.backward_step(loss), &v);
+        assert!(w.allclose(&v, 1e-5, 1e-7, false), "{rule:?}: {w:?} beside tch's {v:?}");
+    }
+}
+
+/// Weights, optimiser and generator after so many epochs, saved; from a file, when one is given.
+fn train(settings: &Settings, epochs: usize, from: Option<&Path>, to: &Path) {
+    let mut learn = learner(settings);
+    if let Some(from) = from {
+        tch::manual_seed(12345);
+        learn.load(from).unwrap();
+    }
+    learn.fit(epochs, &Schedule::Constant, &mut |_| {}).unwrap();
+    learn.save(to).unwrap();
+}
+
+#[test]
+fn three_epochs_saved_loaded_and_three_more_give_the_bytes_of_six() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for model in ModelKind::ALL {
+        let mut settings = settings(model);
+        if model == ModelKind::Net {
+            settings.dropout = (0.2, 0.2); // draws from the same generator as the shuffling
+        }
+        train(&settings, 6, None, &path("six"));
+        train(&settings, 3, None, &path("three"));
+        train(&settings, 3, Some(&path("three")), &path("again"));
+        let bytes = |name: &str| std::fs::read(path(name)).unwrap();
+        assert!(bytes("six") == bytes("again"), "{}", model.name());
+        assert!(bytes("six") != bytes("three"));
+    }
+}
+
+#[test]
+fn a_saved_model_of_another_kind_or_size_is_refused() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dot.safetensors");
+    learner(&settings(ModelKind::Dot)).save(&path).unwrap();
+    let refusal = |s: &Settings| format!("{:#}", learner(s).load(&path).unwrap_err());
+    assert!(refusal(&settings(ModelKind::Bias)).contains("it has no 'mb.weight'"));
+    let wider = Settings { n_factors: (5, 5), ..settings(ModelKind::Dot) };
+    assert!(refusal(&wider).contains("its 'm.weight' has shape [30, 4], this model's [30, 5]"));
+    let adam = Settings { rule: Rule::Adam, ..settings(ModelKind::Dot) };
+    assert!(refusal(&adam).contains("another optimiser or another model"));
+    std::fs::write(&path, "not a model").unwrap();
+    assert!(refusal(&settings(ModelKind::Dot)).contains("not a whole safetensors file"));
+}
+
+#[test]
+fn the_low_level_fit_is_what_the_learner_runs() {
+    let _alone = alone();
+    let settings = settings(ModelKind::Bias);
+    let by_learner = learner(&settings).fit(2, &Schedule::Constant, &mut |_| {}).unwrap();
+
+    let (cf, split) = small();
+    let data = ColumnarModelData::new(&cf, &split, 64, Device::Cpu).unwrap();
+    tch::manual_seed(0);
+    let vs = VarStore::new(Device::Cpu);
+    let emb = Embeddings { init: (-0.01, 0.01), ..EMBEDDINGS };
+    let (min, max) = cf.range();
+    let model = EmbeddingDotBias::new(&vs.root(), &emb, Range { min, max });
+    let mut opt = Optimizer::new(&vs, Rule::Sgd { momentum: 0.9 }, 0.1, 2e-4);
+    let by_hand = fit(&model, &data, 2, &mut opt, mse_loss, &Schedule::Constant, &mut |_| {}).unwrap();
+    assert_eq!(by_learner.epochs, by_hand.epochs);
+    assert_eq!(named_parameters(&vs).len(), 4);
+}
+
+#[test]
+fn a_schedule_reads_back_as_it_is_written() {
+    for text in ["0.1x3,0.01x3", "cosine:0.01,cycles=2,len=1,mult=2"] {
+        assert_eq!(text.parse::<Plan>().unwrap().to_string(), text);
+    }
+    assert_eq!("0.1x3,0.01x2,1x1".parse::<Plan>().unwrap().rate_changes(), [(3, 0.01), (5, 1.0)]);
+    for (text, why) in [
+        ("0.1", "RATExEPOCHS"),
+        ("0x3", "above zero"),
+        ("-1x3", "above zero"),
+        ("nanx3", "above zero"),
+        ("0.1x0", "from 1 to"),
+        ("0.1xmany", "not a whole number"),
+        ("cosine:0.1,speed=2", "cycles, len and mult"),
+        ("cosine:0.1,cycles=40,mult=2", "more than 100000 epochs"),
+        ("", "RATExEPOCHS"),
+    ] {
+        let error = text.parse::<Plan>().unwrap_err().to_string();
+        assert!(error.contains(why), "{text}: {error}");
+    }
+}
