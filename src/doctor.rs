@@ -26,11 +26,8 @@ pub fn examine() -> Report {
     if loaded.is_empty() {
         lines.push("loaded        not known: this system has no /proc".to_owned());
     }
-    lines.push(format!(
-        "threads       {} within an operation, of {} processors",
-        tch::get_num_threads(),
-        std::thread::available_parallelism().map_or(1, |n| n.get())
-    ));
+    let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
+    lines.push(format!("threads       1 within an operation, unless --threads says more, of {processors} processors"));
     let mut faults = Vec::new();
     match computes(Device::Cpu) {
         Ok(()) => lines.push("CPU           computes and differentiates".to_owned()),

@@ -209,7 +209,7 @@ fn the_cosine_schedule_restarts_with_a_doubled_cycle() {
         (40, 1.0),                    // restart, no warm-up
         (42, 0.998_458_666_866_564),  // c = 2 of 80: (cos 4.5° + 1)/2
         (80, 0.5),                    // c = 40 of 80
-        (119, 0.000_385_483_780_495), // c = 79 of 80: (cos 177.75° + 1)/2
+        (119, 0.000_385_481_879_638), // c = 79 of 80: (cos 177.75° + 1)/2
     ] {
         let ours = cosine.rate(batch, 40);
         assert!((ours - rate).abs() < 1e-12, "batch {batch}: {ours}, by hand {rate}");
