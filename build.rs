@@ -4,6 +4,7 @@
 //! libtorch_cuda, so it would be left out and `Cuda::is_available()` would say false on a GPU box;
 //! `--no-as-needed` keeps it. The rpath lets the binary find its libtorch without LD_LIBRARY_PATH.
 
+use std::env::VarError;
 use std::path::{Path, PathBuf};
 
 fn main() {
@@ -28,8 +29,14 @@ fn main() {
 }
 
 fn compile_extra(libtorch: &Path) {
-    // The headers stand beside lib/, in pip's torch folder as in a libtorch archive.
-    let include = std::env::var("LIBTORCH_INCLUDE").map_or_else(|_| libtorch.to_path_buf(), PathBuf::from);
+    // The headers stand beside lib/, in pip's torch folder as in a libtorch archive, unless it is said where.
+    let apart = if std::env::var_os("LIBTORCH_LIB").is_some() {
+        std::env::var("LIBTORCH")
+    } else {
+        Err(VarError::NotPresent)
+    };
+    let include =
+        std::env::var("LIBTORCH_INCLUDE").or(apart).map_or_else(|_| libtorch.to_path_buf(), PathBuf::from);
     let abi = std::env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
     cc::Build::new()
         .cpp(true)

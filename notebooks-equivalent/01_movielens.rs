@@ -15,6 +15,12 @@ use crate::plots;
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
+    // ## Set-up
+    //
+    // The lecture's notebook begins by finding fastai (`sys.path.append`), downloading and unzipping
+    // `ml-latest-small.zip`, switching on `%matplotlib inline`, and naming the folder: `path='ml-latest-small/'`.
+    // Here the data is part of the project, plots go to `out/plots/`, and the folder is `--data`.
+    //
     // ## The ratings
     //
     // `ratings.csv` has a row for each rating. The lecture reads it with pandas' `read_csv`; here polars does.

@@ -10,7 +10,7 @@
 use anyhow::Result;
 use tch::Tensor;
 
-use crate::lecture::Lecture;
+use crate::lecture::{Lecture, shown};
 use crate::models::DotProduct;
 use crate::movielens::Ids;
 use crate::notebook::{Notebook, Table};
@@ -101,19 +101,4 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.show(format!("n_users = {n_users}, n_movies = {n_movies}"));
 
     Ok(())
-}
-
-/// A small tensor as the lecture shows one: a row a line, and its type and size.
-fn shown(t: &Tensor) -> Result<String> {
-    let size = t.size();
-    let columns = if size.len() == 2 { size[1] as usize } else { 1 };
-    let numbers = Vec::<f32>::try_from(t.reshape([-1]))?;
-    let width = numbers.iter().map(|x| x.to_string().len()).max().unwrap_or(1);
-    let mut text = String::new();
-    for row in numbers.chunks(columns) {
-        let cells: Vec<String> = row.iter().map(|x| format!("{x:>width$}")).collect();
-        text += &format!("  {}\n", cells.join("  "));
-    }
-    let size: Vec<String> = size.iter().map(i64::to_string).collect();
-    Ok(format!("{text}[{:?} tensor of size {}]", t.kind(), size.join("x")))
 }

@@ -8,11 +8,11 @@
 
 // %%
 use anyhow::Result;
-use tch::{Device, nn};
+use tch::{Device, Kind, Tensor, nn};
 
 use crate::fit::{fit, mse_loss, predict};
-use crate::lecture::Lecture;
-use crate::models::{EmbeddingNet, Embeddings, NetShape, Range};
+use crate::lecture::{Lecture, shown};
+use crate::models::{EmbeddingNet, Embeddings, NetShape, Range, named_parameters};
 use crate::notebook::Notebook;
 use crate::optim::schedule::Schedule;
 use crate::optim::{Optimizer, Rule};
@@ -44,6 +44,17 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // `training`, that was false by default, so it passed `x` on as it was. With dropout really on the net
     // ends near 0.997; with it off, near 0.79, where the lecture's does. So the reproduction leaves it off.
     // See it on with `lecture5 fit --model net --dropout 0.75`.
+    //
+    // What passes through, off and on: the survivors are multiplied by 1/(1 − 0.75) = 4, so that the sum stays
+    // the same on average.
+
+    // %%
+    tch::manual_seed(lecture.run.seed);
+    let x = Tensor::ones([2, 8], (Kind::Float, Device::Cpu));
+    nb.print("F.dropout(x, 0.75) in 2017, training = false:");
+    nb.print(shown(&x.dropout(0.75, false))?);
+    nb.print("today, training = true:");
+    nb.print(shown(&x.dropout(0.75, true))?);
 
     // %%
     let (cf, data) = lecture.model_data(64)?;
@@ -61,6 +72,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let model = EmbeddingNet::new(&vs.root(), &emb, &shape, Range { min: min_rating, max: max_rating });
     vs.set_device(lecture.run.device);
     let mut opt = Optimizer::new(&vs, Rule::Sgd { momentum: 0.9 }, 1e-2, wd);
+
+    // %% [markdown]
+    // The layers as they really are: `lin1` has its bias, which is what the third argument asked for, and a width
+    // of 10, which is what the second one said.
+
+    // %%
+    for (name, weights) in named_parameters(&vs) {
+        nb.print(format!("{name:12} {:?}", weights.size()));
+    }
 
     // %% [markdown]
     // ## Fit

@@ -15,7 +15,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::descent::{self, Optimizer as Sheet, Pair, START, TRUTH};
 use crate::files::write_whole;
-use crate::fit::RunningMean;
+use crate::fit::{RunningMean, mse_loss};
 use crate::lecture::Lecture;
 use crate::notebook::{Notebook, Table};
 use crate::optim::{Optimizer, Rule};
@@ -185,6 +185,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // - cell **J8**: the average of the gradients, the direction;
     // - cell **L8**: the average of the squared gradients.
     //
+    // The new b is the previous b minus the learning rate times J8 divided by √L8, and the same goes for a.
+    //
     // Also called an *exponentially weighted moving average*. The intuition behind the denominator:
     //
     // - a squared gradient is always positive;
@@ -338,13 +340,18 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // gradients, step; keep the running mean; at the end of the epoch, validate and report.
     //
     // - `stepper.step` of the lecture is the four lines from `crit` to `opt.step`.
-    // - `loss.data[0]`, the number inside a tensor, is `loss.item()` in PyTorch today. On a GPU it waits for the
-    //   card, so the losses are read there fifty at a time.
+    // - `loss.data[0]`, the number inside a tensor, is `loss.item()` in PyTorch today and `loss.double_value(&[])`
+    //   in tch: a loss has no dimension 0 any more that could be indexed. Reading it waits for a GPU, so there the
+    //   losses are read fifty at a time.
     // - The callbacks of the lecture are one closure here, `report`, which draws the progress bar and prints the
     //   line of each epoch. The loop itself neither prints nor draws.
 
     // %%
     nb.source(include_str!("../src/fit.rs"), "fn fit")?;
+
+    // %%
+    let loss = mse_loss(&Tensor::from_slice(&[15f32]), &Tensor::from_slice(&[58f32]));
+    nb.print(format!("a loss has {} dimensions, and its number is {}", loss.dim(), loss.double_value(&[])));
 
     // %% [markdown]
     // ## The workbook

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 
 fail() { printf 'setup-libtorch: %s\n' "$@" >&2; exit 1; }
 
-if [[ -n "${LIBTORCH_USE_PYTORCH:-}" || -n "${LIBTORCH:-}" ]]; then
+if [[ -n "${LIBTORCH_USE_PYTORCH+set}" || -n "${LIBTORCH+set}" ]]; then
   exit 0
 fi
 
@@ -43,6 +43,8 @@ if [[ ! -e $home/complete ]]; then
   mkdir -p "$cache"
   work=$(mktemp -d "$cache/making-XXXXXX")
   trap 'rm -rf "$work"' EXIT
+  # pip unpacks where TMPDIR says, and /tmp is often too small for it.
+  export TMPDIR=$work PIP_ROOT_USER_ACTION=ignore
   # The wheel's shared libraries do not depend on the Python that downloads them.
   pip=(python3 -m pip --disable-pip-version-check)
   wheels=(--no-cache-dir --only-binary=:all: --python-version 3.12 --implementation cp)
@@ -73,4 +75,6 @@ fi
 if [[ $(readlink libtorch || true) != "$root" ]]; then
   [[ ! -e libtorch || -L libtorch ]] || fail "./libtorch is in the way: it should be a symlink to $root"
   ln -sfn "$root" libtorch
+  # Cargo does not see where a symlink points: this makes the next build link anew.
+  touch build.rs
 fi

@@ -7,14 +7,16 @@ two small CUDA libraries (its profiler's), which live in wheels of their own; th
 brings those is printed. Given one of those wheels, the script takes its library.
 """
 
+from __future__ import annotations
+
 import re
 import sys
 import zipfile
 from pathlib import Path, PurePosixPath
 
-LIBRARIES = re.compile(
-    r"lib(torch|torch_cpu|c10|gomp|omp|iomp5|shm|torch_global_deps)\b[^/]*\.(so|dylib)[.\d]*$"
-)
+# What only a GPU or a Python needs; all else in torch/lib is taken, since other processors' wheels have
+# libraries of their own there.
+LEFT_OUT = re.compile(r"lib(torch_cuda|torch_python|torch_nvshmem|c10_cuda|caffe2_nvrtc)")
 PROFILER = re.compile(r"lib(cudart|cupti)\.so\.\d+$")
 
 
@@ -23,7 +25,7 @@ def destination(name: str) -> PurePosixPath | None:
     path = PurePosixPath(name)
     if path.parts[:2] == ("torch", "include"):
         return path.relative_to("torch")
-    if path.parts[:2] == ("torch", "lib") and LIBRARIES.match(path.name):
+    if path.parts[:2] == ("torch", "lib") and not LEFT_OUT.match(path.name):
         return PurePosixPath("lib", path.name)
     if path.parts[0] == "torch.libs" or PROFILER.match(path.name):
         return PurePosixPath("lib", path.name)

@@ -233,7 +233,9 @@ fn run(args: Run) -> Result<()> {
     let mut lecture = args.common.begin()?;
     let telling = lecture.run.telling;
     let mut notebooks = Vec::new();
-    for section in chosen {
+    let of = chosen.len();
+    for (at, section) in chosen.into_iter().enumerate() {
+        lecture.at_section = (at + 1, of);
         let echo = if telling == Telling::Plain { Echo::Plain } else { Echo::Quiet };
         let nb = section.run(&mut lecture, echo).with_context(|| format!("section {}", section.name))?;
         if telling == Telling::Plain {

@@ -27,7 +27,9 @@ pub fn examine() -> Report {
         lines.push("loaded        not known: this system has no /proc".to_owned());
     }
     let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
-    lines.push(format!("threads       1 within an operation, unless --threads says more, of {processors} processors"));
+    lines.push(format!(
+        "threads       1 within an operation, unless --threads says more, of {processors} processors"
+    ));
     let mut faults = Vec::new();
     match computes(Device::Cpu) {
         Ok(()) => lines.push("CPU           computes and differentiates".to_owned()),

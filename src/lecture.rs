@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use polars::prelude::{AnyValue, DataFrame};
 use serde_json::json;
-use tch::Device;
 use tch::nn::VarStore;
+use tch::{Device, Tensor};
 
 use crate::checkpoint;
 use crate::fit::{Event, History};
@@ -46,6 +46,8 @@ pub struct Lecture {
     pub metrics: Metrics,
     /// The fits so far, as plots need them.
     fits: Vec<(String, History)>,
+    /// Which section of how many is running, counted from 1.
+    pub at_section: (usize, usize),
 }
 
 impl Lecture {
@@ -53,7 +55,7 @@ impl Lecture {
     pub fn new(run: RunOptions, ml: MovieLens) -> Result<Lecture> {
         let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating")?;
         let metrics = Metrics::new(run.seed, run.device, &ml, &cf);
-        Ok(Lecture { run, ml, metrics, fits: Vec::new() })
+        Ok(Lecture { run, ml, metrics, fits: Vec::new(), at_section: (1, 1) })
     }
 
     /// The ratings with contiguous ids, and the lecture's split of them.
@@ -76,7 +78,9 @@ impl Lecture {
     pub fn progress<'a>(&self, nb: &'a mut Notebook) -> impl FnMut(Event) + 'a {
         nb.enter();
         let (telling, name) = (self.run.telling, nb.name().to_owned());
-        let bar = name.clone();
+        let (at, of) = self.at_section;
+        let sections = format!("{}{}", "▰".repeat(at), "▱".repeat(of - at));
+        let bar = format!("{sections} section {at}/{of} {name}");
         follow(telling, bar, move |epoch| {
             nb.print(epoch);
             if telling == Telling::Json {
@@ -104,16 +108,15 @@ impl Lecture {
     #[track_caller]
     pub fn plot(&self, nb: &mut Notebook, figure: Figure) -> Result<()> {
         nb.enter();
-        self.write_plot(&figure)?;
+        let files = self.write_plot(&figure)?;
         let svg = self.run.svg.then(|| figure.svg().to_owned());
-        nb.figure(&figure.name, &figure.alt, figure.png(self.run.dpi)?, svg);
+        nb.figure(&figure.name, &figure.alt, std::fs::read(&files[0])?, svg);
         Ok(())
     }
 
-    /// Writes a plot into `plots/`.
-    pub fn write_plot(&self, figure: &Figure) -> Result<()> {
-        figure.save(&self.run.out.join("plots"), self.run.dpi, self.run.svg)?;
-        Ok(())
+    /// Writes a plot into `plots/`: its PNG, and its SVG where the run asks for it.
+    pub fn write_plot(&self, figure: &Figure) -> Result<Vec<PathBuf>> {
+        figure.save(&self.run.out.join("plots"), self.run.dpi, self.run.svg)
     }
 
     /// The loss curves of a recorded fit; `set_lrs` says after how many epochs the rate changed, and to what.
@@ -181,4 +184,19 @@ pub fn head(table: &DataFrame, n: usize) -> Result<Table> {
         shown.push(cells.collect::<Result<Vec<String>>>()?);
     }
     Ok(shown.index("", (0..n).map(|row| row.to_string())))
+}
+
+/// A small tensor as the lecture shows one: a row a line, and its type and size.
+pub fn shown(t: &Tensor) -> Result<String> {
+    let size = t.size();
+    let columns = if size.len() == 2 { size[1] as usize } else { 1 };
+    let numbers = Vec::<f32>::try_from(t.reshape([-1]))?;
+    let width = numbers.iter().map(|x| x.to_string().len()).max().unwrap_or(1);
+    let mut text = String::new();
+    for row in numbers.chunks(columns) {
+        let cells: Vec<String> = row.iter().map(|x| format!("{x:>width$}")).collect();
+        text += &format!("  {}\n", cells.join("  "));
+    }
+    let size: Vec<String> = size.iter().map(i64::to_string).collect();
+    Ok(format!("{text}[{:?} tensor of size {}]", t.kind(), size.join("x")))
 }

@@ -48,7 +48,7 @@ fn epoch_bar(telling: Telling, name: &str, epoch: usize, epochs: usize, n_batche
     let bar = ProgressBar::with_draw_target(Some(n_batches as u64), target);
     let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} [{elapsed}<{eta}] loss={msg}");
     bar.set_style(style.expect("the template is well formed"));
-    bar.set_prefix(format!("{name}, epoch {} of {epochs}", epoch + 1));
+    bar.set_prefix(format!("{name}, epoch {}/{epochs}", epoch + 1));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }

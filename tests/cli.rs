@@ -85,6 +85,20 @@ fn the_whole_lecture_runs_and_each_validation_loss_lies_within_the_spread_of_the
     assert!(html.contains("1.64501"), "the page has the lecture's losses beside ours");
 }
 
+/// Validates the notebooks with Jupyter's own library, where there is one (LECTURE5_PYTHON or python3).
+fn nbformat_finds_nothing_wrong(folder: &Path) {
+    let python = std::env::var_os("LECTURE5_PYTHON").unwrap_or_else(|| "python3".into());
+    let python = |code: &str| Command::new(&python).args(["-c", code]).arg(folder).output();
+    if !python("import nbformat").is_ok_and(|output| output.status.success()) {
+        println!("skipped: python3 has no nbformat (set LECTURE5_PYTHON)");
+        return;
+    }
+    let code = "import glob, sys, nbformat\n\
+                for path in glob.glob(sys.argv[1] + '/*.ipynb'):\n    nbformat.validate(nbformat.read(path, 4))";
+    let output = python(code).unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
 #[test]
 fn one_section_runs_alone() {
     let (_folder, out, output) = run(&["run", "dot_product"]);

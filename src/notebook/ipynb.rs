@@ -5,24 +5,21 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
+
+use crate::files::write_whole;
 
 use super::{Cell, CellKind, Figure, Notebook, Output};
 
 /// Writes `STEM.ipynb` for each section into `folder` (made if missing), each whole or not at all.
 pub fn write(notebooks: &[Notebook], folder: &Path) -> Result<Vec<PathBuf>> {
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let mut paths = Vec::new();
     for notebook in notebooks {
         let path = folder.join(format!("{}.ipynb", notebook.stem()));
-        let unfinished = folder.join(format!(".{}.ipynb.unfinished", notebook.stem()));
-        std::fs::write(&unfinished, to_string(notebook)?)
-            .and_then(|()| std::fs::rename(&unfinished, &path))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        write_whole(&path, to_string(notebook)?.as_bytes())?;
         paths.push(path);
     }
     Ok(paths)

@@ -29,7 +29,6 @@ pub mod scatter;
 mod strips;
 pub mod surface;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,6 +36,7 @@ use anyhow::{Context, Result, bail, ensure};
 use plotters::style::RGBColor;
 use resvg::{tiny_skia, usvg};
 
+use crate::files::write_whole;
 use canvas::Canvas;
 pub use curves::{
     Epoch, Fit, all_validation_losses, descent, gradient_trace, loss_by_epoch, loss_curves, lr_schedule,
@@ -121,29 +121,19 @@ impl Figure {
         if self.name.is_empty() || self.name.contains(['/', '\\']) {
             bail!("'{}' cannot be the name of a picture: it needs letters and no slash", self.name);
         }
-        fs::create_dir_all(dir).with_context(|| format!("making the folder {}", dir.display()))?;
         let mut files = vec![("png", self.png(dpi)?)];
         if with_svg {
             files.push(("svg", self.svg.clone().into_bytes()));
         }
         files
             .into_iter()
-            .map(|(kind, bytes)| write_whole(dir, &format!("{}.{kind}", self.name), &bytes))
+            .map(|(kind, bytes)| {
+                let path = dir.join(format!("{}.{kind}", self.name));
+                write_whole(&path, &bytes)?;
+                Ok(path)
+            })
             .collect()
     }
-}
-
-/// Write to a temporary file in the same folder, then rename: a reader never sees half a file.
-fn write_whole(dir: &Path, file_name: &str, bytes: &[u8]) -> Result<PathBuf> {
-    let path = dir.join(file_name);
-    let temporary = dir.join(format!(".{file_name}.{}.part", std::process::id()));
-    let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, &path));
-    if written.is_err() {
-        // It may never have come to exist; the error that matters is the one above.
-        let _ = fs::remove_file(&temporary);
-    }
-    written.with_context(|| format!("writing {}", path.display()))?;
-    Ok(path)
 }
 
 /// The same PNG with a `pHYs` chunk (pixels per metre) right after its header.
@@ -200,6 +190,8 @@ mod palette {
     pub const OURS: RGBColor = BLUE;
     /// What the lecture printed.
     pub const LECTURE: RGBColor = VERMILION;
+    /// For an eighth path where blue and sky are taken by the ground.
+    pub const BROWN: RGBColor = RGBColor(0x8c, 0x51, 0x0a);
     /// Several curves of equal standing, in this order.
     pub const SERIES: [RGBColor; 8] =
         [BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, RGBColor(0x99, 0x99, 0x99)];

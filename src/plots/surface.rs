@@ -110,7 +110,7 @@ pub fn error_surface(
 }
 
 /// Colours of paths: those of the series that stand out from blue bands.
-const PATHS: [plotters::style::RGBColor; 7] = [
+const PATHS: [plotters::style::RGBColor; 8] = [
     palette::VERMILION,
     palette::GREEN,
     palette::PURPLE,
@@ -118,6 +118,7 @@ const PATHS: [plotters::style::RGBColor; 7] = [
     palette::BLACK,
     palette::YELLOW,
     palette::GREY,
+    palette::BROWN,
 ];
 
 /// The colour of the band below `levels[i]`: the smaller the error the darker.
