@@ -1,5 +1,23 @@
 //! Lecture 5 of fast.ai's "Deep Learning for Coders" (2017), collaborative filtering on MovieLens, over
 //! libtorch.
+//!
+//! Whoever opens only [`models`] and [`fit`](mod@fit) has seen the lecture. All of it, in its order:
+//!
+//! | the lecture's section | modules | notebooks-equivalent/ |
+//! |---|---|---|
+//! | Movie Lens | [`movielens`] | `01_movielens.rs` |
+//! | Create subset for Excel | [`solver`], [`spreadsheet`] | `02_excel_subset.rs` |
+//! | Collaborative filtering - High Level | [`learner`], [`settings`], [`optim::schedule`] | `03_collab_filter.rs` |
+//! | Linear Algebra: Dot product example | [`models::DotProduct`], [`movielens::Ids`] | `04_dot_product.rs` |
+//! | a more complicated Embedding Layer | [`models::EmbeddingDot`], [`ratings`], [`optim`] | `05_embedding_dot.rs` |
+//! | Bias, and what's actually written in fastai | [`models::EmbeddingDotBias`] | `06_embedding_dot_bias.rs` |
+//! | a Neural Net Version of this | [`models::EmbeddingNet`] | `07_embedding_net.rs` |
+//! | Talk about the training loop | [`descent`], [`fit`](mod@fit) | `08_training_loop.rs` |
+//!
+//! Around it: [`cli`] parses and dispatches, [`sections`] lists the notebooks and [`lecture`] is what they share,
+//! [`notebook`] records what their cells show and writes it as `.ipynb` and HTML, [`plots`] draws (slices in,
+//! pictures out), [`reference`](mod@reference) holds the lecture's numbers, [`metrics`] puts ours beside them,
+//! [`checkpoint`] saves and restores, [`libtorch`] binds what `tch` does not, and [`doctor`] looks at the set-up.
 #![warn(missing_docs)]
 
 pub mod checkpoint;
