@@ -21,7 +21,8 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
             use std::os::unix::fs::PermissionsExt;
             file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
         }
-        file.persist(path)?;
+        // The error would keep the temporary file: only its cause goes on.
+        file.persist(path).map_err(|failed| failed.error)?;
         Ok(())
     };
     write().with_context(|| format!("{}: cannot be written", path.display()))
