@@ -13,9 +13,10 @@ use crate::lecture::{Lecture, RunOptions};
 use crate::movielens::MovieLens;
 use crate::notebook::{Echo, html, ipynb};
 use crate::optim::Rule;
-use crate::progress::{Telling, follow};
+use crate::progress::{self, Telling, follow};
 use crate::settings::{ModelKind, Plan, Settings};
-use crate::{doctor, files, libtorch, plots, sections};
+use crate::verify::ensemble::{self, Ensemble, Made, Processes};
+use crate::{doctor, files, libtorch, plots, sections, verify};
 
 /// Lecture 5 of fast.ai's "Deep Learning for Coders" (2017), collaborative filtering on MovieLens, over
 /// libtorch.
@@ -32,6 +33,11 @@ enum Command {
     Run(Run),
     /// Train one model, with the lecture's settings or any other.
     Fit(Box<Fit>),
+    /// Hold the lecture's numbers against many seeds, or this build against a saved ensemble.
+    Verify(Verify),
+    /// Print one run's losses as JSON: what `verify` starts for each seed.
+    #[command(hide = true)]
+    OneRun(OneRun),
     /// List the sections.
     List,
     /// Say which libtorch this is, and whether it computes on the CPU and on CUDA.
@@ -116,6 +122,42 @@ struct Fit {
     common: Common,
 }
 
+#[derive(Args)]
+struct Verify {
+    /// How many seeds each fit is run with, from --seed on.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    seeds: u16,
+    /// The fits, as in learner,dot,bias,net [default: all].
+    #[arg(long, value_name = "FIT,…", value_delimiter = ',')]
+    fits: Vec<ModelKind>,
+    /// How many runs at a time, each a process [default: as many as there are processors].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+    /// One new seed only: could it be one more of the ensemble that comes with the program?
+    #[arg(long, conflicts_with_all = ["against", "from"])]
+    quick: bool,
+    /// Compare with a saved ensemble, seed by seed: exactly where libtorch and machine are the same.
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Take the runs from a saved ensemble instead of running them.
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// As a share of the number: the deviation that must be detectable [default: 0.05], or, with --against,
+    /// the difference that is let pass [default: 0.005].
+    #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
+    margin: Option<f64>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+struct OneRun {
+    #[arg(long)]
+    model: ModelKind,
+    #[command(flatten)]
+    common: Common,
+}
+
 fn number(text: &str) -> Result<f64> {
     let x: f64 = text.trim().parse().ok().with_context(|| format!("'{text}' is not a number"))?;
     ensure!(x.is_finite(), "'{text}' is not a finite number");
@@ -172,6 +214,8 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Run(args) => run(args),
         Command::Fit(args) => fit(*args),
+        Command::Verify(args) => verify(args),
+        Command::OneRun(args) => one_run(args),
         Command::List => list(),
         Command::Doctor => examine(),
     };
@@ -404,6 +448,162 @@ fn fit(args: Fit) -> Result<()> {
     lecture.save(name, &learner.vs, &learner.opt)?;
     write_metrics(&lecture)?;
     finish(&lecture)
+}
+
+fn one_run(args: OneRun) -> Result<()> {
+    let lecture = args.common.begin()?;
+    let (cf, split) = lecture.ratings()?;
+    let settings = Settings { seed: args.common.seed, ..Settings::lecture(args.model) };
+    let history = Learner::new(&cf, &split, &settings, lecture.run.device)?.fit_plan(&mut |_| {})?;
+    let made = Made {
+        libtorch: lecture.metrics.libtorch.clone(),
+        machine: ensemble::machine(),
+        device: lecture.metrics.device.clone(),
+        threads: lecture.metrics.threads,
+        data: lecture.ml.sha256.clone(),
+    };
+    let losses = history.epochs.iter().flat_map(|e| [e.trn, e.val]).collect();
+    println!("{}", serde_json::to_string(&ensemble::OneRun { made, losses })?);
+    Ok(())
+}
+
+impl Verify {
+    /// Runs the seeds, or reads them; `quick` runs one seed that the ensemble lacks.
+    fn ensemble(&self, quick: Option<&Ensemble>) -> Result<Ensemble> {
+        let mut models = ModelKind::ALL.to_vec();
+        if !self.fits.is_empty() {
+            models.retain(|model| self.fits.contains(model));
+        }
+        if let Some(path) = &self.from {
+            let mut saved = Ensemble::read(path)?;
+            saved.fits.retain(|fit| models.iter().any(|model| model.lecture_fit() == fit.name));
+            ensure!(!saved.fits.is_empty(), "{}: it has none of these fits", path.display());
+            return Ok(saved);
+        }
+        let first = self.common.seed;
+        let seeds = |model: ModelKind| match quick {
+            Some(ensemble) => verify::new_seeds(ensemble.fit(model.lecture_fit()), first, 1),
+            None => verify::new_seeds(None, first, usize::from(self.seeds)),
+        };
+        let fits: Vec<(ModelKind, Vec<i64>)> =
+            models.into_iter().map(|model| (model, seeds(model))).collect();
+        let names: Vec<&str> = fits.iter().map(|(model, _)| model.name()).collect();
+        let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let how = Processes {
+            jobs: self.jobs.map_or(processors, usize::from),
+            device: self.common.device.clone(),
+            data: self.common.data.clone(),
+            threads: self.common.threads,
+            command: format!(
+                "lecture5 verify --seeds {} --seed {first} --fits {} --device {} --threads {}",
+                fits[0].1.len(),
+                names.join(","),
+                self.common.device,
+                self.common.threads
+            ),
+        };
+        let runs = fits.iter().map(|(_, seeds)| seeds.len()).sum();
+        let bar = progress::count("runs", self.common.telling(), runs);
+        let ensemble = ensemble::run(&fits, &how, &|_, _| bar.inc(1));
+        bar.finish_and_clear();
+        ensemble
+    }
+}
+
+fn verify(args: Verify) -> Result<()> {
+    let most = usize::from(args.seeds);
+    if args.against.is_none() && args.from.is_none() && !args.quick && most < verify::FEWEST_RUNS {
+        return Err(wrong_use(format!(
+            "--seeds {most}: it takes at least {} to tell a spread",
+            verify::FEWEST_RUNS
+        )));
+    }
+    let out = &args.common.out;
+    let write = |name: &str, text: String| files::write_whole(&out.join(name), text.as_bytes());
+    let pretty = |value: &serde_json::Value| Ok::<_, Error>(serde_json::to_string_pretty(value)? + "\n");
+    let say = |text: String| {
+        if args.common.telling() == Telling::Plain {
+            println!("{text}");
+        }
+    };
+    let tell_json = |value: &serde_json::Value| {
+        if args.common.telling() == Telling::Json {
+            println!("{value}");
+        }
+    };
+
+    if let Some(path) = &args.against {
+        let saved = Ensemble::read(path)?;
+        let ours = args.ensemble(None)?;
+        let found = verify::against(&saved, &ours, args.margin.unwrap_or(verify::AGAINST_MARGIN))?;
+        let value = json!({"saved": {"command": saved.command, "made": saved.made}, "made": ours.made, "comparison": found});
+        write("verify.json", pretty(&value)?)?;
+        ours.write(&out.join("ensemble.json"))?;
+        tell_json(&value);
+        say(found.table().to_text());
+        say(match found.exact {
+            true => format!(
+                "Same machine, same libtorch: each seed's losses must be the same to {:e}.",
+                verify::EXACT
+            ),
+            false => format!(
+                "Another machine or libtorch: a difference fails when it is significant and above {} %.",
+                100.0 * found.margin
+            ),
+        });
+        let failures = found.failures();
+        ensure!(
+            failures.is_empty(),
+            "{} numbers differ from {}: {}",
+            failures.len(),
+            path.display(),
+            failures.join("; ")
+        );
+        return Ok(());
+    }
+
+    let margin = args.margin.unwrap_or(verify::MARGIN);
+    let (ensemble, ours, report, judged) = if args.quick {
+        let mut committed = verify::committed()?;
+        let one = args.ensemble(Some(&committed))?;
+        ensure!(
+            one.made.data == committed.made.data,
+            "the ensemble belongs to the lecture's ratings, and {} holds others",
+            args.common.data.display()
+        );
+        let report = verify::inside(&committed, &one, margin)?;
+        committed.fits.retain(|fit| one.fit(&fit.name).is_some());
+        (committed, Some(one), report, "this run")
+    } else {
+        let ensemble = args.ensemble(None)?;
+        ensure!(
+            ensemble.made.data == verify::committed()?.made.data,
+            "the lecture's numbers belong to its own ratings, and {} holds others",
+            args.common.data.display()
+        );
+        let report = verify::beside_the_lecture(&ensemble, margin)?;
+        ensemble.write(&out.join("ensemble.json"))?;
+        (ensemble, None, report, "lecture")
+    };
+    let value = json!({
+        "command": ensemble.command, "made": ensemble.made, "judged": judged,
+        "run": ours.as_ref().map(|one| json!({"made": one.made, "fits": one.fits})), "report": report,
+    });
+    write("verify.json", pretty(&value)?)?;
+    // The run that `lecture5 run` shows is the ensemble's first.
+    verify::figure(&ensemble, ours.as_ref().or(Some(&ensemble)))?.save(
+        &out.join("plots"),
+        args.common.dpi,
+        args.common.svg,
+    )?;
+    tell_json(&value);
+    say(report.table(judged).to_text());
+    say(report.fits_table().to_text());
+    say(report.summary());
+    say(format!("Results are in {}/", out.display()));
+    let deviations = report.deviations();
+    ensure!(deviations.is_empty(), "{} deviate: {}", deviations.len(), deviations.join("; "));
+    Ok(())
 }
 
 fn list() -> Result<()> {

@@ -42,3 +42,4 @@ pub mod sections;
 pub mod settings;
 pub mod solver;
 pub mod spreadsheet;
+pub mod verify;

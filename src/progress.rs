@@ -52,3 +52,16 @@ fn epoch_bar(telling: Telling, name: &str, epoch: usize, epochs: usize, n_batche
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }
+
+/// A bar that counts to `length`, on a terminal only.
+pub fn count(name: &'static str, telling: Telling, length: usize) -> ProgressBar {
+    let target = match telling {
+        Telling::Plain => ProgressDrawTarget::stderr(),
+        Telling::Quiet | Telling::Json => ProgressDrawTarget::hidden(),
+    };
+    let bar = ProgressBar::with_draw_target(Some(length as u64), target);
+    let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} [{elapsed}<{eta}]");
+    bar.set_style(style.expect("the template is well formed"));
+    bar.set_prefix(name);
+    bar
+}

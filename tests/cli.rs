@@ -75,6 +75,7 @@ fn the_whole_lecture_runs_and_each_validation_loss_lies_within_the_spread_of_the
         let notebook = json(&out.join(format!("notebooks/{}.ipynb", section.stem)));
         assert_eq!(notebook["nbformat"], 4);
     }
+    nbformat_finds_nothing_wrong(&out.join("notebooks"));
     let text = stdout(&output);
     assert!(
         text.contains("(0.5, 5.0)") && text.contains("0.8809086218218096"),

@@ -1,0 +1,221 @@
+//! Ensembles: the losses of a fit for many seeds, run in processes of their own, and kept as a file.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::files;
+use crate::settings::ModelKind;
+
+/// What one process prints for one fit of one seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OneRun {
+    /// Where and on what it ran.
+    pub made: Made,
+    /// Training and validation loss of each epoch in turn: trn 0, val 0, trn 1, val 1, …
+    pub losses: Vec<f64>,
+}
+
+/// What makes two runs comparable digit by digit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// libtorch's version.
+    pub libtorch: String,
+    /// System, architecture and processor.
+    pub machine: String,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Of libtorch, within an operation.
+    pub threads: i32,
+    /// SHA-256 of ratings.csv.
+    pub data: String,
+}
+
+/// The file of an ensemble.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ensemble {
+    /// The command that made it.
+    pub command: String,
+    /// Where and on what.
+    pub made: Made,
+    /// One entry a fit.
+    pub fits: Vec<FitEnsemble>,
+}
+
+/// One fit's runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FitEnsemble {
+    /// As in the reference.
+    pub name: String,
+    /// The seed of each run.
+    pub seeds: Vec<i64>,
+    /// Each run's losses, as in [`OneRun`].
+    pub runs: Vec<Vec<f64>>,
+}
+
+impl FitEnsemble {
+    /// The runs as slices.
+    pub fn rows(&self) -> Vec<&[f64]> {
+        self.runs.iter().map(Vec::as_slice).collect()
+    }
+}
+
+impl Ensemble {
+    /// The fit of that name.
+    pub fn fit(&self, name: &str) -> Option<&FitEnsemble> {
+        self.fits.iter().find(|fit| fit.name == name)
+    }
+
+    /// Reads an ensemble's file.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no ensemble.
+    pub fn read(path: &Path) -> Result<Ensemble> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        Self::parse(&text).with_context(|| format!("{}: is no ensemble of `lecture5 verify`", path.display()))
+    }
+
+    /// Takes an ensemble's text apart.
+    ///
+    /// # Errors
+    /// It is not JSON of this form, or the runs of a fit differ in length.
+    pub fn parse(text: &str) -> Result<Ensemble> {
+        let ensemble: Ensemble = serde_json::from_str(text)?;
+        for fit in &ensemble.fits {
+            let (seeds, runs, n) = (fit.seeds.len(), fit.runs.len(), fit.runs.first().map_or(0, Vec::len));
+            ensure!(seeds == runs, "{}: {seeds} seeds and {runs} runs; there must be as many", fit.name);
+            ensure!(fit.runs.iter().all(|run| run.len() == n), "{}: its runs differ in length", fit.name);
+        }
+        Ok(ensemble)
+    }
+
+    /// The file's text: a run a line, seven significant digits.
+    pub fn to_text(&self) -> Result<String> {
+        let mut text = format!(
+            "{{\n\"command\": {},\n\"made\": {},\n\"fits\": [\n",
+            serde_json::to_string(&self.command)?,
+            serde_json::to_string(&self.made)?
+        );
+        for (at, fit) in self.fits.iter().enumerate() {
+            let seeds = serde_json::to_string(&fit.seeds)?;
+            let name = serde_json::to_string(&fit.name)?;
+            write!(text, "{{\"name\": {name}, \"seeds\": {seeds},\n\"runs\": [\n")?;
+            for (row, run) in fit.runs.iter().enumerate() {
+                let digits: Vec<String> = run.iter().map(|x| seven_digits(*x).to_string()).collect();
+                let end = if row + 1 == fit.runs.len() { "" } else { "," };
+                writeln!(text, "[{}]{end}", digits.join(", "))?;
+            }
+            text += if at + 1 == self.fits.len() { "]}\n" } else { "]},\n" };
+        }
+        Ok(text + "]\n}\n")
+    }
+
+    /// Writes the file.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        files::write_whole(path, self.to_text()?.as_bytes())
+    }
+}
+
+/// Rounded to seven significant digits.
+fn seven_digits(x: f64) -> f64 {
+    format!("{x:.6e}").parse().unwrap_or(x)
+}
+
+/// System, architecture and, where it says so, the processor.
+pub fn machine() -> String {
+    let processor = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
+    let system = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
+    processor.map_or(system.clone(), |processor| format!("{system}, {processor}"))
+}
+
+/// How the processes of an ensemble are run.
+#[derive(Debug, Clone)]
+pub struct Processes {
+    /// How many at a time.
+    pub jobs: usize,
+    /// As `--device` takes it.
+    pub device: String,
+    /// The folder of the ratings.
+    pub data: PathBuf,
+    /// Of libtorch, within an operation.
+    pub threads: i32,
+    /// The command to note in the file.
+    pub command: String,
+}
+
+/// Runs each fit with each of its seeds, each in a process of its own, `jobs` at a time. A process draws from
+/// its own generator, so the result does not depend on how many run at once or on which ends first.
+/// `done` is told after each.
+///
+/// # Errors
+/// The first that failed, with what it said.
+pub fn run(
+    fits: &[(ModelKind, Vec<i64>)],
+    how: &Processes,
+    done: &(dyn Fn(ModelKind, i64) + Sync),
+) -> Result<Ensemble> {
+    let program = std::env::current_exe().context("the path of this program is not known")?;
+    let tasks: Vec<(ModelKind, i64)> =
+        fits.iter().flat_map(|(model, seeds)| seeds.iter().map(|seed| (*model, *seed))).collect();
+    ensure!(!tasks.is_empty(), "there is nothing to run");
+    let results: Vec<Mutex<Option<Result<OneRun>>>> = tasks.iter().map(|_| Mutex::new(None)).collect();
+    let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..how.jobs.clamp(1, tasks.len()) {
+            scope.spawn(|| {
+                while failed.load(Ordering::Relaxed) == 0 {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(&(model, seed)) = tasks.get(at) else { return };
+                    let outcome = one_process(&program, model, seed, how);
+                    if outcome.is_err() {
+                        failed.fetch_add(1, Ordering::Relaxed);
+                    }
+                    *results[at].lock().unwrap_or_else(|p| p.into_inner()) = Some(outcome);
+                    done(model, seed);
+                }
+            });
+        }
+    });
+    let mut runs = Vec::new();
+    for result in results {
+        match result.into_inner().unwrap_or_else(|p| p.into_inner()) {
+            Some(outcome) => runs.push(outcome?),
+            None => bail!("a run was not begun, because a later one had failed already"),
+        }
+    }
+    let made = runs[0].made.clone();
+    let mut runs = runs.into_iter();
+    let fits = fits
+        .iter()
+        .map(|(model, seeds)| FitEnsemble {
+            name: model.lecture_fit().to_owned(),
+            seeds: seeds.clone(),
+            runs: runs.by_ref().take(seeds.len()).map(|run| run.losses).collect(),
+        })
+        .collect();
+    Ok(Ensemble { command: how.command.clone(), made, fits })
+}
+
+fn one_process(program: &Path, model: ModelKind, seed: i64, how: &Processes) -> Result<OneRun> {
+    let what = || format!("--model {} with seed {seed}", model.name());
+    let output = Command::new(program)
+        .args(["one-run", "--model", model.name(), "--seed", &seed.to_string(), "--device", &how.device])
+        .args(["--threads", &how.threads.to_string(), "--data"])
+        .arg(&how.data)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{}: {} does not start", what(), program.display()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {}", what(), said.trim().trim_start_matches("error: "));
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("{}: its answer is not understood", what()))
+}
