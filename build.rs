@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 
 fn main() {
     println!("cargo:rerun-if-changed=src/libtorch/extra.cpp");
-    println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
+    for name in ["DEP_TCH_LIBTORCH_LIB", "LIBTORCH", "LIBTORCH_LIB", "LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI"]
+    {
+        println!("cargo:rerun-if-env-changed={name}");
+    }
     let lib =
         PathBuf::from(std::env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys names libtorch's lib folder"));
     let lib = lib.canonicalize().unwrap_or(lib);

@@ -71,7 +71,11 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         movies,
     };
     nb.show(crosstab_table(&crosstab));
-    nb.print(format!("{} of {} cells are rated", rated(&crosstab.ratings).count(), 15 * 15));
+    nb.print(format!(
+        "{} of {} cells are rated",
+        rated(&crosstab.ratings).count(),
+        crosstab.users.len() * crosstab.movies.len()
+    ));
 
     // %%
     let rows: Vec<String> = crosstab.users.iter().map(|id| format!("user {id}")).collect();

@@ -97,8 +97,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     lecture.save("collab_learner", &learn.vs, &learn.opt)?;
 
     // %% [markdown]
-    // A mean squared error is in squared stars; its root is in stars. The lecture compares with 0.776, the
-    // state of the art that it knew of:
+    // A mean squared error is in squared stars; its root is in stars. The lecture takes the root of 0.776, near
+    // the validation losses above:
 
     // %%
     nb.show(0.776_f64.sqrt());
@@ -128,7 +128,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## What training did to the embeddings
     //
     // They start as noise within ±0.05. What the ratings have to say spreads them out; what they do not say,
-    // weight decay pulls back towards zero. Rows of users and movies that are rarely rated stay near it.
+    // weight decay pulls back towards zero. Rows of movies that no training row reads end there.
 
     // %%
     let after = named_parameters(&learn.vs);
@@ -151,14 +151,24 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Where it goes wrong: the cold start
     //
-    // A movie that nobody in the training rows has rated keeps its random start, and so do its predictions:
-    // they say little more than how the user rates in general. The more often a movie was rated, the better
-    // it is known.
+    // A movie that nobody in the training rows has rated gets no gradient but the decay, which Adam turns into
+    // full steps: its vector and its bias end at zero, and a prediction for it says only how the user rates in
+    // general. The more often a movie was rated, the better it is known.
 
     // %%
     let mut times_rated = vec![0_u32; cf.items.len() as usize];
     for &row in &split.trn {
         times_rated[cf.cats[row][1] as usize] += 1;
+    }
+    let never_rated: Vec<i64> = (0..cf.items.len()).filter(|&m| times_rated[m as usize] == 0).collect();
+    let m_weight = after.iter().find(|(name, _)| name == "m.weight").map(|(_, t)| t.detach());
+    if let (Some(m), false) = (m_weight, never_rated.is_empty()) {
+        let rows = m.index_select(0, &Tensor::from_slice(&never_rated).to_device(m.device()));
+        let largest = rows.abs().max().double_value(&[]);
+        nb.print(format!(
+            "{} movies were never read in training; their largest weight: {largest:.0e}",
+            never_rated.len()
+        ));
     }
     let known: Vec<u32> = split.val.iter().map(|&row| times_rated[cf.cats[row][1] as usize]).collect();
     let residuals: Vec<f32> = y.iter().zip(&preds).map(|(y, p)| y - p).collect();

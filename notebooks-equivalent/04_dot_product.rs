@@ -47,7 +47,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // In PyTorch a layer is a class that extends `nn.Module`, and what it computes stands in its method
     // **`forward`**. Nobody calls `forward` by name: whoever calls the module (`model(a, b)`) calls it, and so
-    // do the other parts of the library. `backward`, which finds the gradients, is not written at all: PyTorch
+    // do the other parts of the library. Here it is the multiplication of matrices. `backward`, which finds the gradients, is not written at all: PyTorch
     // records what `forward` does and works backwards through it.
     //
     // In Rust a layer is a struct with a method `forward`, and it is called by its name.
@@ -90,11 +90,23 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let (user_id, movie_id) = (lecture.ml.ratings.column("userId")?, lecture.ml.ratings.column("movieId")?);
     let user2idx = Ids::new(user_id.i64()?.iter().flatten());
     let movie2idx = Ids::new(movie_id.i64()?.iter().flatten());
-    let mut first = Table::new(["movieId", "index"]);
-    for (index, id) in movie2idx.ids().iter().enumerate().take(5) {
-        first.push([id.to_string(), index.to_string()]);
+    let mut first = Table::new(["index", "userId", "movieId"]);
+    for (index, (user, movie)) in user2idx.ids().iter().zip(movie2idx.ids()).enumerate().take(5) {
+        first.push([index.to_string(), user.to_string(), movie.to_string()]);
     }
-    nb.show(first);
+    nb.show(first.caption("The first ids of each column, and the index that each gets"));
+
+    // %% [markdown]
+    // Applied to both columns (the lecture's `apply`), the ids of the ratings become indices:
+
+    // %%
+    let users: Vec<Option<i64>> = user_id.i64()?.iter().flatten().map(|x| user2idx.index(x)).collect();
+    let movies: Vec<Option<i64>> = movie_id.i64()?.iter().flatten().map(|x| movie2idx.index(x)).collect();
+    let mut mapped = Table::new(["user", "movie"]);
+    for (user, movie) in users.iter().zip(&movies).take(5) {
+        mapped.push([user, movie].map(|index| index.map_or(String::new(), |i| i.to_string())));
+    }
+    nb.show(mapped);
 
     // %%
     let (n_users, n_movies) = (user2idx.len(), movie2idx.len());

@@ -24,11 +24,12 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## The model
     //
     // - **`__init__`** is Python's *constructor*, the function that is called when an object is created:
-    //   `obj = newClassImade(list)`. In Rust it is an ordinary function, by custom called `new`.
+    //   `obj = myClass()`, or `obj = newClassImade(list)` with arguments. `super().__init__()` first lets
+    //   `nn.Module` set itself up. In Rust it is an ordinary function, by custom called `new`.
     // - **`nn.Embedding`** is PyTorch's table of weights that is looked up by row number; tch has the same.
     // - **`self.u.weight.data.uniform_(0, 0.05)`** gives the *user* weights a reasonable start, and the next line
     //   the *movie* weights. The underscore of **`uniform_`** says *in place*: the tensor itself is changed,
-    //   where `uniform` would return a new one. tch keeps the underscore.
+    //   where a method without one (`add` beside `add_`) returns a new tensor. tch keeps the underscore.
     // - **`forward`** takes `cats`, the categorical variables, and pulls its two columns apart:
     //   `users, movies = cats[:,0], cats[:,1]`. The lecture's `conts`, the continuous variables, are none, and
     //   are left out here.

@@ -41,9 +41,11 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // The lecture writes `F.dropout(x, 0.75)` twice: zero three quarters of the values at random, so that the
     // net cannot rely on any one of them. But in the PyTorch of 2017 the function had a third argument,
-    // `training`, that was false by default, so it passed `x` on as it was. With dropout really on the net
-    // ends near 0.997; with it off, near 0.79, where the lecture's does. So the reproduction leaves it off.
-    // See it on with `lecture5 fit --model net --dropout 0.75`.
+    // `training`, that was false by default, so it passed `x` on as it was. With dropout off the net ends near
+    // 0.79, where the lecture's does, so the reproduction leaves it off. On in training and off at validation, as
+    // it is meant, it ends near 0.93: see it with `lecture5 fit --model net --dropout 0.75`. The lecture's line as
+    // it stands does something else in today's PyTorch: `training` is true by default, at validation too, and the
+    // net ends near 1.00.
     //
     // What passes through, off and on: the survivors are multiplied by 1/(1 − 0.75) = 4, so that the sum stays
     // the same on average.

@@ -68,8 +68,11 @@ if [[ ! -e $home/complete ]]; then
     printf '%s\n' "$version" > "$work/libtorch/build-version"
   fi
   touch "$work/libtorch/complete"
-  rm -rf "$home"
-  mv "$work/libtorch" "$home"
+  # Another clone may have finished first: then its copy stays.
+  if [[ ! -e $home/complete ]]; then
+    rm -rf "$home"
+    mv "$work/libtorch" "$home"
+  fi
 fi
 
 if [[ $(readlink libtorch || true) != "$root" ]]; then

@@ -14,9 +14,10 @@ use crate::libtorch::{rng_state, set_rng_state};
 use crate::models::named_parameters;
 use crate::optim::Optimizer;
 
-/// Saves the weights under their names (`u.weight`), the optimiser's state (`optimizer.u.weight.momentum`)
-/// and the generators' states (`rng.cpu`), so that training goes on from the file exactly as it would have
-/// gone on without it.
+/// Saves the weights under their names (`u.weight`), the optimiser's state (`optimizer.u.weight.momentum`,
+/// its learning rate included) and the generators' states (`rng.cpu`), so that the next `fit` call goes on
+/// from the file exactly as it would have gone on without it. What belongs to a `fit` call, its running mean
+/// and the clock of its schedule, starts anew with the next one in either case.
 pub fn save(path: &Path, vs: &VarStore, opt: &Optimizer) -> Result<()> {
     let mut tensors = named_parameters(vs);
     tensors.extend(opt.state().into_iter().map(|(name, t)| (format!("optimizer.{name}"), t)));
@@ -75,6 +76,7 @@ fn generators(device: Device) -> Vec<(String, Device)> {
 fn dtype(t: &Tensor) -> Result<Dtype> {
     match t.kind() {
         Kind::Float => Ok(Dtype::F32),
+        Kind::Double => Ok(Dtype::F64),
         Kind::Uint8 => Ok(Dtype::U8),
         kind => bail!("no {kind:?} tensor is saved"),
     }
@@ -90,6 +92,7 @@ fn bytes(t: &Tensor) -> Result<Vec<u8>> {
 fn tensor(view: &TensorView) -> Result<Tensor> {
     let kind = match view.dtype() {
         Dtype::F32 => Kind::Float,
+        Dtype::F64 => Kind::Double,
         Dtype::U8 => Kind::Uint8,
         other => bail!("a tensor of type {other:?}, which this program does not save"),
     };

@@ -13,7 +13,7 @@ use crate::lecture::{Lecture, RunOptions};
 use crate::movielens::MovieLens;
 use crate::notebook::{Echo, html, ipynb};
 use crate::optim::Rule;
-use crate::progress::{self, Telling, follow};
+use crate::progress::{self, Telling, epoch_event, follow, say};
 use crate::settings::{ModelKind, Plan, Settings};
 use crate::verify::ensemble::{self, Ensemble, Made, Processes};
 use crate::{doctor, files, libtorch, plots, sections, verify};
@@ -181,6 +181,7 @@ fn bounds(text: &str) -> Result<(f64, f64)> {
         Some((low, high)) => (number(low)?, number(high)?),
         None => {
             let x = number(text)?;
+            ensure!(x >= 0.0, "within ±{x}: give the positive bound, or LOW:HIGH");
             (-x, x)
         }
     };
@@ -283,7 +284,7 @@ fn run(args: Run) -> Result<()> {
         let echo = if telling == Telling::Plain { Echo::Plain } else { Echo::Quiet };
         let nb = section.run(&mut lecture, echo).with_context(|| format!("section {}", section.name))?;
         if telling == Telling::Plain {
-            println!();
+            say("");
         }
         notebooks.push(nb);
     }
@@ -336,15 +337,18 @@ fn write_metrics(lecture: &Lecture) -> Result<()> {
 fn finish(lecture: &Lecture) -> Result<()> {
     match lecture.run.telling {
         Telling::Quiet => {}
-        Telling::Json => println!("{}", json!({"event": "done", "metrics": lecture.metrics})),
+        Telling::Json => say(json!({"event": "done", "metrics": lecture.metrics})),
         Telling::Plain => {
             if !lecture.metrics.fits.is_empty() {
-                println!("{}", lecture.metrics.beside_the_lecture().to_text());
+                say(lecture.metrics.beside_the_lecture().to_text());
             }
             if !lecture.ml.is_the_lectures() {
-                println!("The data is {}: the lecture's numbers are left out.", lecture.ml.snapshot.name());
+                say(format!(
+                    "The data is {}: the lecture's numbers are left out.",
+                    lecture.ml.snapshot.name()
+                ));
             }
-            println!("Results are in {}/", lecture.run.out.display());
+            say(format!("Results are in {}/", lecture.run.out.display()));
         }
     }
     Ok(())
@@ -419,13 +423,14 @@ fn fit(args: Fit) -> Result<()> {
     let (cf, split) = lecture.ratings()?;
     let mut learner = Learner::new(&cf, &split, &settings, lecture.run.device)?;
     let telling = lecture.run.telling;
-    let tell = |epoch: Epoch| match telling {
-        Telling::Quiet => {}
-        Telling::Plain => println!("{epoch}"),
-        Telling::Json => println!(
-            "{}",
-            json!({"event": "epoch", "section": name, "epoch": epoch.epoch, "trn": epoch.trn, "val": epoch.val})
-        ),
+    let mut done = 0;
+    let tell = |epoch: Epoch| {
+        match telling {
+            Telling::Quiet => {}
+            Telling::Plain => say(epoch),
+            Telling::Json => say(epoch_event(name, done, &epoch)),
+        }
+        done += 1;
     };
     let history = learner.fit_plan(&mut follow(telling, name.to_owned(), tell))?;
 
@@ -463,7 +468,7 @@ fn one_run(args: OneRun) -> Result<()> {
         data: lecture.ml.sha256.clone(),
     };
     let losses = history.epochs.iter().flat_map(|e| [e.trn, e.val]).collect();
-    println!("{}", serde_json::to_string(&ensemble::OneRun { made, losses })?);
+    say(serde_json::to_string(&ensemble::OneRun { made, losses })?);
     Ok(())
 }
 
@@ -521,14 +526,14 @@ fn verify(args: Verify) -> Result<()> {
     let out = &args.common.out;
     let write = |name: &str, text: String| files::write_whole(&out.join(name), text.as_bytes());
     let pretty = |value: &serde_json::Value| Ok::<_, Error>(serde_json::to_string_pretty(value)? + "\n");
-    let say = |text: String| {
+    let tell = |text: String| {
         if args.common.telling() == Telling::Plain {
-            println!("{text}");
+            say(text);
         }
     };
     let tell_json = |value: &serde_json::Value| {
         if args.common.telling() == Telling::Json {
-            println!("{value}");
+            say(value);
         }
     };
 
@@ -540,8 +545,8 @@ fn verify(args: Verify) -> Result<()> {
         write("verify.json", pretty(&value)?)?;
         ours.write(&out.join("ensemble.json"))?;
         tell_json(&value);
-        say(found.table().to_text());
-        say(match found.exact {
+        tell(found.table().to_text());
+        tell(match found.exact {
             true => format!(
                 "Same machine, same libtorch: each seed's losses must be the same to {:e}.",
                 verify::EXACT
@@ -597,10 +602,10 @@ fn verify(args: Verify) -> Result<()> {
         args.common.svg,
     )?;
     tell_json(&value);
-    say(report.table(judged).to_text());
-    say(report.fits_table().to_text());
-    say(report.summary());
-    say(format!("Results are in {}/", out.display()));
+    tell(report.table(judged).to_text());
+    tell(report.fits_table().to_text());
+    tell(report.summary());
+    tell(format!("Results are in {}/", out.display()));
     let deviations = report.deviations();
     ensure!(deviations.is_empty(), "{} deviate: {}", deviations.len(), deviations.join("; "));
     Ok(())
@@ -610,7 +615,7 @@ fn list() -> Result<()> {
     let width = sections::SECTIONS.iter().map(|s| s.name.len()).max().unwrap_or(0);
     for section in sections::SECTIONS {
         let nb = section.notebook(Echo::Quiet);
-        println!("{:width$}  {}", section.name, nb.summary());
+        say(format!("{:width$}  {}", section.name, nb.summary()));
     }
     Ok(())
 }
@@ -618,7 +623,7 @@ fn list() -> Result<()> {
 fn examine() -> Result<()> {
     let report = doctor::examine();
     for line in &report.lines {
-        println!("{line}");
+        say(line);
     }
     ensure!(report.faults.is_empty(), "{}", report.faults.join("; "));
     Ok(())

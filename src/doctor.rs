@@ -47,8 +47,8 @@ pub fn examine() -> Report {
             }
         }
     }
-    if let Some(built_for) = built_for_another(&loaded) {
-        faults.push(built_for);
+    if let Some(mixed) = mixed_libraries(&loaded) {
+        faults.push(mixed);
     }
     Report { lines, faults }
 }
@@ -63,7 +63,7 @@ fn computes(device: Device) -> Result<()> {
 }
 
 /// Two copies of one library in a process are two libtorches mixed by LD_LIBRARY_PATH.
-fn built_for_another(loaded: &[String]) -> Option<String> {
+fn mixed_libraries(loaded: &[String]) -> Option<String> {
     let cpu: Vec<&String> = loaded.iter().filter(|path| path.contains("libtorch_cpu")).collect();
     (cpu.len() > 1).then(|| {
         let paths = cpu.iter().map(|p| p.as_str()).collect::<Vec<_>>().join(" and ");

@@ -1,12 +1,12 @@
 //! The training loop. It is a function of its arguments: it reports, it neither prints nor draws.
 //!
-//! Lecture: the `fit` function at its end, which is this one line for line, and "Similar idea implemented
-//! in fast ai".
+//! Lecture: the `fit` function at its end, whose steps this one takes in the same order, and "Similar idea
+//! implemented in fast ai".
 
 use std::fmt;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use tch::nn::ModuleT;
 use tch::{Device, Reduction, Tensor};
 
@@ -174,6 +174,11 @@ pub fn fit(
             report(Event::Batches { epoch, epochs, done, n_batches, loss: debias_loss });
         }
         let (val, val_by_rows) = validate(model, &data.val, VAL_BATCH)?;
+        ensure!(
+            val.is_finite(),
+            "the validation loss became {val} after epoch {epoch}, at a learning rate of {}: try a smaller one",
+            opt.lr()
+        );
         let done = Epoch { epoch, trn: debias_loss, val, val_by_rows };
         history.epochs.push(done);
         report(Event::Epoch(done));

@@ -1,10 +1,11 @@
 //! What the sections of the lecture share: the run's settings, the data, and where results go.
 
+use std::cell::Cell;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use anyhow::Result;
 use polars::prelude::{AnyValue, DataFrame};
-use serde_json::json;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
@@ -15,7 +16,7 @@ use crate::movielens::{CollabFilterDataset, MovieLens, Split, get_cv_idxs};
 use crate::notebook::{Notebook, Table};
 use crate::optim::Optimizer;
 use crate::plots::{self, Figure};
-use crate::progress::{Telling, follow};
+use crate::progress::{Telling, epoch_event, follow, say};
 use crate::ratings::ColumnarModelData;
 use crate::reference::{self, ReferenceFit};
 
@@ -48,6 +49,8 @@ pub struct Lecture {
     fits: Vec<(String, History)>,
     /// Which section of how many is running, counted from 1.
     pub at_section: (usize, usize),
+    /// Epochs of the fit that is running, through all of its calls.
+    epochs_told: Rc<Cell<usize>>,
 }
 
 impl Lecture {
@@ -55,7 +58,7 @@ impl Lecture {
     pub fn new(run: RunOptions, ml: MovieLens) -> Result<Lecture> {
         let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating")?;
         let metrics = Metrics::new(run.seed, run.device, &ml, &cf);
-        Ok(Lecture { run, ml, metrics, fits: Vec::new(), at_section: (1, 1) })
+        Ok(Lecture { run, ml, metrics, fits: Vec::new(), at_section: (1, 1), epochs_told: Rc::default() })
     }
 
     /// The ratings with contiguous ids, and the lecture's split of them.
@@ -81,19 +84,19 @@ impl Lecture {
         let (at, of) = self.at_section;
         let sections = format!("{}{}", "▰".repeat(at), "▱".repeat(of - at));
         let bar = format!("{sections} section {at}/{of} {name}");
+        let told = Rc::clone(&self.epochs_told);
         follow(telling, bar, move |epoch| {
             nb.print(epoch);
             if telling == Telling::Json {
-                println!(
-                    "{}",
-                    json!({"event": "epoch", "section": name, "epoch": epoch.epoch, "trn": epoch.trn, "val": epoch.val})
-                );
+                say(epoch_event(&name, told.get(), &epoch));
             }
+            told.set(told.get() + 1);
         })
     }
 
     /// Keeps a fit for metrics.json, the table at the end and the plots.
     pub fn record(&mut self, name: &str, history: History) {
+        self.epochs_told.set(0);
         let beside = self.reference(name);
         self.metrics.fits.push(FitMetrics::new(name, &history, beside));
         self.fits.push((name.to_owned(), history));

@@ -128,12 +128,21 @@ fn without_carriage_returns(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
+/// What Windows programs put in front of UTF-8 text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+fn column_names(header: &str) -> Vec<&str> {
+    header.trim_start_matches(BYTE_ORDER_MARK).split(',').map(|name| name.trim_matches('"')).collect()
+}
+
 /// Parses a CSV whose first columns are those of `columns`; others may follow and are dropped.
-fn read_table(path: &Path, bytes: Vec<u8>, columns: &[(&str, DataType)]) -> Result<DataFrame> {
+fn read_table(path: &Path, mut bytes: Vec<u8>, columns: &[(&str, DataType)]) -> Result<DataFrame> {
+    while bytes.ends_with(b"\n\n") {
+        bytes.pop();
+    }
     let header =
         String::from_utf8_lossy(bytes.split(|&b| b == b'\n').next().unwrap_or_default()).into_owned();
-    let names: Vec<&str> =
-        header.trim_start_matches('\u{feff}').split(',').map(|n| n.trim_matches('"')).collect();
+    let names = column_names(&header);
     for (name, _) in columns {
         ensure!(
             names.contains(name),
@@ -154,7 +163,9 @@ fn read_table(path: &Path, bytes: Vec<u8>, columns: &[(&str, DataType)]) -> Resu
         Ok(table) => table,
         Err(error) => match first_bad_line(path, columns) {
             Some((line, why)) => bail!("{} line {line}: {why}", path.display()),
-            None => bail!("{}: {error}", path.display()),
+            None => {
+                bail!("{}: {}", path.display(), error.to_string().lines().next().unwrap_or("cannot be read"))
+            }
         },
     };
     ensure!(table.height() > 0, "{}: a header and no rows", path.display());
@@ -166,9 +177,12 @@ fn read_table(path: &Path, bytes: Vec<u8>, columns: &[(&str, DataType)]) -> Resu
 fn first_bad_line(path: &Path, columns: &[(&str, DataType)]) -> Option<(usize, String)> {
     let mut lines = BufReader::new(File::open(path).ok()?).lines();
     let header = lines.next()?.ok()?;
-    let names: Vec<&str> = header.split(',').map(|name| name.trim_matches('"')).collect();
+    let names = column_names(&header);
     for (at, line) in lines.enumerate().map(|(at, line)| (at + 2, line)) {
         let Ok(line) = line else { return Some((at, "not UTF-8 text".to_owned())) };
+        if line.is_empty() {
+            continue;
+        }
         let fields: Vec<&str> = line.split(',').collect();
         if fields.len() < names.len() {
             return Some((at, format!("{} of {} fields: '{line}'", fields.len(), names.len())));
@@ -200,8 +214,12 @@ fn check_ratings(path: &Path, ratings: &DataFrame) -> Result<()> {
         }
     }
     let values = ratings.column("rating")?.f64()?;
-    if let Some((row, value)) = values.iter().flatten().enumerate().find(|(_, v)| !v.is_finite()) {
-        bail!("{} line {}: rating '{value}' is not a finite number", path.display(), row + 2);
+    if let Some((row, value)) = values.iter().flatten().enumerate().find(|(_, v)| !(*v as f32).is_finite()) {
+        bail!(
+            "{} line {}: rating '{value:e}' is not a finite number of single precision",
+            path.display(),
+            row + 2
+        );
     }
     Ok(())
 }

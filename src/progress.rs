@@ -1,8 +1,11 @@
 //! What a person sees of a fit while it runs: a bar an epoch with the running loss, on a terminal only.
 
+use std::fmt::Display;
+use std::io::Write as _;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
 
 use crate::fit::{Epoch, Event};
 
@@ -51,6 +54,17 @@ fn epoch_bar(telling: Telling, name: &str, epoch: usize, epochs: usize, n_batche
     bar.set_prefix(format!("{name}, epoch {}/{epochs}", epoch + 1));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+/// Prints a line on the standard output. Whoever closed the pipe wants no more of it, and the run goes on for
+/// its files.
+pub fn say(text: impl Display) {
+    drop(writeln!(std::io::stdout(), "{text}"));
+}
+
+/// The line of `--json` for an epoch; `number` counts from 0 through all `fit` calls of a model.
+pub fn epoch_event(name: &str, number: usize, epoch: &Epoch) -> String {
+    json!({"event": "epoch", "name": name, "epoch": number, "trn": epoch.trn, "val": epoch.val}).to_string()
 }
 
 /// A bar that counts to `length`, on a terminal only.

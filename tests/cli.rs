@@ -180,6 +180,25 @@ fn json_lines_tell_of_each_epoch_and_end_with_the_metrics() {
 }
 
 #[test]
+fn json_counts_epochs_through_all_calls_of_a_plan() {
+    let (_folder, _out, output) =
+        run(&["fit", "--model", "bias", "--schedule", "0.1x1,0.01x2", "--batch-size", "4096", "--json"]);
+    let lines: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let epochs: Vec<u64> = lines.iter().filter_map(|line| line["epoch"].as_u64()).collect();
+    assert_eq!(epochs, [0, 1, 2]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_closes_the_pipe_causes_no_panic() {
+    let program = env!("CARGO_BIN_EXE_lecture5");
+    // The exit status of the program itself, with a reader that is gone before it writes.
+    let script = format!("{{ sleep 0.2; '{program}' list; echo status $? >&2; }} | true");
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert_eq!(stderr(&output), "status 0\n");
+}
+
+#[test]
 fn quiet_prints_nothing() {
     let (_folder, _out, output) = run(&["run", "dot_product", "--quiet"]);
     assert_eq!((stdout(&output), stderr(&output)), (String::new(), String::new()));
@@ -241,6 +260,7 @@ fn wrong_use_ends_with_status_2_and_failure_with_1_in_one_line() {
         (vec!["fit", "--model", "dot", "--factors", "10,20"], 2, "vectors of one length"),
         (vec!["fit", "--model", "learner", "--momentum", "0.5"], 2, "--momentum belongs to sgd"),
         (vec!["fit", "--model", "dot", "--wd", "-1"], 2, "must not be negative"),
+        (vec!["fit", "--model", "dot", "--init", "-0.05"], 2, "give the positive bound"),
         (vec!["fit", "--model", "dot", "--init", "1:0"], 2, "the lower bound comes first"),
         (vec!["fit", "--model", "net", "--dropout", "1"], 2, "below 1"),
         (vec!["fit", "--model", "dot", "--batch-size", "0"], 2, "batch-size"),

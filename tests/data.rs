@@ -157,7 +157,7 @@ fn a_field_that_cannot_be_read_is_named_with_its_line() {
     assert_eq!(refusal(&format!("{head}1,,3,2\n")), "ratings.csv line 3: no movieId");
     assert_eq!(
         refusal(&format!("{head}1,5,NaN,2\n")),
-        "ratings.csv line 3: rating 'NaN' is not a finite number"
+        "ratings.csv line 3: rating 'NaN' is not a finite number of single precision"
     );
 }
 
@@ -172,4 +172,26 @@ fn a_file_that_is_no_table_of_ratings_says_what_is_missing() {
     assert!(refusal("").starts_with("ratings.csv line 1: no column 'userId'"));
     let nowhere = MovieLens::read(&PathBuf::from("no/such/folder")).unwrap_err().to_string();
     assert_eq!(nowhere, "no/such/folder: no such folder; --data takes the folder that holds ratings.csv");
+}
+
+#[test]
+fn blank_lines_at_the_end_and_a_byte_order_mark_are_no_rows() {
+    let plain = "userId,movieId,rating,timestamp\n1,31,2.5,1\n1,1029,3.0,2\n";
+    for text in [format!("{plain}\n\n"), format!("\u{feff}{plain}"), plain.replace('\n', "\r\n") + "\r\n"] {
+        let folder = folder(&text);
+        let ml = MovieLens::read(folder.path()).unwrap_or_else(|error| panic!("{text:?}: {error:#}"));
+        assert_eq!(ml.ratings.height(), 2, "{text:?}");
+    }
+    let bad = "\u{feff}userId,movieId,rating,timestamp\n1,31,abc,1\n";
+    assert_eq!(refusal(bad), "ratings.csv line 2: rating 'abc' is not a number");
+}
+
+#[test]
+fn a_rating_that_single_precision_cannot_hold_is_refused() {
+    let text = "userId,movieId,rating,timestamp\n1,31,1e300,1\n";
+    assert!(
+        refusal(text).contains("line 2: rating '1e300'") || refusal(text).contains("line 2: rating '1000"),
+        "{}",
+        refusal(text)
+    );
 }

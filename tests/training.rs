@@ -226,7 +226,7 @@ fn a_fit_under_the_schedule_uses_its_rates() {
     assert_eq!(history.rates, wanted);
 }
 
-/// The quadratic Σ wᵢ·scaleᵢ, whose gradients are the scales.
+/// The linear function Σ wᵢ·scaleᵢ, whose gradients are the scales.
 fn steps(mut step: impl FnMut(&Tensor), w: &Tensor) {
     for i in 0..5 {
         let scales = Tensor::from_slice(&[1.0f32, -0.5, 0.01 * i as f32]);
@@ -291,6 +291,37 @@ fn three_epochs_saved_loaded_and_three_more_give_the_bytes_of_six() {
         assert!(bytes("six") == bytes("again"), "{}", model.name());
         assert!(bytes("six") != bytes("three"));
     }
+}
+
+#[test]
+fn a_loaded_learner_goes_on_at_the_rate_it_was_saved_at() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let settings = settings(ModelKind::Dot); // its plan starts at 0.1 and ends at 0.01
+    let mut unbroken = learner(&settings);
+    unbroken.fit_plan(&mut |_| {}).unwrap();
+    unbroken.save(&path("saved")).unwrap();
+    unbroken.fit(2, &Schedule::Constant, &mut |_| {}).unwrap();
+    unbroken.save(&path("unbroken")).unwrap();
+
+    let mut resumed = learner(&settings);
+    resumed.load(&path("saved")).unwrap();
+    assert_eq!(resumed.opt.lr(), 0.01);
+    resumed.fit(2, &Schedule::Constant, &mut |_| {}).unwrap();
+    resumed.save(&path("resumed")).unwrap();
+    let bytes = |name: &str| std::fs::read(path(name)).unwrap();
+    assert!(bytes("unbroken") == bytes("resumed"));
+}
+
+#[test]
+fn a_validation_loss_that_is_no_number_stops_the_fit() {
+    let _alone = alone();
+    let mut learn = learner(&settings(ModelKind::Bias));
+    learn.data.bs = 1_000_000; // one batch: the training loss is taken before the only step
+    learn.opt.set_lrs(f64::MAX);
+    let error = learn.fit(1, &Schedule::Constant, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("validation loss") && error.contains("try a smaller one"), "{error}");
 }
 
 #[test]

@@ -69,12 +69,12 @@ char *lecture5_set_rng_state(int device, const at::Tensor *state) {
 }
 
 char *lecture5_fused_sgd(at::Tensor *const *params, at::Tensor *const *grads, at::Tensor *const *momenta, size_t n,
-                         double lr, double momentum, double weight_decay, bool first_step) {
+                         double lr, double momentum, double weight_decay) {
   return guarded([&] {
     at::NoGradGuard no_grad;
     auto buffers = momentum == 0 ? std::vector<at::Tensor>() : list(momenta, n);
     at::_fused_sgd_(list(params, n), list(grads, n), buffers, weight_decay, momentum, lr, /*dampening=*/0,
-                    /*nesterov=*/false, /*maximize=*/false, first_step);
+                    /*nesterov=*/false, /*maximize=*/false, /*is_first_step=*/false);
   });
 }
 

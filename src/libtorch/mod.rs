@@ -22,7 +22,6 @@ unsafe extern "C" {
         lr: f64,
         momentum: f64,
         weight_decay: f64,
-        first_step: bool,
     ) -> *mut c_char;
     fn lecture5_fused_adam(
         params: *const *const C_tensor,
@@ -75,7 +74,7 @@ pub fn set_rng_state(device: Device, state: &Tensor) -> Result<()> {
 
 /// One step of SGD over all parameters in one pass: `torch.optim.SGD(fused=True)`.
 ///
-/// With g the gradient, v the momentum buffer (g itself at the first step):
+/// With g the gradient and v the momentum buffer, zero before the first step:
 /// `g ← g + weight_decay·p;  v ← momentum·v + g;  p ← p − lr·v`.
 pub fn fused_sgd(
     params: &[&Tensor],
@@ -84,22 +83,12 @@ pub fn fused_sgd(
     lr: f64,
     momentum: f64,
     weight_decay: f64,
-    first_step: bool,
 ) -> Result<()> {
     assert!(params.len() == grads.len() && params.len() == momenta.len());
     let (p, g, v) = (pointers(params), pointers(grads), pointers(momenta));
     // SAFETY: three arrays of n live tensors each.
     unsafe {
-        check(lecture5_fused_sgd(
-            p.as_ptr(),
-            g.as_ptr(),
-            v.as_ptr(),
-            p.len(),
-            lr,
-            momentum,
-            weight_decay,
-            first_step,
-        ))
+        check(lecture5_fused_sgd(p.as_ptr(), g.as_ptr(), v.as_ptr(), p.len(), lr, momentum, weight_decay))
     }
 }
 

@@ -98,7 +98,7 @@ impl Optimizer {
         match self.rule {
             // A momentum buffer of zeros makes the first step the one that PyTorch makes without a buffer.
             Rule::Sgd { momentum } => {
-                fused_sgd(&params, &grads, &buffer(0), self.lr, momentum, self.weight_decay, false)
+                fused_sgd(&params, &grads, &buffer(0), self.lr, momentum, self.weight_decay)
             }
             Rule::Adam | Rule::AdamW => {
                 let steps: Vec<&Tensor> = slots.iter().map(|s| &s.step).collect();
@@ -115,14 +115,15 @@ impl Optimizer {
         }
     }
 
-    /// What the optimiser remembers, by name: `u.weight.momentum`, or `u.weight.exp_avg`,
-    /// `u.weight.exp_avg_sq` and `u.weight.step`. The tensors are the optimiser's own, not copies.
+    /// What the optimiser remembers, by name: `lr`, the rate in force ((), float64), and for each parameter
+    /// `u.weight.momentum`, or `u.weight.exp_avg`, `u.weight.exp_avg_sq` and `u.weight.step`. All but the rate
+    /// are the optimiser's own tensors, not copies.
     pub fn state(&self) -> Vec<(String, Tensor)> {
         let kinds: &[&str] = match self.rule {
             Rule::Sgd { .. } => &["momentum"],
             Rule::Adam | Rule::AdamW => &["exp_avg", "exp_avg_sq"],
         };
-        let mut state = Vec::new();
+        let mut state = vec![("lr".to_owned(), Tensor::from(self.lr))];
         for slot in &self.slots {
             for (kind, buffer) in kinds.iter().zip(&slot.buffers) {
                 state.push((format!("{}.{kind}", slot.name), buffer.shallow_clone()));
@@ -152,7 +153,11 @@ impl Optimizer {
                 theirs.size(),
                 mine.size()
             );
-            tch::no_grad(|| mine.copy_(theirs));
+            if name == "lr" {
+                self.lr = theirs.double_value(&[]);
+            } else {
+                tch::no_grad(|| mine.copy_(theirs));
+            }
         }
         Ok(())
     }
