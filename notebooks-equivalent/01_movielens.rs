@@ -52,7 +52,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // instead of 671. The lecture's losses belong to the older file, so the run checks which one it has.
 
     // %%
-    let (cf, split) = lecture.ratings()?;
+    let (cf, split) = lecture.ratings();
     nb.print(format!("This is {}.", lecture.ml.snapshot.name()));
     nb.print(format!("{} ratings of {} movies by {} users", cf.len(), cf.items.len(), cf.users.len()));
     nb.print(format!("{} to train on, {} held out", split.trn.len(), split.val.len()));

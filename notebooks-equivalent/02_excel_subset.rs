@@ -49,7 +49,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // gaps are what we would like to know.
 
     // %%
-    let (cf, _) = lecture.ratings()?;
+    let (cf, _) = lecture.ratings();
     let mut users: Vec<i64> = top_users.iter().map(|&(id, _)| id).collect();
     let mut movies: Vec<i64> = top_movies.iter().map(|&(id, _)| id).collect();
     users.sort_unstable();

@@ -47,7 +47,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // categorical columns together into `cats`, splits off the rows held out, and cuts batches of 64.
 
     // %%
-    let (cf, split) = lecture.ratings()?;
+    let (cf, split) = lecture.ratings();
     let data = ColumnarModelData::new(&cf, &split, 64, lecture.run.device)?;
     nb.print(format!("trn: cats {:?}, y {:?}", data.trn.cats.size(), data.trn.y.size()));
     nb.print(format!("val: cats {:?}, y {:?}", data.val.cats.size(), data.val.y.size()));

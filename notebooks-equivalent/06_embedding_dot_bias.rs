@@ -39,8 +39,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // `torch.sigmoid` now, and is a method of the tensor in tch.
 
     // %%
-    let ranges =
-        [("EmbeddingDotBias", min_rating, max_rating), ("EmbeddingNet", min_rating - 0.5, max_rating + 0.5)];
+    let range = Range { min: min_rating, max: max_rating };
+    let wide = range.widened();
+    let ranges = [("EmbeddingDotBias", range.min, range.max), ("EmbeddingNet", wide.min, wide.max)];
     let title = "The sigmoid, squashed to the range of the ratings";
     lecture
         .plot(nb, plots::squashed_sigmoid("squashed_sigmoid", title, (min_rating, max_rating), &ranges)?)?;
@@ -68,7 +69,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     };
     tch::manual_seed(lecture.run.seed);
     let mut vs = nn::VarStore::new(Device::Cpu);
-    let model = EmbeddingDotBias::new(&vs.root(), &emb, Range { min: min_rating, max: max_rating });
+    let model = EmbeddingDotBias::new(&vs.root(), &emb, range);
     vs.set_device(lecture.run.device);
     let mut opt = Optimizer::new(&vs, Rule::Sgd { momentum: 0.9 }, 1e-1, wd);
 
@@ -111,7 +112,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let fastai = Embeddings { init: (-0.05, 0.05), ..emb };
     tch::manual_seed(lecture.run.seed);
     let mut vs = nn::VarStore::new(Device::Cpu);
-    let model = EmbeddingDotBias::new(&vs.root(), &fastai, Range { min: min_rating, max: max_rating });
+    let model = EmbeddingDotBias::new(&vs.root(), &fastai, range);
     vs.set_device(lecture.run.device);
     let untrained = predict(&model, &data.val)?;
     nb.print(format!(

@@ -242,7 +242,7 @@ impl std::fmt::Display for WrongUse {
 impl std::error::Error for WrongUse {}
 
 fn wrong_use(error: impl std::fmt::Display) -> Error {
-    Error::new(WrongUse(error.to_string()))
+    Error::new(WrongUse(format!("{error:#}")))
 }
 
 impl Common {
@@ -400,11 +400,6 @@ impl Fit {
                 "--dropout belongs to --model net; {} drops nothing",
                 self.model.name()
             );
-            let (u, m) = s.n_factors;
-            ensure!(
-                u == m,
-                "--factors {u},{m}: a dot product needs vectors of one length (--model net takes both)"
-            );
         }
         if let Some(hidden) = &self.hidden {
             s.hidden = hidden.clone();
@@ -412,6 +407,7 @@ impl Fit {
         if let Some(dropout) = self.dropout {
             s.dropout = dropout;
         }
+        s.check().context("--factors")?;
         Ok(s)
     }
 }
@@ -420,7 +416,7 @@ fn fit(args: Fit) -> Result<()> {
     let settings = args.settings().map_err(wrong_use)?;
     let mut lecture = args.common.begin()?;
     let name = settings.model.name();
-    let (cf, split) = lecture.ratings()?;
+    let (cf, split) = lecture.ratings();
     let mut learner = Learner::new(&cf, &split, &settings, lecture.run.device)?;
     let telling = lecture.run.telling;
     let mut done = 0;
@@ -457,7 +453,7 @@ fn fit(args: Fit) -> Result<()> {
 
 fn one_run(args: OneRun) -> Result<()> {
     let lecture = args.common.begin()?;
-    let (cf, split) = lecture.ratings()?;
+    let (cf, split) = lecture.ratings();
     let settings = Settings { seed: args.common.seed, ..Settings::lecture(args.model) };
     let history = Learner::new(&cf, &split, &settings, lecture.run.device)?.fit_plan(&mut |_| {})?;
     let made = Made {

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use tch::Device;
 use tch::nn::{ModuleT, VarStore};
 
@@ -105,10 +105,7 @@ fn build(vs: &VarStore, cf: &CollabFilterDataset, settings: &Settings) -> Result
         init: settings.init,
     };
     let vs = &vs.root();
-    if settings.model != ModelKind::Net {
-        let (u, m) = settings.n_factors;
-        ensure!(u == m, "a dot product needs vectors of one length, not {u} and {m} (the net takes both)");
-    }
+    settings.check()?;
     Ok(match settings.model {
         ModelKind::Dot => Box::new(EmbeddingDot::new(vs, &e)),
         ModelKind::Bias | ModelKind::Learner => Box::new(EmbeddingDotBias::new(vs, &e, range)),

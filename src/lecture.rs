@@ -43,6 +43,8 @@ pub struct Lecture {
     pub run: RunOptions,
     /// The two tables as they were read.
     pub ml: MovieLens,
+    cf: Rc<CollabFilterDataset>,
+    split: Rc<Split>,
     /// The losses so far.
     pub metrics: Metrics,
     /// The fits so far, as plots need them.
@@ -58,19 +60,27 @@ impl Lecture {
     pub fn new(run: RunOptions, ml: MovieLens) -> Result<Lecture> {
         let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating")?;
         let metrics = Metrics::new(run.seed, run.device, &ml, &cf);
-        Ok(Lecture { run, ml, metrics, fits: Vec::new(), at_section: (1, 1), epochs_told: Rc::default() })
+        let split = Split::new(cf.len(), &get_cv_idxs(cf.len(), 0.2, 42));
+        Ok(Lecture {
+            run,
+            ml,
+            cf: Rc::new(cf),
+            split: Rc::new(split),
+            metrics,
+            fits: Vec::new(),
+            at_section: (1, 1),
+            epochs_told: Rc::default(),
+        })
     }
 
     /// The ratings with contiguous ids, and the lecture's split of them.
-    pub fn ratings(&self) -> Result<(CollabFilterDataset, Split)> {
-        let cf = CollabFilterDataset::from_data_frame(&self.ml.ratings, "userId", "movieId", "rating")?;
-        let split = Split::new(cf.len(), &get_cv_idxs(cf.len(), 0.2, 42));
-        Ok((cf, split))
+    pub fn ratings(&self) -> (Rc<CollabFilterDataset>, Rc<Split>) {
+        (Rc::clone(&self.cf), Rc::clone(&self.split))
     }
 
     /// The same as tensors on the run's device, in batches of `bs`.
-    pub fn model_data(&self, bs: i64) -> Result<(CollabFilterDataset, ColumnarModelData)> {
-        let (cf, split) = self.ratings()?;
+    pub fn model_data(&self, bs: i64) -> Result<(Rc<CollabFilterDataset>, ColumnarModelData)> {
+        let (cf, split) = self.ratings();
         let data = ColumnarModelData::new(&cf, &split, bs, self.run.device)?;
         Ok((cf, data))
     }
@@ -125,7 +135,7 @@ impl Lecture {
     /// The loss curves of a recorded fit; `set_lrs` says after how many epochs the rate changed, and to what.
     pub fn loss_curves(&self, name: &str, title: &str, set_lrs: &[(usize, f64)]) -> Result<Figure> {
         let (_, history) = self.fits.iter().rfind(|(n, _)| n == name).expect("the fit is recorded");
-        let epochs = self.epochs_to_plot(name);
+        let epochs = self.epochs_to_plot(name, history);
         let fit = plots::Fit { name, running: &history.running, epochs: &epochs, set_lrs };
         plots::loss_curves(&format!("{name}_losses"), title, &fit)
     }
@@ -140,7 +150,7 @@ impl Lecture {
             .iter()
             .map(|(name, history)| {
                 let title = reference::lecture(name).map_or(name.as_str(), |fit| &fit.title);
-                (title, history, self.epochs_to_plot(name))
+                (title, history, self.epochs_to_plot(name, history))
             })
             .collect();
         let fits: Vec<plots::Fit> = titled
@@ -155,15 +165,16 @@ impl Lecture {
         plots::all_validation_losses("all_validation_losses", "Validation loss of every fit", &fits).map(Some)
     }
 
-    fn epochs_to_plot(&self, name: &str) -> Vec<plots::Epoch> {
-        let fit = self.metrics.fits.iter().rfind(|fit| fit.name == name).expect("the fit is recorded");
-        let epoch = |e: &crate::metrics::EpochMetrics| plots::Epoch {
-            trn: e.trn,
-            val: e.val,
-            lecture_trn: e.lecture_trn,
-            lecture_val: e.lecture_val,
-        };
-        fit.epochs.iter().map(epoch).collect()
+    fn epochs_to_plot(&self, name: &str, history: &History) -> Vec<plots::Epoch> {
+        let epochs = FitMetrics::new(name, history, self.reference(name)).epochs.into_iter();
+        epochs
+            .map(|e| plots::Epoch {
+                trn: e.trn,
+                val: e.val,
+                lecture_trn: e.lecture_trn,
+                lecture_val: e.lecture_val,
+            })
+            .collect()
     }
 
     /// Writes a trained model with its optimiser into `models/`.

@@ -43,16 +43,28 @@ pub fn follow<'a>(
 }
 
 fn epoch_bar(telling: Telling, name: &str, epoch: usize, epochs: usize, n_batches: usize) -> ProgressBar {
-    // Drawn on the standard error, where indicatif draws nothing unless that is a terminal.
+    let bar = bar(telling, n_batches, " loss={msg}");
+    bar.set_prefix(format!("{name}, epoch {}/{epochs}", epoch + 1));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// A bar that counts to `length`, on a terminal only.
+pub fn count(name: &'static str, telling: Telling, length: usize) -> ProgressBar {
+    let bar = bar(telling, length, "");
+    bar.set_prefix(name);
+    bar
+}
+
+/// Drawn on the standard error, where indicatif draws nothing unless that is a terminal.
+fn bar(telling: Telling, length: usize, end: &str) -> ProgressBar {
     let target = match telling {
         Telling::Plain => ProgressDrawTarget::stderr_with_hz(10),
         Telling::Quiet | Telling::Json => ProgressDrawTarget::hidden(),
     };
-    let bar = ProgressBar::with_draw_target(Some(n_batches as u64), target);
-    let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} [{elapsed}<{eta}] loss={msg}");
-    bar.set_style(style.expect("the template is well formed"));
-    bar.set_prefix(format!("{name}, epoch {}/{epochs}", epoch + 1));
-    bar.enable_steady_tick(Duration::from_millis(200));
+    let bar = ProgressBar::with_draw_target(Some(length as u64), target);
+    let template = format!("{{prefix}} {{bar:30}} {{pos}}/{{len}} [{{elapsed}}<{{eta}}]{end}");
+    bar.set_style(ProgressStyle::with_template(&template).expect("the template is well formed"));
     bar
 }
 
@@ -65,17 +77,4 @@ pub fn say(text: impl Display) {
 /// The line of `--json` for an epoch; `number` counts from 0 through all `fit` calls of a model.
 pub fn epoch_event(name: &str, number: usize, epoch: &Epoch) -> String {
     json!({"event": "epoch", "name": name, "epoch": number, "trn": epoch.trn, "val": epoch.val}).to_string()
-}
-
-/// A bar that counts to `length`, on a terminal only.
-pub fn count(name: &'static str, telling: Telling, length: usize) -> ProgressBar {
-    let target = match telling {
-        Telling::Plain => ProgressDrawTarget::stderr(),
-        Telling::Quiet | Telling::Json => ProgressDrawTarget::hidden(),
-    };
-    let bar = ProgressBar::with_draw_target(Some(length as u64), target);
-    let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} [{elapsed}<{eta}]");
-    bar.set_style(style.expect("the template is well formed"));
-    bar.set_prefix(name);
-    bar
 }

@@ -195,4 +195,17 @@ impl Settings {
             seed: 0,
         }
     }
+
+    /// Whether the settings go together.
+    ///
+    /// # Errors
+    /// Vectors of two lengths for a model that multiplies them.
+    pub fn check(&self) -> Result<()> {
+        let (u, m) = self.n_factors;
+        ensure!(
+            self.model == ModelKind::Net || u == m,
+            "a dot product needs vectors of one length, not {u} and {m} (the net takes both)"
+        );
+        Ok(())
+    }
 }
