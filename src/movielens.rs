@@ -109,6 +109,12 @@ impl MovieLens {
         self.snapshot == Snapshot::Lecture2016
     }
 
+    /// The title of each movie in index order; `None` where movies.csv has none or is missing.
+    pub fn titles_of(&self, items: &Ids) -> Result<Vec<Option<String>>> {
+        let titles = self.titles()?;
+        Ok(items.ids().iter().map(|id| titles.get(id).cloned()).collect())
+    }
+
     /// movieId → title, of the movies that have one.
     pub fn titles(&self) -> Result<HashMap<i64, String>> {
         let Some(movies) = &self.movies else { return Ok(HashMap::new()) };
@@ -269,6 +275,16 @@ impl Ids {
     /// The id at an index.
     pub fn id(&self, index: i64) -> Option<i64> {
         usize::try_from(index).ok().and_then(|i| self.ids.get(i)).copied()
+    }
+
+    /// The index of an id given as text, as a person types it or a file keeps it.
+    pub fn find(&self, id: &str) -> Option<i64> {
+        self.index(id.trim().parse().ok()?)
+    }
+
+    /// The id at an index as text: what [`Ids::find`] takes. Empty where there is none.
+    pub fn name(&self, index: i64) -> String {
+        self.id(index).map(|id| id.to_string()).unwrap_or_default()
     }
 
     /// The ids in index order.

@@ -96,6 +96,16 @@ fn both_parts_of_the_split_keep_file_order_and_share_no_row() {
 }
 
 #[test]
+fn an_id_is_found_by_its_text_and_named_by_it() {
+    let ids = Ids::new([31, 1029, 7]);
+    assert_eq!(
+        (ids.find("1029"), ids.find(" 7 "), ids.find("8"), ids.find("Toy Story")),
+        (Some(1), Some(2), None, None)
+    );
+    assert_eq!((ids.name(0), ids.name(3)), ("31".to_owned(), String::new()));
+}
+
+#[test]
 fn ids_become_contiguous_in_the_order_in_which_they_first_appear() {
     let ids = Ids::new([31, 1029, 31, 7, 1029]);
     assert_eq!(ids.ids(), [31, 1029, 7]);
