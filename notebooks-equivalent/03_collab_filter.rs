@@ -94,7 +94,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     )?;
     lecture.record("collab_learner", history);
     lecture.plot(nb, lecture.loss_curves("collab_learner", "Loss of fastai's learner", &[])?)?;
-    lecture.save("collab_learner", &learn.vs, &learn.opt)?;
+    lecture.save("collab_learner", &settings, &learn.vs, &learn.opt)?;
 
     // %% [markdown]
     // A mean squared error is in squared stars; its root is in stars. The lecture takes the root of 0.776, near

@@ -18,6 +18,7 @@ use crate::optim::schedule::Schedule;
 use crate::optim::{Optimizer, Rule};
 use crate::plots;
 use crate::ratings::ColumnarModelData;
+use crate::settings::ModelKind;
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
@@ -105,7 +106,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %%
     lecture.record("embedding_dot", history);
     lecture.plot(nb, lecture.loss_curves("embedding_dot", "Loss of EmbeddingDot", &[(3, 0.01)])?)?;
-    lecture.save("embedding_dot", &vs, &opt)?;
+    lecture.save("embedding_dot", &lecture.settings(ModelKind::Dot), &vs, &opt)?;
 
     // %% [markdown]
     // Training loss 0.7 against validation loss 1.13: the model knows the training ratings much better than

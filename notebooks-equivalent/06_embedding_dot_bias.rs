@@ -83,7 +83,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %%
     lecture.record("embedding_dot_bias", history);
     lecture.plot(nb, lecture.loss_curves("embedding_dot_bias", "Loss of EmbeddingDotBias", &[])?)?;
-    lecture.save("embedding_dot_bias", &vs, &opt)?;
+    lecture.save("embedding_dot_bias", &lecture.settings(ModelKind::Bias), &vs, &opt)?;
 
     // %%
     let preds = predict(&model, &data.val)?;

@@ -17,6 +17,7 @@ use crate::notebook::Notebook;
 use crate::optim::schedule::Schedule;
 use crate::optim::{Optimizer, Rule};
 use crate::plots;
+use crate::settings::ModelKind;
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
@@ -115,7 +116,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %%
     lecture.record("embedding_net", history);
     lecture.plot(nb, lecture.loss_curves("embedding_net", "Loss of EmbeddingNet", &[(3, 0.001)])?)?;
-    lecture.save("embedding_net", &vs, &opt)?;
+    lecture.save("embedding_net", &lecture.settings(ModelKind::Net), &vs, &opt)?;
 
     // %%
     let preds = predict(&model, &data.val)?;

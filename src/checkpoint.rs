@@ -1,4 +1,5 @@
-//! A model with its optimiser and random generators as one safetensors file.
+//! A model with its optimiser and random generators as one safetensors file, which also says what the model
+//! is, whom its rows stand for and what it was trained on.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,19 +7,69 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use crate::files::write_whole;
 use crate::libtorch::{rng_state, set_rng_state};
 use crate::models::named_parameters;
+use crate::movielens::{CollabFilterDataset, Ids, Split};
 use crate::optim::Optimizer;
+use crate::settings::Settings;
+
+/// What a file says of its model beside the tensors: JSON under the key `lecture5` of its metadata. With it,
+/// nothing but the file is needed to predict: see [`crate::trained`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// How it was made.
+    pub settings: Settings,
+    /// Lowest and highest rating, in stars: what the sigmoid is stretched to (the net's half a star wider
+    /// at both ends; the dot product has none).
+    pub range: (f64, f64),
+    /// The users' ids as text: the row of `u.weight` and `ub.weight` that each has.
+    pub users: Vec<String>,
+    /// The movies' ids as text: the rows of `m.weight` and `mb.weight`.
+    pub movies: Vec<String>,
+    /// How many ratings of each user were trained on, row by row.
+    pub user_ratings: Vec<u32>,
+    /// How many ratings of each movie were trained on, row by row.
+    pub movie_ratings: Vec<u32>,
+    /// SHA-256 of the ratings file.
+    pub data: String,
+}
+
+impl About {
+    /// What there is to say of a model with `settings` that is trained on the training rows of `split`.
+    pub fn new(cf: &CollabFilterDataset, split: &Split, settings: &Settings, sha256: &str) -> About {
+        let names = |ids: &Ids| (0..ids.len()).map(|index| ids.name(index)).collect();
+        let mut ratings = [vec![0; cf.users.len() as usize], vec![0; cf.items.len() as usize]];
+        for &row in &split.trn {
+            for (counts, index) in ratings.iter_mut().zip(cf.cats[row]) {
+                counts[index as usize] += 1;
+            }
+        }
+        let [user_ratings, movie_ratings] = ratings;
+        About {
+            settings: settings.clone(),
+            range: cf.range(),
+            users: names(&cf.users),
+            movies: names(&cf.items),
+            user_ratings,
+            movie_ratings,
+            data: sha256.to_owned(),
+        }
+    }
+}
+
+/// Where [`About`] stands in a file's metadata.
+const ABOUT: &str = "lecture5";
 
 /// Saves the weights under their names (`u.weight`), the optimiser's state (`optimizer.u.weight.momentum`,
 /// its learning rate included) and the generators' states (`rng.cpu`), so that the next `fit` call goes on
 /// from the file exactly as it would have gone on without it. What belongs to a `fit` call, its running mean
 /// and the clock of its schedule, starts anew with the next one in either case.
-pub fn save(path: &Path, vs: &VarStore, opt: &Optimizer) -> Result<()> {
+pub fn save(path: &Path, about: &About, vs: &VarStore, opt: &Optimizer) -> Result<()> {
     let mut tensors = named_parameters(vs);
     tensors.extend(opt.state().into_iter().map(|(name, t)| (format!("optimizer.{name}"), t)));
     for (name, device) in generators(vs.device()) {
@@ -29,7 +80,37 @@ pub fn save(path: &Path, vs: &VarStore, opt: &Optimizer) -> Result<()> {
         let shape = t.size().iter().map(|&n| n as usize).collect();
         Ok((name, TensorView::new(dtype(t)?, shape, bytes)?))
     });
-    write_whole(path, &safetensors::serialize(views.collect::<Result<Vec<_>>>()?, None)?)
+    // One key only: the order of several would change from run to run.
+    let metadata = HashMap::from([(ABOUT.to_owned(), serde_json::to_string(about)?)]);
+    write_whole(path, &safetensors::serialize(views.collect::<Result<Vec<_>>>()?, Some(metadata))?)
+}
+
+/// The metadata and the tensors of a safetensors file, of whatever program.
+///
+/// # Errors
+/// The file cannot be read, is no whole safetensors file, or has a tensor of a type that is not saved here.
+pub fn read(path: &Path) -> Result<(HashMap<String, String>, HashMap<String, Tensor>)> {
+    let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    let parse = || -> Result<_> {
+        let (_, header) = SafeTensors::read_metadata(&bytes)?;
+        let tensors = SafeTensors::deserialize(&bytes)?.tensors();
+        Ok((header.metadata().clone().unwrap_or_default(), tensors))
+    };
+    let (metadata, views) =
+        parse().with_context(|| format!("{}: not a whole safetensors file", path.display()))?;
+    let tensors = views.into_iter().map(|(name, view)| Ok((name, tensor(&view)?)));
+    let tensors = tensors.collect::<Result<_>>().with_context(|| format!("{}", path.display()))?;
+    Ok((metadata, tensors))
+}
+
+/// What a file's metadata says of its model.
+///
+/// # Errors
+/// It says nothing, or nothing that this version understands.
+pub fn about(metadata: &HashMap<String, String>) -> Result<About> {
+    let text =
+        metadata.get(ABOUT).context("it does not say what model it holds: another program wrote it")?;
+    serde_json::from_str(text).context("what it says of its model is not understood")
 }
 
 /// Puts a state of [`save`] back into a model and an optimiser made with the same settings.
@@ -38,11 +119,7 @@ pub fn save(path: &Path, vs: &VarStore, opt: &Optimizer) -> Result<()> {
 /// The file is no safetensors file, or belongs to another model or optimiser. Model and optimiser may then
 /// hold part of it: drop them.
 pub fn load(path: &Path, vs: &VarStore, opt: &mut Optimizer) -> Result<()> {
-    let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-    let file = SafeTensors::deserialize(&bytes)
-        .with_context(|| format!("{}: not a whole safetensors file", path.display()))?;
-    let saved: HashMap<String, Tensor> =
-        file.tensors().into_iter().map(|(name, view)| Ok((name, tensor(&view)?))).collect::<Result<_>>()?;
+    let (_, saved) = read(path)?;
     let mut put = || -> Result<()> {
         for (name, mut mine) in named_parameters(vs) {
             let theirs = saved.get(&name).with_context(|| format!("it has no '{name}': another model"))?;

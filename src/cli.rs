@@ -446,7 +446,7 @@ fn fit(args: Fit) -> Result<()> {
             learner.data.n_batches(),
         )?)?;
     }
-    lecture.save(name, &learner.vs, &learner.opt)?;
+    lecture.save(name, &settings, &learner.vs, &learner.opt)?;
     write_metrics(&lecture)?;
     finish(&lecture)
 }

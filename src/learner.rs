@@ -9,7 +9,7 @@ use anyhow::Result;
 use tch::Device;
 use tch::nn::{ModuleT, VarStore};
 
-use crate::checkpoint;
+use crate::checkpoint::{self, About};
 use crate::fit::{Event, History, fit, mse_loss, predict};
 use crate::models::{EmbeddingDot, EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range};
 use crate::movielens::{CollabFilterDataset, Split};
@@ -43,7 +43,8 @@ impl Learner {
         let data = ColumnarModelData::new(cf, split, settings.batch_size, device)?;
         tch::manual_seed(settings.seed);
         let mut vs = VarStore::new(Device::Cpu);
-        let model = build(&vs, cf, settings)?;
+        let (min, max) = cf.range();
+        let model = build(&vs, (cf.users.len(), cf.items.len()), Range { min, max }, settings)?;
         vs.set_device(device);
         let lr = match &settings.plan {
             Plan::Steps(steps) => steps[0].0,
@@ -84,8 +85,8 @@ impl Learner {
     }
 
     /// Saves everything that training goes on from: see [`checkpoint::save`].
-    pub fn save(&self, path: &Path) -> Result<()> {
-        checkpoint::save(path, &self.vs, &self.opt)
+    pub fn save(&self, path: &Path, about: &About) -> Result<()> {
+        checkpoint::save(path, about, &self.vs, &self.opt)
     }
 
     /// Puts a state of [`Learner::save`] back into a learner made with the same settings.
@@ -94,16 +95,14 @@ impl Learner {
     }
 }
 
-/// Draws the model of `settings`, sized for the data.
-fn build(vs: &VarStore, cf: &CollabFilterDataset, settings: &Settings) -> Result<Box<dyn ModuleT>> {
-    let (min, max) = cf.range();
-    let range = Range { min, max };
-    let e = Embeddings {
-        n_users: cf.users.len(),
-        n_movies: cf.items.len(),
-        n_factors: settings.n_factors,
-        init: settings.init,
-    };
+/// Draws the model of `settings` for so many users and movies, and ratings within `range`.
+pub fn build(
+    vs: &VarStore,
+    (n_users, n_movies): (i64, i64),
+    range: Range,
+    settings: &Settings,
+) -> Result<Box<dyn ModuleT>> {
+    let e = Embeddings { n_users, n_movies, n_factors: settings.n_factors, init: settings.init };
     let vs = &vs.root();
     settings.check()?;
     Ok(match settings.model {

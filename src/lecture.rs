@@ -9,7 +9,7 @@ use polars::prelude::{AnyValue, DataFrame};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
-use crate::checkpoint;
+use crate::checkpoint::{self, About};
 use crate::fit::{Event, History};
 use crate::metrics::{FitMetrics, Metrics};
 use crate::movielens::{CollabFilterDataset, MovieLens, Split, get_cv_idxs};
@@ -19,6 +19,7 @@ use crate::plots::{self, Figure};
 use crate::progress::{Telling, epoch_event, follow, say};
 use crate::ratings::ColumnarModelData;
 use crate::reference::{self, ReferenceFit};
+use crate::settings::{ModelKind, Settings};
 
 /// Where a run happens and where it leaves its files.
 #[derive(Debug, Clone)]
@@ -177,9 +178,20 @@ impl Lecture {
             .collect()
     }
 
-    /// Writes a trained model with its optimiser into `models/`.
-    pub fn save(&self, name: &str, vs: &VarStore, opt: &Optimizer) -> Result<()> {
-        checkpoint::save(&self.run.out.join("models").join(format!("{name}.safetensors")), vs, opt)
+    /// The lecture's settings for a model, with the run's seed.
+    pub fn settings(&self, model: ModelKind) -> Settings {
+        Settings { seed: self.run.seed, ..Settings::lecture(model) }
+    }
+
+    /// Where [`Lecture::save`] puts a model.
+    pub fn model_path(&self, name: &str) -> PathBuf {
+        self.run.out.join("models").join(format!("{name}.safetensors"))
+    }
+
+    /// Writes a trained model with its optimiser into `models/`; `settings` are those it was made with.
+    pub fn save(&self, name: &str, settings: &Settings, vs: &VarStore, opt: &Optimizer) -> Result<()> {
+        let about = About::new(&self.cf, &self.split, settings, &self.ml.sha256);
+        checkpoint::save(&self.model_path(name), &about, vs, opt)
     }
 }
 

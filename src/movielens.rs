@@ -109,12 +109,6 @@ impl MovieLens {
         self.snapshot == Snapshot::Lecture2016
     }
 
-    /// The title of each movie in index order; `None` where movies.csv has none or is missing.
-    pub fn titles_of(&self, items: &Ids) -> Result<Vec<Option<String>>> {
-        let titles = self.titles()?;
-        Ok(items.ids().iter().map(|id| titles.get(id).cloned()).collect())
-    }
-
     /// movieId → title, of the movies that have one.
     pub fn titles(&self) -> Result<HashMap<i64, String>> {
         let Some(movies) = &self.movies else { return Ok(HashMap::new()) };

@@ -4,12 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, Error, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
 
 use crate::optim::Rule;
 use crate::optim::schedule::CosineRestarts;
 
 /// The lecture's four models.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ModelKind {
     /// EmbeddingDot.
     Dot,
@@ -55,7 +57,8 @@ impl FromStr for ModelKind {
 }
 
 /// The learning rates of a whole fit.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Plan {
     /// One `fit` call after another on the same model, each with a rate and a number of epochs.
     Steps(Vec<(f64, usize)>),
@@ -144,8 +147,22 @@ impl fmt::Display for Plan {
     }
 }
 
+// A saved model keeps a plan as `--schedule` takes it.
+impl TryFrom<String> for Plan {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Plan> for String {
+    fn from(plan: Plan) -> String {
+        plan.to_string()
+    }
+}
+
 /// Every setting of a fit.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Which model.
     pub model: ModelKind,

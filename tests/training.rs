@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
+use lecture5::checkpoint::{self, About};
 use lecture5::fit::{Epoch, Event, RunningMean, fit, mse_loss, predict, validate};
 use lecture5::learner::Learner;
 use lecture5::models::{EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range, named_parameters};
@@ -263,6 +264,12 @@ fn each_optimiser_steps_as_tchs_own_does() {
     }
 }
 
+/// What a file says of a model of `settings` on the small data.
+fn about(settings: &Settings) -> About {
+    let (cf, split) = small();
+    About::new(&cf, &split, settings, "none")
+}
+
 /// Weights, optimiser and generator after so many epochs, saved; from a file, when one is given.
 fn train(settings: &Settings, epochs: usize, from: Option<&Path>, to: &Path) {
     let mut learn = learner(settings);
@@ -271,7 +278,7 @@ fn train(settings: &Settings, epochs: usize, from: Option<&Path>, to: &Path) {
         learn.load(from).unwrap();
     }
     learn.fit(epochs, &Schedule::Constant, &mut |_| {}).unwrap();
-    learn.save(to).unwrap();
+    learn.save(to, &about(settings)).unwrap();
 }
 
 #[test]
@@ -301,15 +308,15 @@ fn a_loaded_learner_goes_on_at_the_rate_it_was_saved_at() {
     let settings = settings(ModelKind::Dot); // its plan starts at 0.1 and ends at 0.01
     let mut unbroken = learner(&settings);
     unbroken.fit_plan(&mut |_| {}).unwrap();
-    unbroken.save(&path("saved")).unwrap();
+    unbroken.save(&path("saved"), &about(&settings)).unwrap();
     unbroken.fit(2, &Schedule::Constant, &mut |_| {}).unwrap();
-    unbroken.save(&path("unbroken")).unwrap();
+    unbroken.save(&path("unbroken"), &about(&settings)).unwrap();
 
     let mut resumed = learner(&settings);
     resumed.load(&path("saved")).unwrap();
     assert_eq!(resumed.opt.lr(), 0.01);
     resumed.fit(2, &Schedule::Constant, &mut |_| {}).unwrap();
-    resumed.save(&path("resumed")).unwrap();
+    resumed.save(&path("resumed"), &about(&settings)).unwrap();
     let bytes = |name: &str| std::fs::read(path(name)).unwrap();
     assert!(bytes("unbroken") == bytes("resumed"));
 }
@@ -329,7 +336,8 @@ fn a_saved_model_of_another_kind_or_size_is_refused() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("dot.safetensors");
-    learner(&settings(ModelKind::Dot)).save(&path).unwrap();
+    let dot = settings(ModelKind::Dot);
+    learner(&dot).save(&path, &about(&dot)).unwrap();
     let refusal = |s: &Settings| format!("{:#}", learner(s).load(&path).unwrap_err());
     assert!(refusal(&settings(ModelKind::Bias)).contains("it has no 'mb.weight'"));
     let wider = Settings { n_factors: (5, 5), ..settings(ModelKind::Dot) };
@@ -338,6 +346,26 @@ fn a_saved_model_of_another_kind_or_size_is_refused() {
     assert!(refusal(&adam).contains("another optimiser or another model"));
     std::fs::write(&path, "not a model").unwrap();
     assert!(refusal(&settings(ModelKind::Dot)).contains("not a whole safetensors file"));
+}
+
+#[test]
+fn a_saved_model_says_what_it_is_whom_its_rows_stand_for_and_what_it_saw() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.safetensors");
+    for model in ModelKind::ALL {
+        let settings = Settings { hidden: vec![7, 3], seed: 5, ..settings(model) };
+        learner(&settings).save(&path, &about(&settings)).unwrap();
+        let (metadata, tensors) = checkpoint::read(&path).unwrap();
+        let read = checkpoint::about(&metadata).unwrap();
+        assert_eq!(read, about(&settings));
+        assert_eq!((read.range, read.users[39].as_str(), read.movies.len()), ((0.5, 5.0), "39", 30));
+        let (cf, split) = small();
+        assert_eq!(read.user_ratings.iter().sum::<u32>() as usize, split.trn.len());
+        let of_movie_3 = split.trn.iter().filter(|&&row| cf.cats[row][1] == 3).count();
+        assert_eq!(read.movie_ratings[3] as usize, of_movie_3);
+        assert_eq!(tensors["u.weight"].size(), [40, 4]);
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 pub mod schedule;
 
 use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
@@ -13,7 +14,8 @@ use crate::libtorch::{AdamStep, fused_adam, fused_sgd};
 use crate::models::named_parameters;
 
 /// The rule by which a step changes the weights, with its constants.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Rule {
     /// `optim.SGD(params, lr, weight_decay=wd, momentum=momentum)`: momentum without dampening, decay added
     /// to the gradient.
