@@ -355,12 +355,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //   loss *crit*, for which the lecture's own comment names `F.cross_entropy` as an example.
     // - `metrics`, further figures for the validation rows, are left out: here the loss is the metric.
     //   `stepper.reset(True)` puts the model into training mode; here `forward_t` is told so by its argument.
+    // - An epoch is a function of its own, so that a long fit can be kept after each and go on from there; `course`
+    //   is what one epoch hands to the next.
     // - In place of the callbacks there is one closure, `report`, which draws the progress bar and prints the line
     //   of each epoch. A callback of the lecture can also stop the training; this one cannot. The loop itself
     //   neither prints nor draws.
 
     // %%
     nb.source(include_str!("../src/fit.rs"), "fn fit")?;
+    nb.source(include_str!("../src/fit.rs"), "fn fit_epoch")?;
 
     // %%
     let loss = mse_loss(&Tensor::from_slice(&[15f32]), &Tensor::from_slice(&[58f32]));

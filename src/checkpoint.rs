@@ -70,7 +70,19 @@ const ABOUT: &str = "lecture5";
 /// from the file exactly as it would have gone on without it. What belongs to a `fit` call, its running mean
 /// and the clock of its schedule, starts anew with the next one in either case.
 pub fn save(path: &Path, about: &About, vs: &VarStore, opt: &Optimizer) -> Result<()> {
+    save_with(path, about, vs, opt, Vec::new())
+}
+
+/// The same with further tensors, by name.
+pub fn save_with(
+    path: &Path,
+    about: &About,
+    vs: &VarStore,
+    opt: &Optimizer,
+    more: Vec<(String, Tensor)>,
+) -> Result<()> {
     let mut tensors = named_parameters(vs);
+    tensors.extend(more);
     tensors.extend(opt.state().into_iter().map(|(name, t)| (format!("optimizer.{name}"), t)));
     for (name, device) in generators(vs.device()) {
         tensors.push((name, rng_state(device)?));
@@ -108,9 +120,13 @@ pub fn read(path: &Path) -> Result<(HashMap<String, String>, HashMap<String, Ten
 /// # Errors
 /// It says nothing, or nothing that this version understands.
 pub fn about(metadata: &HashMap<String, String>) -> Result<About> {
-    let text =
-        metadata.get(ABOUT).context("it does not say what model it holds: another program wrote it")?;
-    serde_json::from_str(text).context("what it says of its model is not understood")
+    serde_json::from_str(about_text(metadata)?).context("what it says of its model is not understood")
+}
+
+/// The same as the JSON that stands there.
+pub fn about_text(metadata: &HashMap<String, String>) -> Result<&str> {
+    let text = metadata.get(ABOUT);
+    text.map(String::as_str).context("it does not say what model it holds: another program wrote it")
 }
 
 /// Puts a state of [`save`] back into a model and an optimiser made with the same settings.
@@ -120,25 +136,37 @@ pub fn about(metadata: &HashMap<String, String>) -> Result<About> {
 /// hold part of it: drop them.
 pub fn load(path: &Path, vs: &VarStore, opt: &mut Optimizer) -> Result<()> {
     let (_, saved) = read(path)?;
-    let mut put = || -> Result<()> {
-        for (name, mut mine) in named_parameters(vs) {
-            let theirs = saved.get(&name).with_context(|| format!("it has no '{name}': another model"))?;
-            let (size, wanted) = (theirs.size(), mine.size());
-            ensure!(size == wanted, "its '{name}' has shape {size:?}, this model's {wanted:?}");
-            tch::no_grad(|| mine.copy_(theirs));
-        }
-        let state: Vec<(String, Tensor)> = saved
-            .iter()
-            .filter_map(|(name, t)| Some((name.strip_prefix("optimizer.")?.to_owned(), t.shallow_clone())))
-            .collect();
-        opt.load_state(&state)?;
-        for (name, device) in generators(vs.device()) {
-            let state = saved.get(&name).with_context(|| format!("it has no '{name}'"))?;
-            set_rng_state(device, state)?;
-        }
-        Ok(())
-    };
-    put().with_context(|| format!("{}: does not fit", path.display()))
+    put_back(&saved, vs, opt).with_context(|| format!("{}: does not fit", path.display()))
+}
+
+/// Puts the tensors of a file back.
+///
+/// # Errors
+/// As [`load`]'s.
+pub fn put_back(saved: &HashMap<String, Tensor>, vs: &VarStore, opt: &mut Optimizer) -> Result<()> {
+    for (name, mut mine) in named_parameters(vs) {
+        let theirs = saved.get(&name).with_context(|| format!("it has no '{name}': another model"))?;
+        let (size, wanted) = (theirs.size(), mine.size());
+        ensure!(size == wanted, "its '{name}' has shape {size:?}, this model's {wanted:?}");
+        let (kind, wanted) = (theirs.kind(), mine.kind());
+        ensure!(kind == wanted, "its '{name}' is of type {kind:?}, this model's {wanted:?}");
+        tch::no_grad(|| mine.copy_(theirs));
+    }
+    let state: Vec<(String, Tensor)> = saved
+        .iter()
+        .filter_map(|(name, t)| Some((name.strip_prefix("optimizer.")?.to_owned(), t.shallow_clone())))
+        .collect();
+    opt.load_state(&state)?;
+    let on_cuda = saved.contains_key("rng.cuda");
+    match vs.device() {
+        Device::Cuda(_) => ensure!(on_cuda, "it was trained on the CPU: go on with --device cpu"),
+        _ => ensure!(!on_cuda, "it was trained on CUDA: go on with --device cuda"),
+    }
+    for (name, device) in generators(vs.device()) {
+        let state = saved.get(&name).with_context(|| format!("it has no '{name}'"))?;
+        set_rng_state(device, state).with_context(|| format!("its '{name}'"))?;
+    }
+    Ok(())
 }
 
 /// The generators that training draws from: the CPU's, and on CUDA the device's (for dropout).

@@ -7,7 +7,10 @@ use anyhow::{Context, Error, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 
-use crate::fit::Epoch;
+use crate::failure::{self, wrong_use};
+use crate::fit::{Course, Epoch};
+use crate::interrupt::{self, Interrupted};
+use crate::kept::Kept;
 use crate::learner::Learner;
 use crate::lecture::{Lecture, RunOptions};
 use crate::movielens::MovieLens;
@@ -46,11 +49,11 @@ enum Command {
 
 #[derive(Args)]
 struct Common {
-    /// Seed of the random generator, set before each fit.
-    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    /// Seed of the random generator, set before each fit: 0 to 4294967295.
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
     seed: i64,
     /// Where to compute: auto (CUDA where there is one), cpu, cuda or cuda:N.
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device)]
     device: String,
     /// The folder that holds ratings.csv and movies.csv.
     #[arg(long, value_name = "DIR", default_value = "data/ml-latest-small")]
@@ -118,6 +121,13 @@ struct Fit {
     /// [default: 0, which is what the lecture's 0.75 amounted to].
     #[arg(long, value_name = "P[,P]", value_parser = dropout)]
     dropout: Option<(f64, f64)>,
+    /// Keep the fit in this folder after each epoch, so that --resume can go on.
+    #[arg(long, value_name = "DIR")]
+    checkpoint: Option<PathBuf>,
+    /// Go on from what --checkpoint keeps, as if the fit had never been broken off; with the same settings and
+    /// data. Where nothing is kept yet, begin.
+    #[arg(long, requires = "checkpoint")]
+    resume: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -156,6 +166,18 @@ struct OneRun {
     model: ModelKind,
     #[command(flatten)]
     common: Common,
+}
+
+/// libtorch's generator takes the lower 32 bits of a seed: beyond them two seeds would be one without a word.
+fn seed(text: &str) -> Result<i64> {
+    let n = text.parse::<u32>().ok();
+    n.map(i64::from)
+        .with_context(|| format!("a whole number from 0 to {}, as the generator takes it", u32::MAX))
+}
+
+fn device(text: &str) -> Result<String> {
+    ensure!(libtorch::is_device(text), "{}", libtorch::DEVICES);
+    Ok(text.to_owned())
 }
 
 fn number(text: &str) -> Result<f64> {
@@ -209,8 +231,9 @@ fn dropout(text: &str) -> Result<(f64, f64)> {
     }
 }
 
-/// Parses the arguments and runs the command. Status 2: used wrongly; 1: failed.
+/// Parses the arguments and runs the command. Status 2: used wrongly; 1: failed; 130: interrupted.
 pub fn main() -> ExitCode {
+    failure::tell_panics_in_a_line();
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Run(args) => run(args),
@@ -220,29 +243,10 @@ pub fn main() -> ExitCode {
         Command::List => list(),
         Command::Doctor => examine(),
     };
-    match outcome {
+    match outcome.and_then(|()| progress::all_was_said()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(if error.is::<WrongUse>() { 2 } else { 1 })
-        }
+        Err(error) => failure::tell(&error),
     }
-}
-
-/// An error of the command line itself, which clap cannot see.
-#[derive(Debug)]
-struct WrongUse(String);
-
-impl std::fmt::Display for WrongUse {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for WrongUse {}
-
-fn wrong_use(error: impl std::fmt::Display) -> Error {
-    Error::new(WrongUse(format!("{error:#}")))
 }
 
 impl Common {
@@ -254,6 +258,11 @@ impl Common {
         }
     }
 
+    /// Whether results could be written, before an hour is spent on them: these files, where `_` is any.
+    fn check_out(&self, files: &[&str]) -> Result<()> {
+        files.iter().try_for_each(|file| files::check_writable(&self.out.join(file)))
+    }
+
     /// Sets the process up, reads the data and begins a run.
     fn begin(&self) -> Result<Lecture> {
         let device = libtorch::device(&self.device)?;
@@ -261,6 +270,8 @@ impl Common {
         libtorch::flush_subnormals();
         tch::set_num_threads(self.threads);
         let ml = MovieLens::read(&self.data)?;
+        // Until here nothing is lost by a Ctrl-C that ends the process at once.
+        interrupt::listen()?;
         let run = RunOptions {
             seed: self.seed,
             device,
@@ -275,6 +286,14 @@ impl Common {
 
 fn run(args: Run) -> Result<()> {
     let chosen = sections::choose(&args.sections).map_err(wrong_use)?;
+    args.common.check_out(&[
+        "metrics.json",
+        "lecture.html",
+        "plots/_",
+        "notebooks/_",
+        "excel/_",
+        "models/_",
+    ])?;
     let mut lecture = args.common.begin()?;
     let telling = lecture.run.telling;
     let mut notebooks = Vec::new();
@@ -414,12 +433,21 @@ impl Fit {
 
 fn fit(args: Fit) -> Result<()> {
     let settings = args.settings().map_err(wrong_use)?;
+    args.common.check_out(&["metrics.json", "plots/_", "models/_"])?;
     let mut lecture = args.common.begin()?;
     let name = settings.model.name();
     let (cf, split) = lecture.ratings();
     let mut learner = Learner::new(&cf, &split, &settings, lecture.run.device)?;
     let telling = lecture.run.telling;
-    let mut done = 0;
+    let kept = args.checkpoint.as_deref().map(|folder| Kept::new(folder, lecture.about(&settings)));
+    let course = match &kept {
+        Some(kept) if kept.take_over(args.resume)? => kept.load(&mut learner)?,
+        _ => Course::default(),
+    };
+    if args.resume && telling == Telling::Plain {
+        say(format!("Going on after {} epochs.", course.done()));
+    }
+    let mut done = course.done();
     let tell = |epoch: Epoch| {
         match telling {
             Telling::Quiet => {}
@@ -428,7 +456,19 @@ fn fit(args: Fit) -> Result<()> {
         }
         done += 1;
     };
-    let history = learner.fit_plan(&mut follow(telling, name.to_owned(), tell))?;
+    let mut whole = course.done();
+    let history = learner
+        .fit_plan_from(course, &mut follow(telling, name.to_owned(), tell), &mut |learner, course| {
+            whole = course.done();
+            kept.as_ref().map_or(Ok(()), |kept| kept.save(learner, course))
+        })
+        .map_err(|error| match &kept {
+            Some(kept) if error.is::<Interrupted>() => error.context(kept.how_to_go_on(whole)),
+            None if error.is::<Interrupted>() => error.context(
+                "interrupted: nothing was kept; with --checkpoint DIR a fit is kept after each epoch",
+            ),
+            _ => error,
+        })?;
 
     let (preds, y) = (learner.predict()?, Vec::<f32>::try_from(&learner.data.val.y)?);
     let set_lrs = settings.plan.rate_changes();
@@ -519,6 +559,15 @@ fn verify(args: Verify) -> Result<()> {
             verify::FEWEST_RUNS
         )));
     }
+    let last = args.common.seed + i64::from(args.seeds) - 1;
+    if last > i64::from(u32::MAX) {
+        return Err(wrong_use(format!(
+            "--seed {} and {most} seeds from it on: they end at {}",
+            args.common.seed,
+            u32::MAX
+        )));
+    }
+    args.common.check_out(&["verify.json", "ensemble.json", "plots/_"])?;
     let out = &args.common.out;
     let write = |name: &str, text: String| files::write_whole(&out.join(name), text.as_bytes());
     let pretty = |value: &serde_json::Value| Ok::<_, Error>(serde_json::to_string_pretty(value)? + "\n");

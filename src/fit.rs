@@ -6,10 +6,11 @@
 use std::fmt;
 use std::time::Instant;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use tch::nn::ModuleT;
-use tch::{Device, Reduction, Tensor};
+use tch::{Device, Kind, Reduction, Tensor};
 
+use crate::interrupt;
 use crate::optim::Optimizer;
 use crate::optim::schedule::Schedule;
 use crate::ratings::{ColumnarModelData, Columns};
@@ -27,10 +28,12 @@ pub fn mse_loss(preds: &Tensor, y: &Tensor) -> Tensor {
 /// The running mean of the loss that the progress bar shows: exponentially weighted, debiased.
 ///
 /// Lecture: `avg_loss = avg_loss * avg_mom + loss * (1-avg_mom)`, divided by `1 - avg_mom**batch_num`.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct RunningMean {
-    avg_loss: f64,
-    batch_num: i32,
+    /// The mean before it is debiased.
+    pub avg_loss: f64,
+    /// Batches taken in.
+    pub batch_num: i32,
 }
 
 impl RunningMean {
@@ -122,10 +125,39 @@ pub enum Event {
 /// On CUDA, reading a loss waits for the device, so losses are read this many batches at a time.
 const CUDA_BATCHES_PER_READ: usize = 50;
 
+/// A `fit` call under way: what one epoch hands to the next. Who keeps it with the model, the optimiser and the
+/// generators can go on after any epoch.
+#[derive(Debug, Clone, Default)]
+pub struct Course {
+    /// Epochs of the `fit` call.
+    pub epochs: usize,
+    /// Epochs of the same model before it.
+    pub before: usize,
+    /// The running mean of this `fit` call.
+    pub mean: RunningMean,
+    /// What was done with the model so far.
+    pub history: History,
+}
+
+impl Course {
+    /// Takes up a `fit` call of so many epochs, after so many: from its start, or where it was left.
+    pub fn take_up(&mut self, before: usize, epochs: usize) {
+        if self.done() == before {
+            self.mean = RunningMean::default();
+        }
+        (self.before, self.epochs) = (before, epochs);
+    }
+
+    /// Epochs done, those before this `fit` call included.
+    pub fn done(&self) -> usize {
+        self.history.epochs.len()
+    }
+}
+
 /// Trains a model: the lecture's `fit(model, data, epochs, opt, crit)`.
 ///
 /// # Errors
-/// The loss stops being a number (at which batch, and what to try), or libtorch fails.
+/// As [`fit_epoch`]'s.
 pub fn fit(
     model: &dyn ModuleT,
     data: &ColumnarModelData,
@@ -135,62 +167,89 @@ pub fn fit(
     schedule: &Schedule,
     report: &mut dyn FnMut(Event),
 ) -> Result<History> {
+    let mut course = Course { epochs, ..Default::default() };
+    while course.done() < epochs {
+        fit_epoch(model, data, opt, crit, schedule, &mut course, report)?;
+    }
+    Ok(course.history)
+}
+
+/// The next epoch of a `fit` call.
+///
+/// # Errors
+/// The loss stops being a number (at which batch, and what to try), or is beyond reason after the epoch; Ctrl-C;
+/// or libtorch fails. The model and `course` are then in the midst of an epoch: drop them.
+pub fn fit_epoch(
+    model: &dyn ModuleT,
+    data: &ColumnarModelData,
+    opt: &mut Optimizer,
+    crit: Criterion,
+    schedule: &Schedule,
+    course: &mut Course,
+    report: &mut dyn FnMut(Event),
+) -> Result<()> {
     let started = Instant::now();
     let n_batches = data.n_batches();
     let per_read = if data.trn.y.device() == Device::Cpu { 1 } else { CUDA_BATCHES_PER_READ };
-    let mut mean = RunningMean::default();
-    let mut history = History::default();
+    let Course { epochs, before, mean, history } = course;
+    let (epoch, epochs) = (history.epochs.len() - *before, *epochs);
+    let mut debias_loss = f64::NAN;
     let mut unread: Vec<Tensor> = Vec::new();
 
-    for epoch in 0..epochs {
-        let mut debias_loss = f64::NAN;
-        for (batch, (x, y)) in data.trn.shuffled().batches(data.bs).enumerate() {
-            if let Some(lr) = schedule.rate(epoch * n_batches + batch, n_batches) {
-                opt.set_lrs(lr);
-            }
-            let loss = crit(&model.forward_t(&x, true), &y); // ()
-            opt.zero_grad();
-            loss.backward();
-            opt.step()?;
-
-            history.rates.push(opt.lr());
-            unread.push(loss.detach());
-            let done = batch + 1;
-            if unread.len() < per_read && done < n_batches {
-                continue;
-            }
-            for loss in Vec::<f32>::try_from(Tensor::stack(&unread, 0))? {
-                debias_loss = mean.update(f64::from(loss));
-                history.running.push(debias_loss);
-            }
-            unread.clear();
-            if !debias_loss.is_finite() {
-                bail!(
-                    "the loss became {debias_loss} in epoch {epoch} by batch {batch} of {n_batches}, at a learning \
-                     rate of {}: try a smaller one",
-                    opt.lr()
-                );
-            }
-            report(Event::Batches { epoch, epochs, done, n_batches, loss: debias_loss });
+    for (batch, (x, y)) in data.trn.shuffled().batches(data.bs).enumerate() {
+        interrupt::check()?;
+        if let Some(lr) = schedule.rate(epoch * n_batches + batch, n_batches) {
+            opt.set_lrs(lr);
         }
-        let (val, val_by_rows) = validate(model, &data.val, VAL_BATCH)?;
-        ensure!(
-            val.is_finite(),
-            "the validation loss became {val} after epoch {epoch}, at a learning rate of {}: try a smaller one",
-            opt.lr()
-        );
-        let done = Epoch { epoch, trn: debias_loss, val, val_by_rows };
-        history.epochs.push(done);
-        report(Event::Epoch(done));
+        let loss = crit(&model.forward_t(&x, true), &y); // ()
+        opt.zero_grad();
+        loss.backward();
+        opt.step()?;
+
+        history.rates.push(opt.lr());
+        unread.push(loss.detach());
+        let done = batch + 1;
+        if unread.len() < per_read && done < n_batches {
+            continue;
+        }
+        let first = done - unread.len();
+        for (at, loss) in Vec::<f32>::try_from(Tensor::stack(&unread, 0))?.into_iter().enumerate() {
+            debias_loss = mean.update(f64::from(loss));
+            history.running.push(debias_loss);
+            ensure!(
+                loss.is_finite(),
+                "the loss became {loss} in epoch {epoch} at batch {} of {n_batches}, at a learning rate of {}: {TRY}",
+                first + at,
+                opt.lr()
+            );
+        }
+        unread.clear();
+        report(Event::Batches { epoch, epochs, done, n_batches, loss: debias_loss });
     }
-    history.seconds = started.elapsed().as_secs_f64();
-    Ok(history)
+    let (val, val_by_rows) = validate(model, &data.val, VAL_BATCH)?;
+    let of_zeros = data.val.y.square().mean(Kind::Float).double_value(&[]);
+    ensure!(
+        val < BEYOND_REASON * of_zeros.max(1.0),
+        "the validation loss became {val:e} after epoch {epoch}, at a learning rate of {}, where predicting \
+         nothing but zeros gives {of_zeros:.1}: {TRY}",
+        opt.lr()
+    );
+    let done = Epoch { epoch, trn: debias_loss, val, val_by_rows };
+    history.epochs.push(Epoch { epoch: *before + epoch, ..done });
+    history.seconds += started.elapsed().as_secs_f64();
+    report(Event::Epoch(done));
+    Ok(())
 }
+
+/// What helps against a loss that grows without bound.
+const TRY: &str = "try a smaller one, or less weight decay or a narrower start if those were raised";
+/// A validation loss so many times that of zeros comes from predictions a thousand times too large.
+const BEYOND_REASON: f64 = 1e6;
 
 /// fastai's validation batches had twice the 64 rows of training.
 const VAL_BATCH: usize = 128;
 /// Rows predicted in one pass: large enough that the pass, not its start, is the cost.
-const ROWS_PER_PASS: i64 = 1 << 16;
+pub const ROWS_PER_PASS: i64 = 1 << 16;
 
 /// Mean squared error over `rows`: as the mean of the means of batches of `bs`, and over all rows alike.
 pub fn validate(model: &dyn ModuleT, rows: &Columns, bs: usize) -> Result<(f64, f64)> {

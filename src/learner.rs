@@ -10,7 +10,8 @@ use tch::Device;
 use tch::nn::{ModuleT, VarStore};
 
 use crate::checkpoint::{self, About};
-use crate::fit::{Event, History, fit, mse_loss, predict};
+use crate::fit::{Course, Event, History, fit, fit_epoch, mse_loss, predict};
+use crate::memory::Needed;
 use crate::models::{EmbeddingDot, EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range};
 use crate::movielens::{CollabFilterDataset, Split};
 use crate::optim::Optimizer;
@@ -34,12 +35,18 @@ pub struct Learner {
 impl Learner {
     /// Seeds the generator and draws the model of `settings` for the data, on the CPU; then moves it to
     /// `device` (the lecture's `.cuda()`), so that a seed means the same start everywhere.
+    ///
+    /// # Errors
+    /// Settings that do not go together, too few ratings, or a model that does not fit into memory.
     pub fn new(
         cf: &CollabFilterDataset,
         split: &Split,
         settings: &Settings,
         device: Device,
     ) -> Result<Learner> {
+        settings.check()?;
+        Needed::new(settings, (cf.users.len(), cf.items.len()), split.trn.len(), split.val.len())
+            .check(device)?;
         let data = ColumnarModelData::new(cf, split, settings.batch_size, device)?;
         tch::manual_seed(settings.seed);
         let mut vs = VarStore::new(Device::Cpu);
@@ -56,17 +63,33 @@ impl Learner {
 
     /// Trains through the whole plan of the settings.
     pub fn fit_plan(&mut self, report: &mut dyn FnMut(Event)) -> Result<History> {
-        match self.plan.clone() {
-            Plan::Cosine(cosine) => self.fit(cosine.epochs(), &Schedule::Cosine(cosine), report),
-            Plan::Steps(steps) => {
-                let mut history = History::default();
-                for (lr, epochs) in steps {
+        self.fit_plan_from(Course::default(), report, &mut |_, _| Ok(()))
+    }
+
+    /// Trains through what is left of the plan after `course`; hands itself and the course on after each epoch.
+    pub fn fit_plan_from(
+        &mut self,
+        mut course: Course,
+        report: &mut dyn FnMut(Event),
+        each_epoch: &mut dyn FnMut(&Learner, &Course) -> Result<()>,
+    ) -> Result<History> {
+        let mut before = 0;
+        for (set_lrs, schedule, epochs) in self.plan.calls() {
+            let end = before + epochs;
+            if course.done() < end {
+                course.take_up(before, epochs);
+                if let Some(lr) = set_lrs {
                     self.opt.set_lrs(lr);
-                    history.extend(self.fit(epochs, &Schedule::Constant, report)?);
                 }
-                Ok(history)
             }
+            while course.done() < end {
+                let Learner { model, data, opt, .. } = self;
+                fit_epoch(&**model, data, opt, mse_loss, &schedule, &mut course, report)?;
+                each_epoch(self, &course)?;
+            }
+            before = end;
         }
+        Ok(course.history)
     }
 
     /// One `fit` call.

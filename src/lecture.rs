@@ -183,6 +183,11 @@ impl Lecture {
         Settings { seed: self.run.seed, ..Settings::lecture(model) }
     }
 
+    /// What there is to say of a model made with `settings` on this data.
+    pub fn about(&self, settings: &Settings) -> About {
+        About::new(&self.cf, &self.split, settings, &self.ml.sha256)
+    }
+
     /// Where [`Lecture::save`] puts a model.
     pub fn model_path(&self, name: &str) -> PathBuf {
         self.run.out.join("models").join(format!("{name}.safetensors"))
@@ -190,8 +195,7 @@ impl Lecture {
 
     /// Writes a trained model with its optimiser into `models/`; `settings` are those it was made with.
     pub fn save(&self, name: &str, settings: &Settings, vs: &VarStore, opt: &Optimizer) -> Result<()> {
-        let about = About::new(&self.cf, &self.split, settings, &self.ml.sha256);
-        checkpoint::save(&self.model_path(name), &about, vs, opt)
+        checkpoint::save(&self.model_path(name), &self.about(settings), vs, opt)
     }
 }
 

@@ -18,17 +18,23 @@
 //! [`notebook`] records what their cells show and writes it as `.ipynb` and HTML, [`plots`] draws (slices in,
 //! pictures out), [`reference`](mod@reference) holds the lecture's numbers, [`metrics`] puts ours beside them,
 //! [`checkpoint`] saves and restores, [`libtorch`] binds what `tch` does not, and [`doctor`] looks at the set-up.
+//! What can go wrong: [`memory`] refuses what cannot fit, [`interrupt`] hears Ctrl-C,
+//! [`kept`] keeps a long fit after each epoch, [`failure`] tells errors.
 #![warn(missing_docs)]
 
 pub mod checkpoint;
 pub mod cli;
 pub mod descent;
 pub mod doctor;
+pub mod failure;
 pub mod files;
 pub mod fit;
+pub mod interrupt;
+pub mod kept;
 pub mod learner;
 pub mod lecture;
 pub mod libtorch;
+pub mod memory;
 pub mod metrics;
 pub mod models;
 pub mod movielens;

@@ -1,9 +1,11 @@
 //! What a person sees of a fit while it runs: a bar an epoch with the running loss, on a terminal only.
 
 use std::fmt::Display;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
@@ -68,10 +70,28 @@ fn bar(telling: Telling, length: usize, end: &str) -> ProgressBar {
     bar
 }
 
+/// The first error of the standard output, but for a closed pipe.
+static UNSAID: OnceLock<std::io::Error> = OnceLock::new();
+
 /// Prints a line on the standard output. Whoever closed the pipe wants no more of it, and the run goes on for
-/// its files.
+/// its files; any other error is for [`all_was_said`] at the end.
 pub fn say(text: impl Display) {
-    drop(writeln!(std::io::stdout(), "{text}"));
+    if let Err(error) = writeln!(std::io::stdout(), "{text}")
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        drop(UNSAID.set(error));
+    }
+}
+
+/// Whether all that was said could be written.
+///
+/// # Errors
+/// The standard output took not all of it, as a full disk does.
+pub fn all_was_said() -> Result<()> {
+    match UNSAID.get() {
+        None => Ok(()),
+        Some(error) => bail!("the standard output was not written whole: {error}"),
+    }
 }
 
 /// The line of `--json` for an epoch; `number` counts from 0 through all `fit` calls of a model.

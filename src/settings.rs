@@ -7,7 +7,7 @@ use anyhow::{Context, Error, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::optim::Rule;
-use crate::optim::schedule::CosineRestarts;
+use crate::optim::schedule::{CosineRestarts, Schedule};
 
 /// The lecture's four models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +67,16 @@ pub enum Plan {
 }
 
 impl Plan {
+    /// Its `fit` calls: the rate that is set before, what moves it from batch to batch, and the epochs.
+    pub fn calls(&self) -> Vec<(Option<f64>, Schedule, usize)> {
+        match self {
+            Plan::Steps(steps) => {
+                steps.iter().map(|&(lr, epochs)| (Some(lr), Schedule::Constant, epochs)).collect()
+            }
+            Plan::Cosine(cosine) => vec![(None, Schedule::Cosine(*cosine), cosine.epochs())],
+        }
+    }
+
     /// Where the rate changes between `fit` calls: after how many epochs, and to what.
     pub fn rate_changes(&self) -> Vec<(usize, f64)> {
         let Plan::Steps(steps) = self else { return Vec::new() };

@@ -174,7 +174,7 @@ fn a_fit_that_diverges_stops_and_says_where() {
     let mut learn = learner(&settings(ModelKind::Dot));
     learn.opt.set_lrs(1e30);
     let error = learn.fit(3, &Schedule::Constant, &mut |_| {}).unwrap_err().to_string();
-    assert!(error.contains("in epoch 0 by batch") && error.contains("try a smaller one"), "{error}");
+    assert!(error.contains("in epoch 0 at batch") && error.contains("try a smaller one"), "{error}");
 }
 
 #[test]

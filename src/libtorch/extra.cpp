@@ -11,6 +11,8 @@
 #include <ATen/ops/_fused_sgd.h>
 #include <torch/version.h>
 
+#include <dlfcn.h>
+
 #include <cstring>
 #include <exception>
 #include <mutex>
@@ -48,6 +50,20 @@ at::Generator generator(int device) {
 extern "C" {
 
 const char *lecture5_torch_version() { return TORCH_VERSION; }
+
+// Bytes that are free on a CUDA device, or -1 where that cannot be asked. The CUDA runtime is looked up in what
+// libtorch has loaded, so that the same code links against a libtorch without it.
+long long lecture5_cuda_free(int device) {
+  auto get = reinterpret_cast<int (*)(int *)>(dlsym(RTLD_DEFAULT, "cudaGetDevice"));
+  auto set = reinterpret_cast<int (*)(int)>(dlsym(RTLD_DEFAULT, "cudaSetDevice"));
+  auto ask = reinterpret_cast<int (*)(size_t *, size_t *)>(dlsym(RTLD_DEFAULT, "cudaMemGetInfo"));
+  int current = 0;
+  size_t left = 0, total = 0;
+  if (!get || !set || !ask || get(&current) != 0 || set(device) != 0) return -1;
+  bool answered = ask(&left, &total) == 0;
+  set(current);
+  return answered ? static_cast<long long>(left) : -1;
+}
 
 bool lecture5_flush_denormal(bool on) { return at::globalContext().setFlushDenormal(on); }
 

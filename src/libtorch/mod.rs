@@ -3,14 +3,15 @@
 //!
 //! The `unsafe` of this project is here: calls of `extra.cpp`, a page of C++ that build.rs compiles.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_longlong};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use tch::{Cuda, Device, Tensor};
 use torch_sys::C_tensor;
 
 unsafe extern "C" {
     fn lecture5_torch_version() -> *const c_char;
+    fn lecture5_cuda_free(device: c_int) -> c_longlong;
     fn lecture5_flush_denormal(on: bool) -> bool;
     fn lecture5_rng_state(device: c_int, out: *mut *mut C_tensor) -> *mut c_char;
     fn lecture5_set_rng_state(device: c_int, state: *const C_tensor) -> *mut c_char;
@@ -43,6 +44,12 @@ unsafe extern "C" {
 pub fn version() -> &'static str {
     // SAFETY: the function returns a string literal.
     unsafe { CStr::from_ptr(lecture5_torch_version()) }.to_str().unwrap_or("unknown")
+}
+
+/// Bytes that are free on a CUDA device; `None` where that cannot be asked.
+pub fn cuda_free(index: usize) -> Option<u64> {
+    // SAFETY: takes and answers numbers; the functions it looks up have had this form in every CUDA runtime.
+    u64::try_from(unsafe { lecture5_cuda_free(index as c_int) }).ok()
 }
 
 /// Asks the processor to treat subnormal floats as zero, on this thread and those started from it later;
@@ -175,6 +182,15 @@ unsafe extern "C" {
     fn free(pointer: *mut std::ffi::c_void);
 }
 
+/// Whether this is the name of a device, which the machine may or may not have.
+pub fn is_device(name: &str) -> bool {
+    matches!(name, "auto" | "cpu") || cuda_index(name).is_some()
+}
+
+fn cuda_index(name: &str) -> Option<usize> {
+    if name == "cuda" { Some(0) } else { name.strip_prefix("cuda:")?.parse().ok() }
+}
+
 /// The device that `--device` names: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
 ///
 /// # Errors
@@ -183,11 +199,7 @@ pub fn device(name: &str) -> Result<Device> {
     let wanted = match name {
         "auto" if Cuda::is_available() => return Ok(Device::Cuda(0)),
         "auto" | "cpu" => return Ok(Device::Cpu),
-        "cuda" => 0,
-        _ => match name.strip_prefix("cuda:").and_then(|index| index.parse::<usize>().ok()) {
-            Some(index) => index,
-            None => bail!("--device '{name}': it is auto, cpu, cuda or cuda:N, as in cuda:0"),
-        },
+        _ => cuda_index(name).with_context(|| format!("--device '{name}': {DEVICES}"))?,
     };
     if let Some(reason) = why_no_cuda() {
         bail!("--device {name}: {reason}");
@@ -198,6 +210,9 @@ pub fn device(name: &str) -> Result<Device> {
     }
     Ok(Device::Cuda(wanted))
 }
+
+/// The names that [`is_device`] takes.
+pub const DEVICES: &str = "it is auto, cpu, cuda or cuda:N, as in cuda:0";
 
 /// Why no CUDA device can be used, and the way out; `None` when one can.
 pub fn why_no_cuda() -> Option<String> {

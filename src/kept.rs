@@ -1,0 +1,153 @@
+//! A fit kept after each epoch (`--checkpoint`), to go on from (`--resume`) after a Ctrl-C, a crash or a kill, to
+//! the same bytes as if it had never been broken off.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tch::Tensor;
+
+use crate::checkpoint::{self, About};
+use crate::failure::wrong_use;
+use crate::files;
+use crate::fit::{Course, Epoch, History, RunningMean};
+use crate::learner::Learner;
+
+/// Where a fit is kept: one file, which a rename replaces as a whole, so that at any moment it is that of some
+/// epoch's end.
+#[derive(Debug)]
+pub struct Kept {
+    path: PathBuf,
+    about: About,
+}
+
+impl Kept {
+    /// In `folder`; `about` says which fit it is.
+    pub fn new(folder: &Path, about: About) -> Kept {
+        Kept { path: folder.join("checkpoint.safetensors"), about }
+    }
+
+    /// Makes sure that the fit can be kept; whether there is one to go on with. What a killed process left
+    /// half-written goes.
+    ///
+    /// # Errors
+    /// The folder cannot be written to, or holds a fit and none is to be resumed.
+    pub fn take_over(&self, resume: bool) -> Result<bool> {
+        files::check_writable(&self.path)?;
+        if let Some(folder) = self.path.parent().filter(|folder| folder.is_dir()) {
+            files::remove_half_written(folder)?;
+        }
+        let kept = self.path.exists();
+        if kept && !resume {
+            return Err(wrong_use(format!(
+                "{}: a fit is kept here already; go on with it by --resume, or remove it, or take another folder",
+                self.path.display()
+            )));
+        }
+        Ok(kept)
+    }
+
+    /// Keeps a fit after an epoch.
+    pub fn save(&self, learner: &Learner, course: &Course) -> Result<()> {
+        let History { epochs, running, rates, seconds } = &course.history;
+        let losses: Vec<f64> = epochs.iter().flat_map(|e| [e.trn, e.val, e.val_by_rows]).collect();
+        let mean = [course.mean.avg_loss, f64::from(course.mean.batch_num)];
+        let tensors = [
+            ("losses", Tensor::from_slice(&losses).view([-1, 3])), // (epochs, 3)
+            ("running", Tensor::from_slice(running)),              // (batches,)
+            ("rates", Tensor::from_slice(rates)),                  // (batches,)
+            ("mean", Tensor::from_slice(&mean)),                   // (2,)
+            ("seconds", Tensor::from(*seconds)),                   // ()
+        ];
+        let tensors = tensors.into_iter().map(|(name, t)| (format!("course.{name}"), t)).collect();
+        checkpoint::save_with(&self.path, &self.about, &learner.vs, &learner.opt, tensors)
+    }
+
+    /// Puts the fit back into a learner made with the same settings; how far it had come.
+    ///
+    /// # Errors
+    /// The file is damaged, or is that of another fit: which setting differs, or that the data does.
+    pub fn load(&self, learner: &mut Learner) -> Result<Course> {
+        let (metadata, saved) = checkpoint::read(&self.path)?;
+        self.same_fit(&metadata)?;
+        let place = || format!("{}: cannot be gone on with", self.path.display());
+        checkpoint::put_back(&saved, &learner.vs, &mut learner.opt).with_context(place)?;
+        course(&saved, learner.data.n_batches()).with_context(place)
+    }
+
+    /// What to tell whoever interrupted the fit after so many whole epochs.
+    pub fn how_to_go_on(&self, epochs: usize) -> String {
+        match epochs {
+            0 => "interrupted in the first epoch: nothing was kept".to_owned(),
+            _ => format!(
+                "interrupted: {epochs} whole epochs are kept in {}; the same command with --resume goes on",
+                self.path.display()
+            ),
+        }
+    }
+
+    /// As JSON, which names every setting, and in which a number is what its text says on both sides.
+    fn same_fit(&self, metadata: &HashMap<String, String>) -> Result<()> {
+        checkpoint::about(metadata).with_context(|| format!("{}", self.path.display()))?;
+        let [there, here]: [Value; 2] = [
+            serde_json::from_str(checkpoint::about_text(metadata)?)?,
+            serde_json::from_str(&serde_json::to_string(&self.about)?)?,
+        ];
+        let mut differences = Vec::new();
+        for name in here["settings"].as_object().into_iter().flat_map(|settings| settings.keys()) {
+            let (there, here) = (&there["settings"][name], &here["settings"][name]);
+            if there != here {
+                differences.push(format!("{} was {there} and is {here}", option(name)));
+            }
+        }
+        if there["data"] != here["data"] {
+            differences.push(format!("the ratings' SHA-256 was {} and is {}", there["data"], here["data"]));
+        }
+        if differences.is_empty() && there != here {
+            differences.push("users, movies or training rows are others".to_owned());
+        }
+        if differences.is_empty() {
+            return Ok(());
+        }
+        Err(wrong_use(format!(
+            "{}: another fit is kept here: {}; give its settings and data, or take another folder",
+            self.path.display(),
+            differences.join(", ")
+        )))
+    }
+}
+
+/// The option that sets a setting.
+fn option(setting: &str) -> String {
+    let name = match setting {
+        "rule" => "optimizer",
+        "plan" => "schedule",
+        "n_factors" => "factors",
+        other => other,
+    };
+    format!("--{}", name.replace('_', "-"))
+}
+
+/// How far a kept fit had come.
+fn course(saved: &HashMap<String, Tensor>, n_batches: usize) -> Result<Course> {
+    let numbers = |name: &str| -> Result<Vec<f64>> {
+        let t = saved.get(&format!("course.{name}"));
+        let t =
+            t.with_context(|| format!("it has no 'course.{name}': a trained model, not a fit under way"))?;
+        Ok(Vec::try_from(t.f_reshape([-1])?)?)
+    };
+    let (losses, running, rates) = (numbers("losses")?, numbers("running")?, numbers("rates")?);
+    let (mean, seconds) = (numbers("mean")?, numbers("seconds")?);
+    let batches = losses.len() / 3 * n_batches;
+    ensure!(
+        losses.len() % 3 == 0 && running.len() == batches && rates.len() == batches && mean.len() == 2,
+        "its epochs and batches do not match"
+    );
+    let epochs = losses.chunks(3).enumerate();
+    let epochs = epochs.map(|(epoch, l)| Epoch { epoch, trn: l[0], val: l[1], val_by_rows: l[2] });
+    let seconds = seconds.iter().sum();
+    let history = History { epochs: epochs.collect(), running, rates, seconds };
+    let mean = RunningMean { avg_loss: mean[0], batch_num: mean[1] as i32 };
+    Ok(Course { mean, history, ..Default::default() })
+}
