@@ -48,6 +48,8 @@ fn compile_extra(libtorch: &Path) {
         .include(include.join("include"))
         .include(include.join("include/torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
+        // As libtorch was built: some of its classes have further members where assertions are on.
+        .define("NDEBUG", None)
         .file("src/libtorch/extra.cpp")
         .compile("lecture5_extra");
 }

@@ -15,7 +15,7 @@ use crate::learner::Learner;
 use crate::lecture::{Lecture, RunOptions};
 use crate::movielens::MovieLens;
 use crate::notebook::{Echo, html, ipynb};
-use crate::optim::Rule;
+use crate::optim::{self, Rule, Update};
 use crate::progress::{self, Telling, epoch_event, follow, say};
 use crate::settings::{ModelKind, Plan, Settings};
 use crate::verify::ensemble::{self, Ensemble, Made, Processes};
@@ -65,6 +65,10 @@ struct Common {
     /// programs are busy it costs many times the run.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=1024))]
     threads: i32,
+    /// When the rows of the embedding tables are moved: lazy (when a batch reads them, by all the steps they
+    /// sat out, with the same result) or dense (all of them at each step, by libtorch's fused kernels).
+    #[arg(long, value_name = "NAME", default_value = "lazy", value_parser = ["lazy", "dense"])]
+    update: String,
     /// Resolution of the PNG plots, in dots per inch.
     #[arg(long, value_name = "N", default_value_t = plots::PRINT_DPI, value_parser = clap::value_parser!(u32).range(20..=1200))]
     dpi: u32,
@@ -269,6 +273,7 @@ impl Common {
         // Before libtorch starts its threads, which inherit it.
         libtorch::flush_subnormals();
         tch::set_num_threads(self.threads);
+        optim::set_update(if self.update == "dense" { Update::Dense } else { Update::Lazy });
         let ml = MovieLens::read(&self.data)?;
         // Until here nothing is lost by a Ctrl-C that ends the process at once.
         interrupt::listen()?;

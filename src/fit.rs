@@ -156,6 +156,9 @@ impl Course {
 
 /// Trains a model: the lecture's `fit(model, data, epochs, opt, crit)`.
 ///
+/// In the midst of an epoch the rows that no batch has read lately are behind (see [`Optimizer::reads`]); at
+/// its end, before `report` hears of it, all weights are what they should be.
+///
 /// # Errors
 /// As [`fit_epoch`]'s.
 pub fn fit(
@@ -201,7 +204,7 @@ pub fn fit_epoch(
         if let Some(lr) = schedule.rate(epoch * n_batches + batch, n_batches) {
             opt.set_lrs(lr);
         }
-        let loss = crit(&model.forward_t(&x, true), &y); // ()
+        let loss = opt.loss(&x, &y, |x, y| crit(&model.forward_t(x, true), y)); // ()
         opt.zero_grad();
         loss.backward();
         opt.step()?;
@@ -213,8 +216,8 @@ pub fn fit_epoch(
             continue;
         }
         let first = done - unread.len();
-        for (at, loss) in Vec::<f32>::try_from(Tensor::stack(&unread, 0))?.into_iter().enumerate() {
-            debias_loss = mean.update(f64::from(loss));
+        for (at, loss) in read(&unread)?.into_iter().enumerate() {
+            debias_loss = mean.update(loss);
             history.running.push(debias_loss);
             ensure!(
                 loss.is_finite(),
@@ -226,6 +229,7 @@ pub fn fit_epoch(
         unread.clear();
         report(Event::Batches { epoch, epochs, done, n_batches, loss: debias_loss });
     }
+    opt.settle(); // validation reads any row
     let (val, val_by_rows) = validate(model, &data.val, VAL_BATCH)?;
     let of_zeros = data.val.y.square().mean(Kind::Float).double_value(&[]);
     ensure!(
@@ -245,6 +249,14 @@ pub fn fit_epoch(
 const TRY: &str = "try a smaller one, or less weight decay or a narrower start if those were raised";
 /// A validation loss so many times that of zeros comes from predictions a thousand times too large.
 const BEYOND_REASON: f64 = 1e6;
+
+/// The losses of some batches.
+fn read(losses: &[Tensor]) -> Result<Vec<f64>> {
+    Ok(match losses {
+        [loss] => vec![f64::try_from(loss)?],
+        many => Vec::try_from(Tensor::stack(many, 0).to_kind(Kind::Double))?,
+    })
+}
 
 /// fastai's validation batches had twice the 64 rows of training.
 const VAL_BATCH: usize = 128;

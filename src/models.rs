@@ -56,10 +56,11 @@ pub struct Embeddings {
 }
 
 impl Embeddings {
-    /// `get_emb(ni, nf)`: an embedding with uniform weights.
+    /// `get_emb(ni, nf)`: an embedding with uniform weights. Its gradient names the rows that were looked up
+    /// (`sparse`), and is no table of zeros.
     fn get_emb(&self, vs: Path, ni: i64, nf: i64) -> Embedding {
         let ws_init = Init::Uniform { lo: self.init.0, up: self.init.1 };
-        embedding(vs, ni, nf, EmbeddingConfig { ws_init, ..Default::default() })
+        embedding(vs, ni, nf, EmbeddingConfig { ws_init, sparse: true, ..Default::default() })
     }
 }
 

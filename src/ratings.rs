@@ -10,7 +10,8 @@ use crate::movielens::{CollabFilterDataset, Split};
 /// A part of the ratings on a device.
 #[derive(Debug)]
 pub struct Columns {
-    /// User and movie index of each rating: (n, 2), int64.
+    /// User and movie index of each rating: (n, 2), int64. In memory the users come first, then the movies,
+    /// so that the users of a batch, which is what a model looks up, lie side by side.
     pub cats: Tensor,
     /// The ratings in stars: (n,), float32.
     pub y: Tensor,
@@ -18,11 +19,12 @@ pub struct Columns {
 
 impl Columns {
     fn new(data: &CollabFilterDataset, rows: &[usize], device: Device) -> Columns {
-        let cats: Vec<i64> = rows.iter().flat_map(|&row| data.cats[row]).collect();
+        let columns: Vec<i64> =
+            (0..2).flat_map(|column| rows.iter().map(move |&row| data.cats[row][column])).collect();
         let y: Vec<f32> = rows.iter().map(|&row| data.y[row]).collect();
         Columns {
-            cats: Tensor::from_slice(&cats).view([-1, 2]).to_device(device), // (n, 2)
-            y: Tensor::from_slice(&y).to_device(device),                     // (n,)
+            cats: Tensor::from_slice(&columns).view([2, -1]).tr().to_device(device), // (n, 2)
+            y: Tensor::from_slice(&y).to_device(device),                             // (n,)
         }
     }
 
@@ -40,7 +42,7 @@ impl Columns {
     /// CUDA run see the same batches; gathered once, so that a batch is a view.
     pub fn shuffled(&self) -> Columns {
         let order = Tensor::randperm(self.len(), (Kind::Int64, Device::Cpu)).to_device(self.y.device());
-        Columns { cats: self.cats.index_select(0, &order), y: self.y.index_select(0, &order) }
+        Columns { cats: self.cats.tr().index_select(1, &order).tr(), y: self.y.index_select(0, &order) }
     }
 
     /// Batches of `bs` rows in order, the last one as short as it comes.

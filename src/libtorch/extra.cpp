@@ -1,11 +1,14 @@
 // What libtorch has and tch does not bind: the generators' states, flushing of subnormals, the fused
-// optimiser steps, the version. Each function answers NULL, or a message that the caller frees.
+// optimiser steps, where gradients lie, a record of the operations called, the version. Each function answers NULL, or a message that the caller frees.
 // A tensor crosses the border as tch has it: a pointer to an at::Tensor.
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
+#include <ATen/SparseTensorImpl.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/native/SparseTensorUtils.h>
+#include <ATen/record_function.h>
 #include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
@@ -15,8 +18,11 @@
 
 #include <cstring>
 #include <exception>
+#include <memory>
 #include <mutex>
+#include <sstream>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace {
@@ -43,6 +49,66 @@ std::vector<at::Tensor> list(at::Tensor *const *tensors, size_t n) {
 at::Generator generator(int device) {
   return device < 0 ? at::detail::getDefaultCPUGenerator()
                     : at::globalContext().defaultGenerator(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device)));
+}
+
+// The operations that a thread calls, those that they call in turn left out.
+struct Record {
+  std::vector<std::string> calls;  // as lecture5_record_end says
+  std::unordered_map<const c10::TensorImpl *, size_t> ids;
+  std::vector<at::Tensor> kept;  // so that no address is used again
+  int depth = 0;
+  at::CallbackHandle handle = 0;
+
+  size_t id(const at::Tensor &t) {
+    const auto [at, is_new] = ids.try_emplace(t.unsafeGetTensorImpl(), ids.size());
+    if (is_new) kept.push_back(t);
+    return at->second;
+  }
+
+  void write(std::ostream &out, const c10::IValue &value) {
+    if (value.isTensor() && value.toTensor().defined()) {
+      const at::Tensor &t = value.toTensor();
+      const bool in_memory = t.is_cpu() && t.layout() == at::kStrided;
+      const bool is_float = t.scalar_type() == at::kFloat, is_int = t.scalar_type() == at::kLong;
+      out << "t" << id(t) << (in_memory && is_float ? (t.requires_grad() ? "g" : "f") : in_memory && is_int ? "i" : "u");
+      for (const int64_t n : t.sizes()) out << "," << n;
+    } else if (value.isTensorList()) {
+      for (const at::Tensor &t : value.toTensorVector()) write(out << "+", t);
+    } else if (value.isIntList()) {
+      out << "l";
+      for (const int64_t n : value.toIntVector()) out << "," << n;
+    } else if (value.isDouble()) {
+      out << "x" << value.toDouble();
+    } else if (value.isInt()) {
+      out << "x" << value.toInt();
+    } else if (value.isBool()) {
+      out << "x" << value.toBool();
+    } else {
+      out << (value.isNone() ? "n" : "?");
+    }
+  }
+};
+
+thread_local std::unique_ptr<Record> record;
+
+std::unique_ptr<at::ObserverContext> call_starts(const at::RecordFunction &call) {
+  if (record && record->depth++ == 0) {
+    std::ostringstream text;
+    text.precision(17);
+    text << call.name();
+    if (const auto op = call.operator_name(); op && !op->overload_name.empty()) text << "." << op->overload_name;
+    for (const auto &input : call.inputs()) record->write(text << " ", input);
+    record->calls.push_back(text.str());
+  }
+  return nullptr;
+}
+
+void call_ends(const at::RecordFunction &call, at::ObserverContext *) {
+  if (record && --record->depth == 0) {
+    std::ostringstream text;
+    for (const auto &output : call.outputs()) record->write(text << " ", output);
+    record->calls.back() += " =" + text.str();
+  }
 }
 
 }  // namespace
@@ -81,6 +147,62 @@ char *lecture5_set_rng_state(int device, const at::Tensor *state) {
     auto target = generator(device);
     std::lock_guard<std::mutex> lock(target.mutex());
     target.set_state(*state);
+  });
+}
+
+// zero_grad(set_to_none=True): the next backward pass hands its gradients over instead of adding them.
+void lecture5_forget_gradient(at::Tensor *param) { param->mutable_grad().reset(); }
+
+// From here to `lecture5_record_end` the operations that this thread calls are written down.
+char *lecture5_record_begin(at::Tensor *const *known, size_t n) {
+  return guarded([&] {
+    TORCH_CHECK(!record, "a record within a record");
+    record = std::make_unique<Record>();
+    for (size_t i = 0; i < n; ++i) record->id(*known[i]);
+    record->handle = at::addThreadLocalCallback(at::RecordFunctionCallback(call_starts, call_ends)
+                                                    .needsInputs(true)
+                                                    .needsOutputs(true)
+                                                    .scopes({at::RecordScope::FUNCTION}));
+  });
+}
+
+// The operations, one a line, as `name inputs = outputs` with spaces between, for the caller to free. A tensor is
+// `t3g,64,50`: its number (the `n` known ones come first), its type (f: float32, g: the same with a gradient, i: int64,
+// all in the CPU's memory; u: any other) and its size; a list of tensors has a + before each; `l,1,2` is a list of whole numbers, `x0.5` a
+// number, `n` nothing and `?` anything else.
+char *lecture5_record_end() {
+  const auto mine = std::move(record);
+  at::removeCallback(mine->handle);
+  std::string text;
+  for (const auto &call : mine->calls) text += call + "\n";
+  return strdup(text.c_str());
+}
+
+struct lecture5_gradient_t {
+  const int64_t *ids;
+  const float *values;
+  size_t n_ids, n_values;
+};
+
+// Where the gradient of a float32 parameter on the CPU lies: all of it (`ids` is NULL), or the rows `ids` of it,
+// or nothing (`values` is NULL). It stays there until the gradient is forgotten or added to.
+char *lecture5_gradient(at::Tensor *param, lecture5_gradient_t *out) {
+  return guarded([&] {
+    *out = {nullptr, nullptr, 0, 0};
+    at::Tensor &grad = param->mutable_grad();
+    if (!grad.defined()) return;
+    TORCH_CHECK(grad.is_cpu() && grad.scalar_type() == at::kFloat, "not a float32 gradient on the CPU");
+    if (!grad.is_sparse()) {
+      grad = grad.contiguous();
+      *out = {nullptr, grad.const_data_ptr<float>(), 0, static_cast<size_t>(grad.numel())};
+      return;
+    }
+    auto *rows = at::sparse::get_sparse_impl(grad);
+    TORCH_CHECK(rows->sparse_dim() == 1, "a gradient that is sparse within the rows");
+    const at::Tensor ids = rows->indices().contiguous(), values = rows->values().contiguous();
+    rows->set_indices_and_values_unsafe(ids, values);
+    *out = {ids.const_data_ptr<int64_t>(), values.const_data_ptr<float>(), static_cast<size_t>(ids.numel()),
+            static_cast<size_t>(values.numel())};
   });
 }
 

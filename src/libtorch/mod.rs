@@ -1,7 +1,11 @@
 //! What libtorch has and `tch` does not bind: generator states, fused optimiser steps, flushing of
 //! subnormal numbers, the version; and which device a run uses.
 //!
-//! The `unsafe` of this project is here: calls of `extra.cpp`, a page of C++ that build.rs compiles.
+//! The `unsafe` of this project is here and in optim/, which works on tensors where they lie: calls of
+//! `extra.cpp`, a page of C++ that build.rs compiles.
+
+pub mod memory;
+pub mod record;
 
 use std::ffi::{CStr, c_char, c_int, c_longlong};
 

@@ -1,17 +1,34 @@
-//! `optim.SGD`, `optim.Adam` and AdamW: a thin layer over libtorch's fused steps, whose state can be saved
-//! and restored (tch's own optimisers cannot), and the schedules of the learning rate.
+//! `optim.SGD`, `optim.Adam` and AdamW, whose state can be saved and restored (tch's own optimisers cannot),
+//! and the schedules of the learning rate.
 //!
 //! Lecture: "Setup a optimizer", "Set the learning rate", "Let's explore the learning rate".
+//!
+//! A batch of 64 ratings reads at most 128 rows of the embedding tables, yet momentum and decay move every
+//! row at every step. By default a row makes up for the steps it sat out when it is next read, and the
+//! batch's operations are replayed without libtorch ([`Update::Lazy`]), with the same result; see
+//! docs/performance.md.
 
+mod adam;
+mod replay;
 pub mod schedule;
+mod sgd;
+mod table;
 
-use anyhow::{Result, ensure};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
+use crate::libtorch::memory::{Gradient, forget_gradients, gradient, indices};
+use crate::libtorch::record::record;
 use crate::libtorch::{AdamStep, fused_adam, fused_sgd};
 use crate::models::named_parameters;
+use adam::Adam;
+use replay::Replay;
+use sgd::Sgd;
+use table::{MOST_STEPS_BEHIND, Row, Steps, Table};
 
 /// The rule by which a step changes the weights, with its constants.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -34,6 +51,24 @@ pub enum Rule {
 const BETAS: (f64, f64) = (0.9, 0.999);
 const EPS: f64 = 1e-8;
 
+/// When the rows of an embedding table are moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Update {
+    /// A row is moved when a batch reads it, and then by all the steps that it sat out. On the CPU and in
+    /// float32; elsewhere it is [`Update::Dense`].
+    #[default]
+    Lazy,
+    /// Every row is moved at every step, by libtorch's fused kernels.
+    Dense,
+}
+
+static DENSE: AtomicBool = AtomicBool::new(false);
+
+/// What [`Optimizer::new`] takes from here on, in the whole process (as `tch::set_num_threads` is).
+pub fn set_update(update: Update) {
+    DENSE.store(update == Update::Dense, Ordering::Relaxed);
+}
+
 /// A parameter with what the optimiser remembers of it.
 #[derive(Debug)]
 struct Slot {
@@ -41,8 +76,14 @@ struct Slot {
     param: Tensor,
     /// SGD: the momentum buffer. Adam: the averages of the gradient and of its square. Each as the parameter.
     buffers: Vec<Tensor>,
-    /// Steps taken: (), float32, where libtorch's fused kernels want it.
+    /// Adam: steps taken, (), float32, where libtorch's fused kernels want it.
     step: Tensor,
+    /// Where the rows stand; from the first sparse gradient on, which says that this is a table.
+    table: Option<Table>,
+}
+
+fn no_gradient(name: &str) -> String {
+    format!("'{name}' has no gradient: the loss does not depend on it")
 }
 
 /// An optimiser over all parameters of a model.
@@ -52,11 +93,38 @@ pub struct Optimizer {
     lr: f64,
     weight_decay: f64,
     slots: Vec<Slot>,
+    /// The steps that rows may be behind by; `None` where every step moves everything.
+    steps: Option<Box<dyn Steps>>,
+    /// Whether the rows that the coming gradients belong to were announced by [`Optimizer::reads`].
+    announced: bool,
+    /// The announced batch, column by column.
+    ids: Vec<i64>,
+    /// How the loss of a batch is computed.
+    forward: Forward,
+    /// The loss of a replayed batch that no step has used yet.
+    replayed: Option<Tensor>,
+}
+
+/// How [`Optimizer::loss`] computes.
+#[derive(Debug)]
+enum Forward {
+    /// By libtorch, recording which operations that takes.
+    Unrecorded,
+    /// By libtorch: some operation cannot be replayed.
+    Eager,
+    /// By replaying.
+    Replayed(Replay),
 }
 
 impl Optimizer {
     /// An optimiser for the parameters in `vs`, on their device.
     pub fn new(vs: &VarStore, rule: Rule, lr: f64, weight_decay: f64) -> Optimizer {
+        let update = if DENSE.load(Ordering::Relaxed) { Update::Dense } else { Update::Lazy };
+        Optimizer::with_update(vs, rule, lr, weight_decay, update)
+    }
+
+    /// The same with its own answer to when rows are moved, whatever [`set_update`] said.
+    pub fn with_update(vs: &VarStore, rule: Rule, lr: f64, weight_decay: f64, update: Update) -> Optimizer {
         let buffers = match rule {
             Rule::Sgd { .. } => 1,
             Rule::Adam | Rule::AdamW => 2,
@@ -64,10 +132,23 @@ impl Optimizer {
         let slots = named_parameters(vs).into_iter().map(|(name, param)| Slot {
             buffers: (0..buffers).map(|_| param.detach().zeros_like()).collect(),
             step: Tensor::zeros([], (Kind::Float, param.device())),
+            table: None,
             name,
             param,
         });
-        Optimizer { rule, lr, weight_decay, slots: slots.collect() }
+        let slots: Vec<Slot> = slots.collect();
+        let in_memory = |s: &Slot| s.param.device() == Device::Cpu && s.param.kind() == Kind::Float;
+        let by_row = update == Update::Lazy && slots.iter().all(|s| in_memory(s) && s.param.is_contiguous());
+        let steps = by_row.then(|| -> Box<dyn Steps> {
+            match rule {
+                Rule::Sgd { momentum } => Box::new(Sgd::new(momentum, weight_decay)),
+                Rule::Adam | Rule::AdamW => {
+                    Box::new(Adam::new(BETAS, EPS, weight_decay, rule == Rule::AdamW))
+                }
+            }
+        });
+        let (ids, forward) = (Vec::new(), Forward::Unrecorded);
+        Optimizer { rule, lr, weight_decay, slots, steps, announced: false, ids, forward, replayed: None }
     }
 
     /// The learning rate in force.
@@ -80,20 +161,140 @@ impl Optimizer {
         self.lr = lr;
     }
 
-    /// Forgets the gradients of the last step.
-    pub fn zero_grad(&mut self) {
-        for slot in &mut self.slots {
-            slot.param.zero_grad();
+    /// Announces that the next forward pass looks up `x`, and brings every row that `x` names up to date.
+    ///
+    /// Until [`Optimizer::settle`], other rows are then behind by the steps they sit out. Who never calls
+    /// this has all rows up to date after each step.
+    pub fn reads(&mut self, x: &Tensor) {
+        let Some(steps) = &self.steps else { return };
+        if steps.taken() >= MOST_STEPS_BEHIND {
+            self.settle();
+        }
+        self.announced = true;
+        let Some(steps) = &self.steps else { return };
+        indices(x, &mut self.ids);
+        let bs = x.size()[0] as usize;
+        for (param, slot) in self.slots.iter_mut().enumerate() {
+            if let Some(table) = &mut slot.table {
+                let ids = match &self.forward {
+                    Forward::Replayed(replay) => replay.column(param).map(|c| &self.ids[c * bs..][..bs]),
+                    _ => None,
+                };
+                // Where it is not known which column looks this table up, a row too many does no harm.
+                let ids = ids.unwrap_or(&self.ids);
+                // SAFETY: no other reference to these numbers is alive.
+                unsafe { table.reads(&**steps, Row::of(&slot.param, &slot.buffers), ids) };
+            }
         }
     }
 
-    /// Moves every parameter by the gradients that `backward` left.
+    /// The loss of a batch: `forward(x, y)`, for which the rows that `x` names are brought up to date first.
+    ///
+    /// Where it can, it computes the same without libtorch: the operations of the first batch are recorded,
+    /// and replayed for those that follow until [`Optimizer::settle`]. One [`Optimizer::step`] follows each loss.
+    pub fn loss(&mut self, x: &Tensor, y: &Tensor, forward: impl Fn(&Tensor, &Tensor) -> Tensor) -> Tensor {
+        if self.steps.is_none() {
+            return forward(x, y);
+        }
+        self.reads(x);
+        self.replayed = None;
+        match &mut self.forward {
+            Forward::Eager => forward(x, y),
+            Forward::Unrecorded => {
+                let params: Vec<&Tensor> = self.slots.iter().map(|s| &s.param).collect();
+                let known: Vec<&Tensor> = [x, y].into_iter().chain(params.iter().copied()).collect();
+                let Ok((loss, calls)) = record(&known, || forward(x, y)) else { return forward(x, y) };
+                let sizes: Vec<Vec<i64>> = params.iter().map(|p| p.size()).collect();
+                let replay = Replay::new(&calls, &sizes)
+                    .and_then(|mut replay| replay.agrees(&loss, &self.ids, y, &params).then_some(replay));
+                self.forward = replay.map_or(Forward::Eager, Forward::Replayed);
+                loss
+            }
+            Forward::Replayed(replay) => {
+                let params: Vec<&Tensor> = self.slots.iter().map(|s| &s.param).collect();
+                let Some(loss) = replay.run(&self.ids, y, &params) else { return forward(x, y) };
+                let loss = Tensor::from(loss).set_requires_grad(true);
+                self.replayed = Some(loss.shallow_clone());
+                loss
+            }
+        }
+    }
+
+    /// Brings every row up to date: before anyone looks at the weights.
+    pub fn settle(&mut self) {
+        let Some(steps) = &mut self.steps else { return };
+        for slot in &mut self.slots {
+            if let Some(table) = &mut slot.table {
+                // SAFETY: no other reference to these numbers is alive.
+                unsafe { table.settle(&**steps, Row::of(&slot.param, &slot.buffers)) };
+            }
+            let _ = slot.step.fill_(steps.in_all() as f64);
+        }
+        steps.start(steps.in_all());
+        self.forward = Forward::Unrecorded;
+    }
+
+    /// Forgets the gradients of the last step.
+    pub fn zero_grad(&mut self) {
+        forget_gradients(self.slots.iter().map(|slot| &slot.param));
+    }
+
+    /// Moves the parameters by the gradients that `backward` left.
     ///
     /// # Errors
+    /// A parameter without a gradient, rows that were read behind the back of [`Optimizer::reads`], or
     /// libtorch refuses the step.
     pub fn step(&mut self) -> Result<()> {
+        let Some(steps) = &mut self.steps else { return self.dense_step() };
+        let replay = match (&mut self.forward, self.replayed.take()) {
+            (Forward::Replayed(replay), Some(loss)) => {
+                let factor = loss.grad();
+                ensure!(factor.defined(), "no gradient: loss.backward() comes before step()");
+                // Several passes, or a loss that was multiplied.
+                let factor = factor.double_value(&[]) as f32;
+                if factor != 1.0 {
+                    replay.scale(factor);
+                }
+                Some(&*replay)
+            }
+            _ => None,
+        };
+        steps.take(self.lr);
+        for (at, Slot { name, param, buffers, table, .. }) in self.slots.iter_mut().enumerate() {
+            let grad = match replay {
+                Some(replay) => Some(replay.gradient(at, &self.ids)),
+                // SAFETY: no gradient is touched before the end of the loop.
+                None => unsafe { gradient(param) }.with_context(|| format!("'{name}'"))?,
+            };
+            // SAFETY: no other reference to these numbers is alive.
+            let all = unsafe { Row::of(param, buffers) };
+            match grad.with_context(|| no_gradient(name))? {
+                Gradient::Rows { ids, values } => {
+                    let new = || Table::new(param.size()[0], param.numel(), steps.taken() - 1);
+                    let table = table.get_or_insert_with(new);
+                    table.step(&**steps, all, ids, values).with_context(|| format!("'{name}'"))?;
+                }
+                Gradient::Dense(grad) => {
+                    ensure!(table.is_none(), "'{name}' had sparse gradients before, and has a dense one now");
+                    steps.step(all, grad);
+                }
+            }
+        }
+        if !std::mem::take(&mut self.announced) {
+            self.settle();
+        }
+        Ok(())
+    }
+
+    /// One step of libtorch's fused kernels over everything.
+    fn dense_step(&self) -> Result<()> {
         let slots = &self.slots;
-        let grads: Vec<Tensor> = slots.iter().map(|s| s.param.grad()).collect();
+        let grads = slots.iter().map(|slot| {
+            let grad = slot.param.grad();
+            ensure!(grad.defined(), no_gradient(&slot.name));
+            Ok(if grad.is_sparse() { grad.to_dense(None, false) } else { grad })
+        });
+        let grads: Vec<Tensor> = grads.collect::<Result<_>>()?;
         let grads: Vec<&Tensor> = grads.iter().collect();
         let params: Vec<&Tensor> = slots.iter().map(|s| &s.param).collect();
         let buffer = |i: usize| slots.iter().map(|s| &s.buffers[i]).collect::<Vec<_>>();
@@ -120,7 +321,17 @@ impl Optimizer {
     /// What the optimiser remembers, by name: `lr`, the rate in force ((), float64), and for each parameter
     /// `u.weight.momentum`, or `u.weight.exp_avg`, `u.weight.exp_avg_sq` and `u.weight.step`. All but the rate
     /// are the optimiser's own tensors, not copies.
+    ///
+    /// After steps with [`Optimizer::reads`], [`Optimizer::settle`] comes first.
     pub fn state(&self) -> Vec<(String, Tensor)> {
+        assert!(
+            self.steps.as_ref().is_none_or(|s| s.taken() == 0),
+            "rows are behind: call settle() before state()"
+        );
+        self.remembered()
+    }
+
+    fn remembered(&self) -> Vec<(String, Tensor)> {
         let kinds: &[&str] = match self.rule {
             Rule::Sgd { .. } => &["momentum"],
             Rule::Adam | Rule::AdamW => &["exp_avg", "exp_avg_sq"],
@@ -137,12 +348,13 @@ impl Optimizer {
         state
     }
 
-    /// Puts a saved [`Optimizer::state`] back.
+    /// Puts a saved [`Optimizer::state`] back. The weights that go with it are in place already: no row is
+    /// behind afterwards.
     ///
     /// # Errors
     /// A tensor is missing or has another shape: the state belongs to another optimiser or model.
     pub fn load_state(&mut self, saved: &[(String, Tensor)]) -> Result<()> {
-        for (name, mut mine) in self.state() {
+        for (name, mut mine) in self.remembered() {
             let found = saved.iter().find(|(n, _)| *n == name);
             let Some((_, theirs)) = found else {
                 anyhow::bail!(
@@ -161,6 +373,14 @@ impl Optimizer {
                 tch::no_grad(|| mine.copy_(theirs));
             }
         }
+        if let Some(steps) = &mut self.steps {
+            steps.start(self.slots.first().map_or(0, |slot| slot.step.double_value(&[]) as u64));
+            for table in self.slots.iter_mut().filter_map(|slot| slot.table.as_mut()) {
+                table.forget();
+            }
+        }
+        self.announced = false;
+        self.forward = Forward::Unrecorded;
         Ok(())
     }
 }

@@ -1,0 +1,139 @@
+//! Adam and AdamW: the steps that a row sat out are taken one after another, but with the row in registers.
+//!
+//! With gradient g (plus λ·p, the L2 decay), averages m and v, and step t:
+//! `m ← m + (1 − β₁)·(g − m);  v ← β₂·v + (1 − β₂)·g²;  p ← p − lr/(1 − β₁ᵗ)·m / (√v/√(1 − β₂ᵗ) + ε)`.
+//! There is no closed form. Yet the numbers of a row do not touch other rows', so that its steps can wait:
+//! weights and averages go through memory once a read, not once a step, and come out the same to the bit.
+
+use super::table::{Row, Steps};
+
+/// What is particular to one step.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    /// lr/(1 − β₁ᵗ)
+    rate: f32,
+    /// 1/√(1 − β₂ᵗ)
+    root: f32,
+    /// AdamW's decay: 1 − lr·λ.
+    keep: f32,
+}
+
+/// What is common to all steps, as float32.
+#[derive(Debug, Clone, Copy)]
+struct Constants {
+    /// 1 − β₁
+    new: f32,
+    /// β₂
+    old_square: f32,
+    /// 1 − β₂
+    new_square: f32,
+    eps: f32,
+    /// L2's λ.
+    decay: f32,
+}
+
+/// Adam's steps since all rows were up to date.
+#[derive(Debug)]
+pub(super) struct Adam {
+    betas: (f64, f64),
+    weight_decay: f64,
+    decoupled: bool,
+    with: Constants,
+    in_all: u64,
+    steps: Vec<Step>,
+}
+
+impl Adam {
+    pub fn new(betas: (f64, f64), eps: f64, weight_decay: f64, decoupled: bool) -> Adam {
+        let with = Constants {
+            new: (1.0 - betas.0) as f32,
+            old_square: betas.1 as f32,
+            new_square: (1.0 - betas.1) as f32,
+            eps: eps as f32,
+            decay: if decoupled { 0.0 } else { weight_decay as f32 },
+        };
+        Adam { betas, weight_decay, decoupled, with, in_all: 0, steps: Vec::new() }
+    }
+}
+
+impl Steps for Adam {
+    fn taken(&self) -> u32 {
+        self.steps.len() as u32
+    }
+
+    fn in_all(&self) -> u64 {
+        self.in_all + self.steps.len() as u64
+    }
+
+    fn start(&mut self, in_all: u64) {
+        self.in_all = in_all;
+        self.steps.clear();
+    }
+
+    fn take(&mut self, lr: f64) {
+        let t = self.in_all() as f64 + 1.0;
+        self.steps.push(Step {
+            rate: (lr / (1.0 - self.betas.0.powf(t))) as f32,
+            root: (1.0 / (1.0 - self.betas.1.powf(t)).sqrt()) as f32,
+            keep: if self.decoupled { (1.0 - lr * self.weight_decay) as f32 } else { 1.0 },
+        });
+    }
+
+    fn catch_up(&self, row: Row, since: u32) {
+        run(row, &[], &self.steps[since as usize..], self.with);
+    }
+
+    fn step(&self, row: Row, grad: &[f32]) {
+        run(row, grad, &self.steps[self.steps.len() - 1..], self.with);
+    }
+}
+
+/// Takes `steps` with a row, each with the gradient `grad`, or none where that is empty.
+fn run(row: Row, grad: &[f32], steps: &[Step], with: Constants) {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        return unsafe { run_avx2(row, grad, steps, with) };
+    }
+    run_anywhere(row, grad, steps, with);
+}
+
+/// The same code compiled for eight numbers at a time instead of four. Each operation rounds on its own (no
+/// fused multiply-add), so that the result is the same too.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn run_avx2(row: Row, grad: &[f32], steps: &[Step], with: Constants) {
+    run_anywhere(row, grad, steps, with);
+}
+
+/// Numbers at work at once: square roots and divisions are slow but overlap, so that there should be many.
+const AT_ONCE: usize = 64;
+
+#[inline(always)]
+fn run_anywhere(row: Row, grad: &[f32], steps: &[Step], with: Constants) {
+    for from in (0..row.p.len()).step_by(AT_ONCE) {
+        let n = (row.p.len() - from).min(AT_ONCE);
+        // Copied together, and filled up with zeros to whole vectors of eight.
+        let [mut ps, mut ms, mut vs, mut gs] = [[[0.0f32; 8]; AT_ONCE / 8]; 4];
+        ps.as_flattened_mut()[..n].copy_from_slice(&row.p[from..][..n]);
+        ms.as_flattened_mut()[..n].copy_from_slice(&row.first[from..][..n]);
+        vs.as_flattened_mut()[..n].copy_from_slice(&row.second[from..][..n]);
+        if !grad.is_empty() {
+            gs.as_flattened_mut()[..n].copy_from_slice(&grad[from..][..n]);
+        }
+        for step in steps {
+            for (((p, m), v), g) in ps.iter_mut().zip(&mut ms).zip(&mut vs).zip(&gs).take(n.div_ceil(8)) {
+                for i in 0..8 {
+                    let kept = p[i] * step.keep;
+                    let g = g[i] + with.decay * kept;
+                    m[i] += with.new * (g - m[i]);
+                    v[i] = with.old_square * v[i] + with.new_square * (g * g);
+                    p[i] = kept - step.rate * m[i] / (v[i].sqrt() * step.root + with.eps);
+                }
+            }
+        }
+        row.p[from..][..n].copy_from_slice(&ps.as_flattened()[..n]);
+        row.first[from..][..n].copy_from_slice(&ms.as_flattened()[..n]);
+        row.second[from..][..n].copy_from_slice(&vs.as_flattened()[..n]);
+    }
+}
