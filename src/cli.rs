@@ -1,6 +1,6 @@
 //! The command line: parse, dispatch, print the error chain. The commands are the lecture's table of contents.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Error, Result, bail, ensure};
@@ -147,8 +147,9 @@ struct Verify {
     /// How many runs at a time, each a process [default: as many as there are processors].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
-    /// One new seed only: could it be one more of the ensemble that comes with the program?
-    #[arg(long, conflicts_with_all = ["against", "from"])]
+    /// One seed only, --seed: is it the ensemble's own run, where machine and libtorch are the same, and could it
+    /// be one more of them where they are not?
+    #[arg(long, conflicts_with = "against")]
     quick: bool,
     /// Compare with a saved ensemble, seed by seed: exactly where libtorch and machine are the same.
     #[arg(long, value_name = "FILE")]
@@ -501,21 +502,15 @@ fn one_run(args: OneRun) -> Result<()> {
     let (cf, split) = lecture.ratings();
     let settings = Settings { seed: args.common.seed, ..Settings::lecture(args.model) };
     let history = Learner::new(&cf, &split, &settings, lecture.run.device)?.fit_plan(&mut |_| {})?;
-    let made = Made {
-        libtorch: lecture.metrics.libtorch.clone(),
-        machine: ensemble::machine(),
-        device: lecture.metrics.device.clone(),
-        threads: lecture.metrics.threads,
-        data: lecture.ml.sha256.clone(),
-    };
+    let made = Made::here(&lecture);
     let losses = history.epochs.iter().flat_map(|e| [e.trn, e.val]).collect();
     say(serde_json::to_string(&ensemble::OneRun { made, losses })?);
     Ok(())
 }
 
 impl Verify {
-    /// Runs the seeds, or reads them; `quick` runs one seed that the ensemble lacks.
-    fn ensemble(&self, quick: Option<&Ensemble>) -> Result<Ensemble> {
+    /// Runs the seeds, or reads them.
+    fn ensemble(&self) -> Result<Ensemble> {
         let mut models = ModelKind::ALL.to_vec();
         if !self.fits.is_empty() {
             models.retain(|model| self.fits.contains(model));
@@ -526,14 +521,9 @@ impl Verify {
             ensure!(!saved.fits.is_empty(), "{}: it has none of these fits", path.display());
             return Ok(saved);
         }
-        let first = self.common.seed;
-        let seeds = |model: ModelKind| match quick {
-            Some(ensemble) => verify::new_seeds(ensemble.fit(model.lecture_fit()), first, 1),
-            None => verify::new_seeds(None, first, usize::from(self.seeds)),
-        };
-        let fits: Vec<(ModelKind, Vec<i64>)> =
-            models.into_iter().map(|model| (model, seeds(model))).collect();
-        let names: Vec<&str> = fits.iter().map(|(model, _)| model.name()).collect();
+        let (first, n) = (self.common.seed, if self.quick { 1 } else { self.seeds });
+        let seeds: Vec<i64> = (0..i64::from(n)).map(|at| first + at).collect();
+        let names: Vec<&str> = models.iter().map(|model| model.name()).collect();
         let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
         let how = Processes {
             jobs: self.jobs.map_or(processors, usize::from),
@@ -541,124 +531,131 @@ impl Verify {
             data: self.common.data.clone(),
             threads: self.common.threads,
             command: format!(
-                "lecture5 verify --seeds {} --seed {first} --fits {} --device {} --threads {}",
-                fits[0].1.len(),
+                "lecture5 verify --seeds {n} --seed {first} --fits {} --device {} --threads {}",
                 names.join(","),
                 self.common.device,
                 self.common.threads
             ),
         };
-        let runs = fits.iter().map(|(_, seeds)| seeds.len()).sum();
-        let bar = progress::count("runs", self.common.telling(), runs);
+        let bar = progress::count("runs", self.common.telling(), models.len() * seeds.len());
+        let fits: Vec<_> = models.into_iter().map(|model| (model, seeds.clone())).collect();
         let ensemble = ensemble::run(&fits, &how, &|_, _| bar.inc(1));
         bar.finish_and_clear();
         ensemble
     }
+
+    /// Refuses ratings that are not those of `saved`, before anything is run on them.
+    fn same_ratings(&self, saved: &Ensemble, whose: &str) -> Result<()> {
+        let (ours, place) = match &self.from {
+            Some(path) => (Ensemble::read(path)?.made.data, path),
+            None => (MovieLens::read(&self.common.data)?.sha256, &self.common.data),
+        };
+        ensure!(
+            ours == saved.made.data,
+            "{whose} to other ratings (sha256 {}) than {} has (sha256 {ours}): their losses cannot be compared",
+            saved.made.data,
+            place.display()
+        );
+        Ok(())
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        files::write_whole(&self.common.out.join(name), text.as_bytes())
+    }
+
+    /// verify.json, and the same on one line with --json.
+    fn write_json(&self, value: &serde_json::Value) -> Result<()> {
+        self.write("verify.json", &(serde_json::to_string_pretty(value)? + "\n"))?;
+        if self.common.telling() == Telling::Json {
+            say(value);
+        }
+        Ok(())
+    }
+
+    fn tell(&self, text: impl std::fmt::Display) {
+        if self.common.telling() == Telling::Plain {
+            say(text);
+        }
+    }
+
+    /// This build against a saved ensemble.
+    fn against(&self, path: &Path) -> Result<()> {
+        let saved = Ensemble::read(path)?;
+        self.same_ratings(&saved, &format!("{} belongs", path.display()))?;
+        let ours = self.ensemble()?;
+        let found = verify::against(&saved, &ours, self.margin.unwrap_or(verify::AGAINST_MARGIN))?;
+        self.write_json(&json!({
+            "saved": {"file": path, "command": saved.command, "made": saved.made}, "command": ours.command,
+            "made": ours.made, "comparison": found,
+        }))?;
+        ours.write(&self.common.out.join("ensemble.json"))?;
+        self.tell(found.table().to_text());
+        self.tell(found.rule());
+        self.tell(format!("Results are in {}/", self.common.out.display()));
+        found.ensure_the_same(&path.display().to_string())
+    }
+
+    /// The lecture's numbers, or with --quick those of one seed, against an ensemble.
+    fn inside(&self) -> Result<()> {
+        let margin = self.margin.unwrap_or(verify::MARGIN);
+        let mut committed = verify::committed()?;
+        self.same_ratings(&committed, "the lecture's numbers and the ensemble belong")?;
+        let ours = self.ensemble()?;
+        let (judged, report, ensemble, same) = if self.quick {
+            let report = verify::inside(&committed, &ours, margin)?;
+            let same = match verify::has_the_same_runs(&committed, &ours) {
+                true => Some(verify::against(&committed, &ours, verify::AGAINST_MARGIN)?),
+                false => None,
+            };
+            committed.fits.retain(|fit| ours.fit(&fit.name).is_some());
+            ("this run", report, committed, same)
+        } else {
+            ours.write(&self.common.out.join("ensemble.json"))?;
+            ("lecture", verify::beside_the_lecture(&ours, margin)?, ours.clone(), None)
+        };
+        self.write_json(&json!({
+            "judged": judged, "command": ensemble.command, "made": ensemble.made,
+            "run": self.quick.then(|| json!({"command": ours.command, "made": ours.made, "fits": ours.fits})),
+            "comparison": same, "report": report,
+        }))?;
+        // Where the lecture is judged, "this run" is the first seed: the one that `lecture5 run` shows.
+        verify::figure(&ensemble, Some(&ours))?.save(
+            &self.common.out.join("plots"),
+            self.common.dpi,
+            self.common.svg,
+        )?;
+        self.tell(report.table(judged).to_text());
+        self.tell(report.fits_table().to_text());
+        self.tell(report.summary());
+        match &same {
+            Some(found) => self.tell(found.rule()),
+            None if self.quick => self.tell(verify::why_not_exact(&ensemble, &ours)),
+            None => {}
+        }
+        self.tell(format!("Results are in {}/", self.common.out.display()));
+        let deviations = report.deviations();
+        ensure!(deviations.is_empty(), "{} deviate: {}", deviations.len(), deviations.join("; "));
+        same.map_or(Ok(()), |found| found.ensure_the_same("the ensemble that comes with the program"))
+    }
 }
 
 fn verify(args: Verify) -> Result<()> {
-    let most = usize::from(args.seeds);
-    if args.against.is_none() && args.from.is_none() && !args.quick && most < verify::FEWEST_RUNS {
-        return Err(wrong_use(format!(
-            "--seeds {most}: it takes at least {} to tell a spread",
-            verify::FEWEST_RUNS
-        )));
-    }
-    let last = args.common.seed + i64::from(args.seeds) - 1;
-    if last > i64::from(u32::MAX) {
-        return Err(wrong_use(format!(
-            "--seed {} and {most} seeds from it on: they end at {}",
-            args.common.seed,
-            u32::MAX
-        )));
+    let (n, first) = (usize::from(args.seeds), args.common.seed);
+    if args.from.is_none() && !args.quick {
+        let fewest = verify::FEWEST_RUNS;
+        if args.against.is_none() && n < fewest {
+            return Err(wrong_use(format!("--seeds {n}: it takes at least {fewest} to tell a spread")));
+        }
+        if first + n as i64 - 1 > i64::from(u32::MAX) {
+            let last = u32::MAX;
+            return Err(wrong_use(format!("--seed {first} and {n} seeds from it on: they end at {last}")));
+        }
     }
     args.common.check_out(&["verify.json", "ensemble.json", "plots/_"])?;
-    let out = &args.common.out;
-    let write = |name: &str, text: String| files::write_whole(&out.join(name), text.as_bytes());
-    let pretty = |value: &serde_json::Value| Ok::<_, Error>(serde_json::to_string_pretty(value)? + "\n");
-    let tell = |text: String| {
-        if args.common.telling() == Telling::Plain {
-            say(text);
-        }
-    };
-    let tell_json = |value: &serde_json::Value| {
-        if args.common.telling() == Telling::Json {
-            say(value);
-        }
-    };
-
-    if let Some(path) = &args.against {
-        let saved = Ensemble::read(path)?;
-        let ours = args.ensemble(None)?;
-        let found = verify::against(&saved, &ours, args.margin.unwrap_or(verify::AGAINST_MARGIN))?;
-        let value = json!({"saved": {"command": saved.command, "made": saved.made}, "made": ours.made, "comparison": found});
-        write("verify.json", pretty(&value)?)?;
-        ours.write(&out.join("ensemble.json"))?;
-        tell_json(&value);
-        tell(found.table().to_text());
-        tell(match found.exact {
-            true => format!(
-                "Same machine, same libtorch: each seed's losses must be the same to {:e}.",
-                verify::EXACT
-            ),
-            false => format!(
-                "Another machine or libtorch: a difference fails when it is significant and above {} %.",
-                100.0 * found.margin
-            ),
-        });
-        let failures = found.failures();
-        ensure!(
-            failures.is_empty(),
-            "{} numbers differ from {}: {}",
-            failures.len(),
-            path.display(),
-            failures.join("; ")
-        );
-        return Ok(());
+    match &args.against {
+        Some(path) => args.against(path),
+        None => args.inside(),
     }
-
-    let margin = args.margin.unwrap_or(verify::MARGIN);
-    let (ensemble, ours, report, judged) = if args.quick {
-        let mut committed = verify::committed()?;
-        let one = args.ensemble(Some(&committed))?;
-        ensure!(
-            one.made.data == committed.made.data,
-            "the ensemble belongs to the lecture's ratings, and {} holds others",
-            args.common.data.display()
-        );
-        let report = verify::inside(&committed, &one, margin)?;
-        committed.fits.retain(|fit| one.fit(&fit.name).is_some());
-        (committed, Some(one), report, "this run")
-    } else {
-        let ensemble = args.ensemble(None)?;
-        ensure!(
-            ensemble.made.data == verify::committed()?.made.data,
-            "the lecture's numbers belong to its own ratings, and {} holds others",
-            args.common.data.display()
-        );
-        let report = verify::beside_the_lecture(&ensemble, margin)?;
-        ensemble.write(&out.join("ensemble.json"))?;
-        (ensemble, None, report, "lecture")
-    };
-    let value = json!({
-        "command": ensemble.command, "made": ensemble.made, "judged": judged,
-        "run": ours.as_ref().map(|one| json!({"made": one.made, "fits": one.fits})), "report": report,
-    });
-    write("verify.json", pretty(&value)?)?;
-    // The run that `lecture5 run` shows is the ensemble's first.
-    verify::figure(&ensemble, ours.as_ref().or(Some(&ensemble)))?.save(
-        &out.join("plots"),
-        args.common.dpi,
-        args.common.svg,
-    )?;
-    tell_json(&value);
-    tell(report.table(judged).to_text());
-    tell(report.fits_table().to_text());
-    tell(report.summary());
-    tell(format!("Results are in {}/", out.display()));
-    let deviations = report.deviations();
-    ensure!(deviations.is_empty(), "{} deviate: {}", deviations.len(), deviations.join("; "));
-    Ok(())
 }
 
 fn list() -> Result<()> {

@@ -21,6 +21,8 @@ mod excel_subset;
 mod movielens;
 #[path = "../notebooks-equivalent/08_training_loop.rs"]
 mod training_loop;
+#[path = "../notebooks-equivalent/11_verification.rs"]
+mod verification;
 
 macro_rules! section {
     ($name:ident, $stem:literal) => {
@@ -43,6 +45,7 @@ pub static SECTIONS: &[Section] = &[
     section!(embedding_dot_bias, "06_embedding_dot_bias"),
     section!(embedding_net, "07_embedding_net"),
     section!(training_loop, "08_training_loop"),
+    section!(verification, "11_verification"),
 ];
 
 /// A section of the lecture.

@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::files;
+use crate::lecture::Lecture;
+use crate::reference;
 use crate::settings::ModelKind;
 
 /// What one process prints for one fit of one seed.
@@ -36,6 +38,19 @@ pub struct Made {
     pub data: String,
 }
 
+impl Made {
+    /// By this process, for this run of the lecture.
+    pub fn here(lecture: &Lecture) -> Made {
+        Made {
+            libtorch: lecture.metrics.libtorch.clone(),
+            machine: machine(),
+            device: lecture.metrics.device.clone(),
+            threads: lecture.metrics.threads,
+            data: lecture.ml.sha256.clone(),
+        }
+    }
+}
+
 /// The file of an ensemble.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ensemble {
@@ -59,9 +74,9 @@ pub struct FitEnsemble {
 }
 
 impl FitEnsemble {
-    /// The runs as slices.
-    pub fn rows(&self) -> Vec<&[f64]> {
-        self.runs.iter().map(Vec::as_slice).collect()
+    /// One number of every run.
+    pub fn column(&self, j: usize) -> Vec<f64> {
+        self.runs.iter().map(|run| run[j]).collect()
     }
 }
 
@@ -69,6 +84,17 @@ impl Ensemble {
     /// The fit of that name.
     pub fn fit(&self, name: &str) -> Option<&FitEnsemble> {
         self.fits.iter().find(|fit| fit.name == name)
+    }
+
+    /// What a run of the lecture has fitted so far, as an ensemble of its one seed.
+    pub fn of(lecture: &Lecture) -> Ensemble {
+        let fits = lecture.metrics.fits.iter().filter(|fit| reference::lecture(&fit.name).is_some());
+        let fits = fits.map(|fit| FitEnsemble {
+            name: fit.name.clone(),
+            seeds: vec![lecture.run.seed],
+            runs: vec![fit.epochs.iter().flat_map(|e| [e.trn, e.val]).collect()],
+        });
+        Ensemble { command: "lecture5 run".to_owned(), made: Made::here(lecture), fits: fits.collect() }
     }
 
     /// Reads an ensemble's file.
@@ -127,14 +153,23 @@ fn seven_digits(x: f64) -> f64 {
     format!("{x:.6e}").parse().unwrap_or(x)
 }
 
-/// System, architecture and, where it says so, the processor.
+/// System, architecture and, where it says so, the processor: its name, family and model, and the widest vectors
+/// it computes with, on which libtorch's sums depend in the last digits.
 pub fn machine() -> String {
-    let processor = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    });
-    let system = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
-    processor.map_or(system.clone(), |processor| format!("{system}, {processor}"))
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let value = |name: &str| {
+        let mut pairs = text.lines().filter_map(|line| line.split_once(':'));
+        pairs.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
+    };
+    let mut parts = vec![format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)];
+    parts.extend(value("model name").map(str::to_owned));
+    for name in ["cpu family", "model", "CPU implementer", "CPU part"] {
+        parts.extend(value(name).map(|value| format!("{name} {value}")));
+    }
+    let flags: Vec<&str> = value("flags").unwrap_or_default().split_whitespace().collect();
+    let widest = ["avx512f", "avx2", "avx"].into_iter().find(|wide| flags.contains(wide));
+    parts.extend(widest.map(str::to_owned));
+    parts.join(", ")
 }
 
 /// How the processes of an ensemble are run.

@@ -7,8 +7,6 @@
 pub mod ensemble;
 pub mod stats;
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
@@ -16,9 +14,8 @@ use crate::notebook::Table;
 use crate::plots::{self, Figure};
 use crate::reference;
 use ensemble::{Ensemble, FitEnsemble};
-use stats::Joint;
 
-/// False discovery rate over all tests of a command.
+/// The probability that anything is said to deviate where nothing does: over all numbers of a command.
 pub const ALPHA: f64 = 0.05;
 /// The power at which the smallest detectable deviation is stated.
 pub const POWER: f64 = 0.8;
@@ -30,12 +27,28 @@ pub const AGAINST_MARGIN: f64 = 0.005;
 pub const EXACT: f64 = 1e-6;
 /// Fewest runs that a spread can be told from.
 pub const FEWEST_RUNS: usize = 4;
-/// Resampled runs of the joint test; its smallest p-value, 1e-4, is below what a lone deviation must reach.
-const DRAWS: usize = 9_999;
+/// Runs made up for the numbers that t judges.
+pub const DRAWS: usize = 9_999;
 
 /// The committed ensemble, which the quick mode holds a run against.
 pub fn committed() -> Result<Ensemble> {
     Ensemble::parse(include_str!("../../data/ensembles/cpu.json")).context("data/ensembles/cpu.json")
+}
+
+/// Why the runs of `one` are not held to the ensemble's digit by digit.
+pub fn why_not_exact(ensemble: &Ensemble, one: &Ensemble) -> String {
+    let (theirs, ours) = (&ensemble.made, &one.made);
+    let apart = [
+        ("libtorch", theirs.libtorch.clone(), ours.libtorch.clone()),
+        ("machine", theirs.machine.clone(), ours.machine.clone()),
+        ("device", theirs.device.clone(), ours.device.clone()),
+        ("threads", theirs.threads.to_string(), ours.threads.to_string()),
+    ];
+    let reason = apart.iter().find(|(_, theirs, ours)| theirs != ours);
+    let reason = reason.map_or("it lacks this seed".to_owned(), |(what, theirs, ours)| {
+        format!("its {what} is '{theirs}', here it is '{ours}'")
+    });
+    format!("Not compared digit by digit with the ensemble: {reason}.")
 }
 
 /// What is said of a number or of a fit.
@@ -44,7 +57,7 @@ pub fn committed() -> Result<Ensemble> {
 pub enum Verdict {
     /// Nothing speaks against it, and a deviation of the margin would have been found.
     Reproduced,
-    /// The adjusted p-value is at most [`ALPHA`].
+    /// Its p-value over all numbers is at most [`ALPHA`].
     Deviates,
     /// Nothing speaks against it, but a deviation as large as the margin might not have been found.
     Underpowered,
@@ -77,40 +90,69 @@ pub struct Number {
     pub sd: f64,
     /// The 95 % prediction interval of one more draw.
     pub interval: (f64, f64),
-    /// Two-sided, by t.
+    /// Two-sided, by t, of this number alone.
     pub p_t: f64,
-    /// Two-sided, by rank.
+    /// Two-sided, by rank, of this number alone.
     pub p_rank: f64,
-    /// Whether the ensemble contradicts a normal distribution; then t says nothing, and rank decides.
-    pub not_normal: bool,
-    /// `p_t`, or `p_rank` where that decides, adjusted over all tests.
+    /// What decides: t, or rank where the ensemble contradicts a normal distribution.
+    pub by: By,
+    /// The probability that any number of the fit that is judged alike is as many standard errors out.
+    pub p_fit: f64,
+    /// The same over all fits.
     pub p_adjusted: f64,
-    /// The smallest lone deviation that is found with probability [`POWER`]; none where rank decides.
+    /// The smallest lone deviation that is found with probability [`POWER`]; none where so few runs find none.
     pub detectable: Option<f64>,
     /// The decision.
     pub verdict: Verdict,
 }
 
-/// One fit's numbers together.
+/// How a number is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    /// By Student's t: its ensemble looks normal.
+    T,
+    /// By its rank alone, which holds whatever the distribution.
+    Rank,
+}
+
+impl By {
+    fn text(self) -> &'static str {
+        match self {
+            By::T => "t",
+            By::Rank => "rank",
+        }
+    }
+}
+
+/// The numbers of one fit together, those that are judged alike.
 #[derive(Debug, Clone, Serialize)]
 pub struct FitTest {
     /// The fit.
     pub fit: String,
-    /// Runs in its ensemble.
+    /// How they are judged.
+    pub by: By,
+    /// How many they are.
+    pub numbers: usize,
+    /// Runs in the fit's ensemble.
     pub runs: usize,
-    /// The test over those of its numbers that t can judge.
-    #[serde(flatten)]
-    pub joint: Joint,
-    /// `p` adjusted over all tests.
+    /// The most standard errors that one of them is out.
+    pub largest_t: f64,
+    /// How often a run's largest is as large.
+    pub p: f64,
+    /// The same over all fits.
     pub p_adjusted: f64,
     /// Whether that is at most [`ALPHA`].
-    pub verdict: Verdict,
+    pub deviates: bool,
+    /// What a run's largest is, ascending.
+    #[serde(skip)]
+    null: Vec<f64>,
 }
 
 /// Everything that was judged.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// False discovery rate.
+    /// Probability of a false alarm anywhere.
     pub alpha: f64,
     /// Of the detectable deviations.
     pub power: f64,
@@ -118,12 +160,28 @@ pub struct Report {
     pub margin: f64,
     /// One entry a number.
     pub numbers: Vec<Number>,
-    /// One entry a fit.
+    /// One or two entries a fit.
     pub fits: Vec<FitTest>,
 }
 
-/// The numbers of one fit held against its ensemble, before anything is adjusted.
-pub fn examine(fit: &FitEnsemble, values: &[f64]) -> Result<(Vec<Number>, FitTest)> {
+/// A fit's ensemble, the values that are held against it, and what that gave.
+pub struct Examined<'a> {
+    fit: &'a FitEnsemble,
+    /// One entry a number.
+    pub numbers: Vec<Number>,
+    tests: Vec<FitTest>,
+}
+
+/// The numbers of one fit held against its ensemble, before the fits are taken together.
+///
+/// A number is judged by rank where its ensemble, or that of `shape`, contradicts a normal distribution. Give the
+/// largest ensemble there is as `shape`: few runs seldom show what their distribution is.
+pub fn examine<'a>(
+    fit: &'a FitEnsemble,
+    shape: &FitEnsemble,
+    values: &[f64],
+    draws: usize,
+) -> Result<Examined<'a>> {
     ensure!(
         fit.runs.len() >= FEWEST_RUNS,
         "{}: {} seeds tell no spread; it takes at least {FEWEST_RUNS}",
@@ -133,8 +191,9 @@ pub fn examine(fit: &FitEnsemble, values: &[f64]) -> Result<(Vec<Number>, FitTes
     let n = fit.runs[0].len();
     ensure!(n == values.len(), "{}: its runs have {n} numbers, not {}", fit.name, values.len());
     let numbers = values.iter().enumerate().map(|(j, &value)| {
-        let column: Vec<f64> = fit.runs.iter().map(|run| run[j]).collect();
+        let column = fit.column(j);
         let (mean, sd) = stats::mean_sd(&column);
+        let not_normal = [&column, &shape.column(j)].into_iter().any(|c| stats::not_normal(c));
         Number {
             fit: fit.name.clone(),
             epoch: j / 2,
@@ -145,64 +204,86 @@ pub fn examine(fit: &FitEnsemble, values: &[f64]) -> Result<(Vec<Number>, FitTes
             interval: stats::prediction_interval(&column, 0.95),
             p_t: stats::p_by_t(&column, value),
             p_rank: stats::p_by_rank(&column, value),
-            not_normal: stats::not_normal(&column),
+            by: if not_normal { By::Rank } else { By::T },
+            p_fit: 1.0,
             p_adjusted: 1.0,
             detectable: None,
             verdict: Verdict::Underpowered,
         }
     });
-    // Together are tested those that t can judge; the others have only their ranks.
-    let numbers: Vec<Number> = numbers.collect();
-    let pick = |run: &[f64]| -> Vec<f64> {
-        run.iter().zip(&numbers).filter(|(_, n)| !n.not_normal).map(|(x, _)| *x).collect()
-    };
-    let runs: Vec<Vec<f64>> = fit.runs.iter().map(|run| pick(run)).collect();
-    let rows: Vec<&[f64]> = runs.iter().map(Vec::as_slice).collect();
-    let joint = stats::joint(&rows, &pick(values), DRAWS);
-    let test = FitTest {
-        fit: fit.name.clone(),
-        runs: fit.runs.len(),
-        joint,
-        p_adjusted: 1.0,
-        verdict: Verdict::Reproduced,
-    };
-    Ok((numbers, test))
+    let mut numbers: Vec<Number> = numbers.collect();
+    let mut tests = Vec::new();
+    for by in [By::T, By::Rank] {
+        let alike: Vec<usize> = (0..n).filter(|&j| numbers[j].by == by).collect();
+        if alike.is_empty() {
+            continue;
+        }
+        let pick = |run: &[f64]| -> Vec<f64> { alike.iter().map(|&j| run[j]).collect() };
+        let runs: Vec<Vec<f64>> = fit.runs.iter().map(|run| pick(run)).collect();
+        let runs: Vec<&[f64]> = runs.iter().map(Vec::as_slice).collect();
+        let null = match by {
+            By::T => stats::made_up_largest_t(&runs, draws),
+            By::Rank => stats::held_out_largest_t(&runs, &pick(values)),
+        };
+        for &j in &alike {
+            numbers[j].p_fit =
+                stats::share_as_large(&null, stats::t_of_new_draw(&fit.column(j), values[j]).abs());
+        }
+        let largest_t = stats::largest_t(&runs, &pick(values));
+        tests.push(FitTest {
+            fit: fit.name.clone(),
+            by,
+            numbers: alike.len(),
+            runs: fit.runs.len(),
+            largest_t,
+            p: stats::share_as_large(&null, largest_t),
+            p_adjusted: 1.0,
+            deviates: false,
+            null,
+        });
+    }
+    Ok(Examined { fit, numbers, tests })
 }
 
-/// Adjusts over all tests and decides.
-pub fn decide(examined: Vec<(Vec<Number>, FitTest)>, margin: f64) -> Report {
-    let mut numbers: Vec<Number> = Vec::new();
-    let mut fits: Vec<FitTest> = Vec::new();
-    for (of_fit, test) in examined {
-        numbers.extend(of_fit);
-        fits.push(test);
-    }
-    let decisive = |n: &Number| if n.not_normal { n.p_rank } else { n.p_t };
-    let p: Vec<f64> = numbers.iter().map(decisive).chain(fits.iter().map(|f| f.joint.p)).collect();
-    let adjusted = stats::benjamini_yekutieli(&p);
-    let lone = stats::strictest_alpha(p.len(), ALPHA);
-    let runs_of = |name: &str| fits.iter().find(|f| f.fit == name).map_or(0, |f| f.runs);
-    for (number, &p) in numbers.iter_mut().zip(&adjusted) {
-        number.p_adjusted = p;
-        number.detectable = (!number.not_normal)
-            .then(|| stats::smallest_detectable(number.sd, runs_of(&number.fit), lone, POWER));
-        let seen = number.detectable.is_some_and(|d| d <= margin * number.value.abs());
-        number.verdict = match seen {
-            _ if p <= ALPHA => Verdict::Deviates,
-            true => Verdict::Reproduced,
-            false => Verdict::Underpowered,
-        };
-    }
-    for (fit, &p) in fits.iter_mut().zip(&adjusted[numbers.len()..]) {
-        fit.p_adjusted = p;
-        fit.verdict = if p <= ALPHA { Verdict::Deviates } else { Verdict::Reproduced };
+/// Takes the fits together and decides: each of the m tests gets the same share of [`ALPHA`] (Bonferroni).
+pub fn decide(examined: Vec<Examined>, margin: f64) -> Report {
+    let m = examined.iter().map(|of| of.tests.len()).sum::<usize>() as f64;
+    let (mut numbers, mut fits) = (Vec::new(), Vec::new());
+    for mut of in examined {
+        for test in &mut of.tests {
+            test.p_adjusted = (m * test.p).min(1.0);
+            test.deviates = test.p_adjusted <= ALPHA;
+            let critical = stats::critical_t(&test.null, ALPHA / m);
+            for (j, number) in of.numbers.iter_mut().enumerate().filter(|(_, number)| number.by == test.by) {
+                number.p_adjusted = (m * number.p_fit).min(1.0);
+                number.detectable = critical.map(|critical| match test.by {
+                    By::T => stats::shift_by_t(&of.fit.column(j), critical, POWER),
+                    By::Rank => stats::shift_by_rank(&of.fit.column(j), critical, POWER),
+                });
+                let seen = number.detectable.is_some_and(|d| d <= margin * number.value.abs());
+                number.verdict = match seen {
+                    _ if number.p_adjusted <= ALPHA => Verdict::Deviates,
+                    true => Verdict::Reproduced,
+                    false => Verdict::Underpowered,
+                };
+            }
+        }
+        numbers.extend(of.numbers);
+        fits.extend(of.tests);
     }
     Report { alpha: ALPHA, power: POWER, margin, numbers, fits }
 }
 
-/// Holds `values` of a fit (by its name) against the ensemble.
+/// Holds `values` of a fit (by its name) against the ensemble. The committed ensemble, where it is the larger
+/// one, says which numbers are not normal.
 fn judge(ensemble: &Ensemble, margin: f64, values: impl Fn(&str) -> Result<Vec<f64>>) -> Result<Report> {
-    let examined = ensemble.fits.iter().map(|fit| examine(fit, &values(&fit.name)?));
+    let committed = committed()?;
+    let examined = ensemble.fits.iter().map(|fit| {
+        let values = values(&fit.name)?;
+        let known = committed.fit(&fit.name);
+        let shape = known.filter(|k| k.runs.len() > fit.runs.len() && k.runs[0].len() == values.len());
+        examine(fit, shape.unwrap_or(fit), &values, DRAWS)
+    });
     Ok(decide(examined.collect::<Result<_>>()?, margin))
 }
 
@@ -217,7 +298,8 @@ pub fn beside_the_lecture(ensemble: &Ensemble, margin: f64) -> Result<Report> {
     })
 }
 
-/// Could the first run of `one`, fit by fit, be one more run of the ensemble?
+/// Could the first run of `one`, fit by fit, be one more run of the ensemble? Where the ensemble has that very
+/// seed it is left out of it.
 ///
 /// # Errors
 /// Too few seeds, or a fit that the ensemble does not have.
@@ -225,21 +307,33 @@ pub fn inside(ensemble: &Ensemble, one: &Ensemble, margin: f64) -> Result<Report
     let mut ensemble = ensemble.clone();
     ensemble.fits.retain(|fit| one.fit(&fit.name).is_some());
     ensure!(ensemble.fits.len() == one.fits.len(), "the ensemble lacks one of the fits that were run");
+    for fit in &mut ensemble.fits {
+        let seed = one.fit(&fit.name).and_then(|one| one.seeds.first());
+        if let Some(at) = fit.seeds.iter().position(|s| Some(s) == seed) {
+            fit.seeds.remove(at);
+            fit.runs.remove(at);
+        }
+    }
     judge(&ensemble, margin, |name| {
         let run = one.fit(name).and_then(|fit| fit.runs.first());
         run.cloned().with_context(|| format!("{name}: there is no run"))
     })
 }
 
+/// Whether the runs of `one` must be those of the ensemble digit by digit: it was made on the same machine with
+/// the same libtorch, and has their seeds.
+pub fn has_the_same_runs(ensemble: &Ensemble, one: &Ensemble) -> bool {
+    let has = |fit: &FitEnsemble| {
+        ensemble.fit(&fit.name).is_some_and(|e| fit.seeds.iter().all(|seed| e.seeds.contains(seed)))
+    };
+    ensemble.made == one.made && one.fits.iter().all(has)
+}
+
 impl Report {
     /// What deviates, in words; empty when nothing does.
     pub fn deviations(&self) -> Vec<String> {
         let numbers = self.numbers.iter().filter(|n| n.verdict == Verdict::Deviates);
-        let fits = self.fits.iter().filter(|f| f.verdict == Verdict::Deviates);
-        numbers
-            .map(|n| format!("{} epoch {} {}", n.fit, n.epoch, n.loss))
-            .chain(fits.map(|f| format!("{} as a whole", f.fit)))
-            .collect()
+        numbers.map(|n| format!("{} epoch {} {}", n.fit, n.epoch, n.loss)).collect()
     }
 
     /// The table of numbers; `judged` says what is held against the ensemble.
@@ -251,10 +345,11 @@ impl Report {
             judged,
             "mean",
             "sd",
-            "from",
+            "95 % from",
             "to",
             "p (t)",
             "p (rank)",
+            "by",
             "adjusted",
             "detectable",
             "verdict",
@@ -271,8 +366,9 @@ impl Report {
                 format!("{:.5}", n.interval.1),
                 format!("{:.4}", n.p_t),
                 format!("{:.3}", n.p_rank),
+                n.by.text().to_owned(),
                 format!("{:.3}", n.p_adjusted),
-                n.detectable.map_or("by rank".to_owned(), |d| format!("{:.1} %", 100.0 * d / n.value.abs())),
+                n.detectable.map_or("none".to_owned(), |d| format!("{:.1} %", 100.0 * d / n.value.abs())),
                 n.verdict.text().to_owned(),
             ]);
         }
@@ -281,17 +377,26 @@ impl Report {
 
     /// The table of fits.
     pub fn fits_table(&self) -> Table {
-        let mut table =
-            Table::new(["fit", "seeds", "largest |t|", "p (resampled)", "p (rank)", "adjusted", "verdict"]);
+        let mut table = Table::new([
+            "fit as a whole",
+            "by",
+            "numbers",
+            "seeds",
+            "largest |t|",
+            "p",
+            "adjusted",
+            "verdict",
+        ]);
         for f in &self.fits {
             table.push([
                 f.fit.clone(),
+                f.by.text().to_owned(),
+                f.numbers.to_string(),
                 f.runs.to_string(),
-                format!("{:.2}", f.joint.max_t),
-                format!("{:.4}", f.joint.p),
-                format!("{:.3}", f.joint.p_rank),
+                format!("{:.2}", f.largest_t),
+                format!("{:.4}", f.p),
                 format!("{:.3}", f.p_adjusted),
-                f.verdict.text().to_owned(),
+                if f.deviates { "DEVIATES" } else { "inside" }.to_owned(),
             ]);
         }
         table
@@ -301,7 +406,8 @@ impl Report {
     pub fn summary(&self) -> String {
         let count = |verdict| self.numbers.iter().filter(|n| n.verdict == verdict).count();
         format!(
-            "Of {} numbers {} are reproduced, {} deviate, and of {} so few seeds cannot tell a deviation of {} %.",
+            "Of {} numbers {} are reproduced and {} deviate; of the other {} a deviation of {} % might not have been \
+             seen.",
             self.numbers.len(),
             count(Verdict::Reproduced),
             count(Verdict::Deviates),
@@ -444,6 +550,31 @@ impl Comparison {
         failing.map(|d| format!("{} epoch {} {}", d.fit, d.epoch, d.loss)).collect()
     }
 
+    /// An error that names what fails; `saved` says what it was compared with.
+    pub fn ensure_the_same(&self, saved: &str) -> Result<()> {
+        let failures = self.failures();
+        ensure!(
+            failures.is_empty(),
+            "{} numbers differ from {saved}: {}",
+            failures.len(),
+            failures.join("; ")
+        );
+        Ok(())
+    }
+
+    /// By which rule it was decided, and the largest difference found.
+    pub fn rule(&self) -> String {
+        let largest = self.differences.iter().map(|d| d.largest).fold(0.0, f64::max);
+        let rule = match self.exact {
+            true => format!("Same machine, same libtorch: each loss must be the same to {EXACT:e}"),
+            false => format!(
+                "Another machine or libtorch: a difference fails when it is significant and above {} %",
+                100.0 * self.margin
+            ),
+        };
+        format!("{rule}; the largest difference is {largest:.1e}.")
+    }
+
     /// The table of differences.
     pub fn table(&self) -> Table {
         let mut table = Table::new([
@@ -472,10 +603,4 @@ impl Comparison {
         }
         table
     }
-}
-
-/// The first `n` seeds from `first` on that the ensemble's fit does not have: new draws.
-pub fn new_seeds(fit: Option<&FitEnsemble>, first: i64, n: usize) -> Vec<i64> {
-    let taken: BTreeSet<i64> = fit.map_or_else(BTreeSet::new, |fit| fit.seeds.iter().copied().collect());
-    (first..=i64::MAX).filter(|seed| !taken.contains(seed)).take(n).collect()
 }

@@ -114,14 +114,6 @@ pub fn prediction_interval(values: &[f64], level: f64) -> (f64, f64) {
     (mean - reach, mean + reach)
 }
 
-/// The shift of a single draw that a two-sided t test at `alpha` against an ensemble of `n` runs with standard
-/// deviation `sd` finds with probability `power`: (t at 1 − α/2 plus t at the power)·sd·√(1 + 1/n), the usual
-/// approximation to the non-central t.
-pub fn smallest_detectable(sd: f64, n: usize, alpha: f64, power: f64) -> f64 {
-    let n = n as f64;
-    (t_quantile(1.0 - alpha / 2.0, n - 1.0) + t_quantile(power, n - 1.0)) * sd * (1.0 + 1.0 / n).sqrt()
-}
-
 /// The probability that a standard normal draw is below `z`; by t, whose limit it is.
 fn normal_below(z: f64) -> f64 {
     let tail = t_two_sided(z, 1e9) / 2.0;
@@ -172,91 +164,123 @@ pub fn benjamini_yekutieli(p: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// The p-value that a lone deviation among `m` tests must reach under [`benjamini_yekutieli`] at `q`.
-pub fn strictest_alpha(m: usize, q: f64) -> f64 {
-    q / (m as f64 * harmonic(m))
-}
-
-/// One test over all numbers of a fit.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-pub struct Joint {
-    /// The largest |t| of the new run's numbers.
-    pub max_t: f64,
-    /// How often a resampled run has a larger one.
-    pub p: f64,
-    /// The rank of the new run among all, each held against the others: exact, but never below 1/(N + 1).
-    pub p_rank: f64,
-}
-
 fn column(runs: &[&[f64]], j: usize) -> Vec<f64> {
     runs.iter().map(|run| run[j]).collect()
 }
 
-fn max_t(runs: &[&[f64]], new: &[f64]) -> f64 {
+/// The largest |t| over the numbers of one more run.
+pub fn largest_t(runs: &[&[f64]], new: &[f64]) -> f64 {
     (0..new.len()).map(|j| t_of_new_draw(&column(runs, j), new[j]).abs()).fold(0.0, f64::max)
 }
 
-/// Could `new` be one more run? The largest |t| over its numbers, against resampled ensembles.
+/// The largest |t| over the numbers of one more run, for `draws` runs made up after the ensemble, ascending: what
+/// a |t| among that many numbers has to be compared with.
 ///
-/// The numbers of a run depend on each other, so whole runs are resampled: a new run is the mean plus all
-/// runs' deviations, each weighted by one normal draw, over √(N − 1) (a multiplier bootstrap). That has the
-/// ensemble's own covariance, and unlike drawing runs with replacement it can go beyond those at hand.
-/// `draws` times, N + 1 runs are made and the last is held against the others. The seed is fixed.
-pub fn joint(runs: &[&[f64]], new: &[f64], draws: usize) -> Joint {
-    let (n, k) = (runs.len(), new.len());
-    let observed = max_t(runs, new);
-
-    let moments: Vec<(f64, f64)> = (0..k).map(|j| mean_sd(&column(runs, j))).collect();
-    // In standard deviations, so that the size of a number does not matter; one without spread stays 0.
-    let centred: Vec<Vec<f64>> = runs
-        .iter()
-        .map(|run| run.iter().zip(&moments).map(|(x, (mean, sd))| standard(x - mean, *sd)).collect())
-        .collect();
-    let scale = 1.0 / (n as f64 - 1.0).sqrt();
+/// The numbers of a run depend on each other, so whole runs are made: normal, with the ensemble's own
+/// correlations. Each time N + 1 of them, and the last is held against the others as the lecture's is. The seed
+/// is fixed.
+pub fn made_up_largest_t(runs: &[&[f64]], draws: usize) -> Vec<f64> {
+    let (n, k) = (runs.len(), runs.first().map_or(0, |run| run.len()));
+    let root = root_of_correlations(runs);
     let mut normal = Normal::new(20_170_000);
-    let mut as_large = 0;
-    let (mut sum, mut squares, mut run) = (vec![0.0; k], vec![0.0; k], vec![0.0; k]);
-    for _ in 0..draws {
-        sum.fill(0.0);
-        squares.fill(0.0);
-        for made in 0..=n {
-            run.fill(0.0);
-            for deviations in &centred {
-                let weight = scale * normal.draw();
-                run.iter_mut().zip(deviations).for_each(|(x, d)| *x += weight * d);
-            }
-            if made < n {
-                for (j, x) in run.iter().enumerate() {
-                    sum[j] += x;
-                    squares[j] += x * x;
+    let (mut sum, mut squares) = (vec![0.0; k], vec![0.0; k]);
+    let (mut run, mut independent) = (vec![0.0; k], vec![0.0; k]);
+    let mut largest: Vec<f64> = (0..draws)
+        .map(|_| {
+            sum.fill(0.0);
+            squares.fill(0.0);
+            for made in 0..=n {
+                independent.iter_mut().for_each(|x| *x = normal.draw());
+                for (j, x) in run.iter_mut().enumerate() {
+                    *x = (0..=j).map(|i| root[j][i] * independent[i]).sum();
+                    if made < n {
+                        sum[j] += *x;
+                        squares[j] += *x * *x;
+                    }
                 }
             }
-        }
-        let n = n as f64;
-        let largest = (0..k)
-            .map(|j| {
+            let n = n as f64;
+            let t = (0..k).map(|j| {
                 let mean = sum[j] / n;
                 let sd = ((squares[j] - n * mean * mean).max(0.0) / (n - 1.0)).sqrt();
                 standard(run[j] - mean, sd * (1.0 + 1.0 / n).sqrt()).abs()
-            })
-            .fold(0.0, f64::max);
-        as_large += usize::from(largest >= observed);
-    }
-
-    let mut all = runs.to_vec();
-    all.push(new);
-    let as_extreme = (0..=n)
-        .filter(|&held| {
-            let others: Vec<&[f64]> =
-                all.iter().enumerate().filter(|(i, _)| *i != held).map(|(_, run)| *run).collect();
-            held == n || max_t(&others, all[held]) >= observed
+            });
+            t.fold(0.0, f64::max)
         })
-        .count();
-    Joint {
-        max_t: observed,
-        p: (1 + as_large) as f64 / (draws + 1) as f64,
-        p_rank: as_extreme as f64 / (n + 1) as f64,
+        .collect();
+    largest.sort_by(f64::total_cmp);
+    largest
+}
+
+/// Cholesky's lower triangular root of the correlations of the runs' numbers. Numbers that depend on earlier ones
+/// entirely, as they must where there are more numbers than runs, and those without spread add nothing of their own.
+fn root_of_correlations(runs: &[&[f64]]) -> Vec<Vec<f64>> {
+    let (n, k) = (runs.len() as f64, runs.first().map_or(0, |run| run.len()));
+    let z: Vec<Vec<f64>> = (0..k)
+        .map(|j| {
+            let values = column(runs, j);
+            let (mean, sd) = mean_sd(&values);
+            values.iter().map(|v| standard(v - mean, sd)).collect()
+        })
+        .collect();
+    let mut root = vec![vec![0.0; k]; k];
+    for j in 0..k {
+        for i in 0..=j {
+            let correlation: f64 = z[i].iter().zip(&z[j]).map(|(a, b)| a * b).sum::<f64>() / (n - 1.0);
+            let rest = correlation - (0..i).map(|l| root[i][l] * root[j][l]).sum::<f64>();
+            root[j][i] = match i == j {
+                true => rest.max(0.0).sqrt(),
+                false if root[i][i] > 1e-6 => rest / root[i][i],
+                false => 0.0,
+            };
+        }
     }
+    root
+}
+
+/// The largest |t| over the numbers of each run of the ensemble, held against all others and `new`, ascending.
+/// If `new` is one more run of the same kind its own largest |t| has any rank among these with the same
+/// probability, whatever the distribution.
+pub fn held_out_largest_t(runs: &[&[f64]], new: &[f64]) -> Vec<f64> {
+    let mut largest: Vec<f64> = (0..runs.len())
+        .map(|held| {
+            let mut others = runs.to_vec();
+            others[held] = new;
+            largest_t(&others, runs[held])
+        })
+        .collect();
+    largest.sort_by(f64::total_cmp);
+    largest
+}
+
+/// (1 + how many of `largest`, ascending, are at least `t`) / (1 + how many there are).
+pub fn share_as_large(largest: &[f64], t: f64) -> f64 {
+    let below = largest.partition_point(|x| *x < t);
+    (1 + largest.len() - below) as f64 / (1 + largest.len()) as f64
+}
+
+/// The value of `largest`, ascending, that a t must exceed for [`share_as_large`] to be at most `alpha`; `None`
+/// where they are too few for that.
+pub fn critical_t(largest: &[f64], alpha: f64) -> Option<f64> {
+    let allowed = (alpha * (1 + largest.len()) as f64 + 1e-9) as usize;
+    largest.len().checked_sub(allowed.max(1)).filter(|_| allowed > 0).map(|at| largest[at])
+}
+
+/// The shift that takes one more normal draw beyond `critical` standard errors with probability `power`.
+pub fn shift_by_t(values: &[f64], critical: f64, power: f64) -> f64 {
+    let n = values.len() as f64;
+    (critical + t_quantile(power, n - 1.0)) * mean_sd(values).1 * (1.0 + 1.0 / n).sqrt()
+}
+
+/// The shift that takes the share `power` of the values themselves beyond `critical` standard errors, up or down,
+/// whichever takes more: for values that are not normal.
+pub fn shift_by_rank(values: &[f64], critical: f64, power: f64) -> f64 {
+    let (mean, sd) = mean_sd(values);
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let left = ((1.0 - power) * sorted.len() as f64) as usize;
+    let (low, high) = (sorted[left], sorted[sorted.len() - 1 - left]);
+    critical * sd * (1.0 + 1.0 / values.len() as f64).sqrt() + (mean - low).max(high - mean)
 }
 
 /// Standard normal draws by Box and Muller's method, from a fixed seed.

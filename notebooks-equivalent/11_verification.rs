@@ -1,0 +1,88 @@
+// %% [markdown]
+// # Are these the lecture's numbers?
+//
+// A fit starts at random, and the lecture printed one run. So a loss beside the lecture's says little until the
+// spread of such runs is known. The ensemble that comes with this program has it: every fit, run with many
+// seeds.
+
+// %%
+use anyhow::Result;
+
+use crate::lecture::Lecture;
+use crate::notebook::Notebook;
+use crate::verify::ensemble::Ensemble;
+use crate::verify::{self, MARGIN};
+
+pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
+    // %%
+    let ensemble = verify::committed()?;
+    for fit in &ensemble.fits {
+        nb.print(format!("{:18} {} seeds of {} losses", fit.name, fit.runs.len(), fit.runs[0].len()));
+    }
+    if !lecture.ml.is_the_lectures() {
+        nb.print("It is an ensemble of the lecture's data, and this is other data: nothing can be compared.");
+        return Ok(());
+    }
+
+    // %% [markdown]
+    // ## The picture
+    //
+    // Each line is one of the lecture's 36 numbers, in standard deviations from its ensemble's mean. A training
+    // loss is a running mean over some 50 batches and scatters ten times as much as a validation loss.
+
+    // %%
+    let ours = Ensemble::of(lecture);
+    lecture.plot(nb, verify::figure(&ensemble, Some(&ours))?)?;
+
+    // %% [markdown]
+    // ## Could the lecture's run be one more of these?
+    //
+    // Each number is held against the interval that one more draw falls into, by Student's t, or by its rank alone
+    // where the ensemble does not look normal. *Adjusted* is the probability that any of the numbers would be as
+    // far out by chance; at most 0.05 is called a deviation. *Detectable* is the smallest deviation that would have
+    // been found four times in five: REPRODUCED needs it to be at most 5 % of the number, and where it is more the
+    // verdict is UNDERPOWERED.
+
+    // %%
+    let report = verify::beside_the_lecture(&ensemble, MARGIN)?;
+    nb.show(report.table("lecture"));
+    nb.show(report.fits_table());
+    nb.print(report.summary());
+
+    // %% [markdown]
+    // ## Is this run inside the ensemble?
+    //
+    // The same question of the run that made this page; its own seed, where the ensemble has it, is left out.
+
+    // %%
+    if ours.fits.is_empty() {
+        nb.print("No fit has been run; `lecture5 run` without a section's name runs them all.");
+        return Ok(());
+    }
+    let report = verify::inside(&ensemble, &ours, MARGIN)?;
+    nb.show(report.table("this run"));
+    nb.print(match report.deviations() {
+        none if none.is_empty() => "Inside: nothing deviates.".to_owned(),
+        some => format!("Outside: {}.", some.join("; ")),
+    });
+
+    // %% [markdown]
+    // On the machine and with the libtorch that made the ensemble the same seed must give the same digits:
+
+    // %%
+    if verify::has_the_same_runs(&ensemble, &ours) {
+        let found = verify::against(&ensemble, &ours, verify::AGAINST_MARGIN)?;
+        nb.print(found.rule());
+        nb.print(match found.failures() {
+            none if none.is_empty() => "They are the same.".to_owned(),
+            some => format!("They are not: {}.", some.join("; ")),
+        });
+    } else {
+        nb.print(verify::why_not_exact(&ensemble, &ours));
+    }
+
+    // %% [markdown]
+    // More seeds, and other builds: `lecture5 verify`. What is accepted and why, and which deliberate faults the
+    // checks catch: docs/verification.md.
+    Ok(())
+}
