@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Builds this checkout against every libtorch that it can be built against, and runs the quick tests on each.
+#
+#   scripts/all-libtorch.sh [TCH[:cpu|:cuda]…]     as in 0.24.0 0.26.0:cuda; all published ones on the CPU otherwise
+#
+# Each pair gets a copy of the working tree, so that this one's Cargo.lock and ./libtorch stay as they are. The copies
+# and their one target folder are kept in target/all-libtorch; delete it when done. A first build takes a
+# few minutes a pair; `cuda` fetches 3 GB and needs no card (without one the CUDA tests say that they were skipped).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+pairs=("$@")
+# tch 0.25 (libtorch 2.12) is in upstream's changelog, but has not been published.
+(($#)) || pairs=(0.24.0 0.26.0)
+# What touches libtorch: training and saving, the losses of all fits beside PyTorch's, the linked libraries.
+tests=(--lib --test training --test parity --test machines)
+
+here=$PWD
+unset LIBTORCH LIBTORCH_LIB LIBTORCH_INCLUDE LIBTORCH_USE_PYTORCH
+export CARGO_TARGET_DIR=$here/target/all-libtorch/target
+
+summary=() failed=0
+for pair in "${pairs[@]}"; do
+  tch=${pair%%:*} variant=cpu
+  [[ $pair == *:* ]] && variant=${pair#*:}
+  copy=$here/target/all-libtorch/$tch-$variant
+  mkdir -p "$copy"
+  git ls-files -z --cached --others --exclude-standard |
+    while IFS= read -r -d '' file; do [[ ! -e $file ]] || printf '%s\0' "$file"; done |
+    tar -cf - --null -T - | tar -xf - -C "$copy"
+  echo "=== tch $tch, $variant"
+  SECONDS=0
+  set +e # so that a failing pair is told of, and the next one tried
+  (
+    set -e
+    cd "$copy"
+    cargo update --quiet -p tch --precise "$tch"
+    cargo update --quiet -p torch-sys --precise "$tch"
+    scripts/setup-libtorch.sh "$variant"
+    cargo test --release "${tests[@]}"
+    "$CARGO_TARGET_DIR/release/lecture5" doctor
+  ) 2>&1 | tee "$copy.log"
+  status=${PIPESTATUS[0]}
+  set -e
+  libtorch=$(sed -n 's/^libtorch  *\([0-9.]*\).*/\1/p' "$copy.log" | tail -1)
+  passed=$(awk '/^test result:/ { n += $4 } END { print n + 0 }' "$copy.log")
+  if ((status == 0)); then verdict="$passed tests passed"; else verdict="FAILED: see $copy.log"; failed=1; fi
+  summary+=("tch $tch  libtorch ${libtorch:-?}  $variant  ${SECONDS} s  $verdict")
+done
+echo
+printf '%s\n' "${summary[@]}"
+exit $failed

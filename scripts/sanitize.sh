@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# The tests that go through src/libtorch, under the address sanitiser: reads and writes outside of what is
+# allocated, use after free, double free, leaks. The C++ page, and tch's, are also checked for undefined
+# behaviour, which then ends the test by a trap.
+#
+#   scripts/sanitize.sh [arguments of `cargo test`; --test training otherwise]
+#
+# Linux with GCC. libtorch itself is not instrumented, but what it allocates and frees is watched. A first build
+# compiles everything anew into target/sanitize; delete it when done.
+set -euo pipefail
+"$(dirname "$0")/setup.sh"
+cd "$(dirname "$0")/.."
+
+(($#)) || set -- --test training
+# Which target is named matters: then build scripts and macros are left as they are.
+target=$(rustc -vV | sed -n 's/^host: //p')
+export CARGO_TARGET_DIR=target/sanitize
+export RUSTC_BOOTSTRAP=1 # the switch is not in stable Rust yet
+export RUSTFLAGS="-Zsanitizer=address"
+# Trapping needs no library of GCC's beside the one that rustc links.
+export CXXFLAGS="-fsanitize=address,undefined -fsanitize-undefined-trap-on-error"
+# Containers cross between libtorch, which is not instrumented, and pages that are.
+export ASAN_OPTIONS="detect_container_overflow=0:${ASAN_OPTIONS:-}"
+exec cargo test --release --target "$target" "$@"

@@ -1,0 +1,118 @@
+//! The same seed gives the same bytes; the number of threads changes little more than the time.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Child, Command};
+
+use serde_json::Value;
+
+/// Starts a run into `out`. Threads that wait for work sleep: spinning, they would hold up the other run.
+fn start(arguments: &[&str], out: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_lecture5"))
+        .args(arguments)
+        .args(["--device", "cpu", "--quiet", "--out"])
+        .arg(out)
+        .env("OMP_WAIT_POLICY", "passive")
+        .spawn()
+        .expect("the program starts")
+}
+
+/// Runs both at the same time, each into a folder of its own.
+fn run_both(first: &[&str], second: &[&str]) -> [tempfile::TempDir; 2] {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let runs = [start(first, folders[0].path()), start(second, folders[1].path())];
+    for mut run in runs {
+        assert!(run.wait().unwrap().success());
+    }
+    folders
+}
+
+/// Every file below `folder`, by its path; metrics.json without the times.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(inside) = folders.pop() {
+        for entry in std::fs::read_dir(inside).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+            let mut bytes = std::fs::read(&path).unwrap();
+            if name == "metrics.json" {
+                let mut metrics: Value = serde_json::from_slice(&bytes).unwrap();
+                without_times(&mut metrics);
+                bytes = metrics.to_string().into_bytes();
+            }
+            found.insert(name, bytes);
+        }
+    }
+    found
+}
+
+fn without_times(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| name != "seconds");
+            fields.values_mut().for_each(without_times);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_times),
+        _ => {}
+    }
+}
+
+fn same_files(arguments: &[&str], kinds: &[&str]) {
+    let [first, second] = run_both(arguments, arguments);
+    let (first, second) = (files(first.path()), files(second.path()));
+    assert_eq!(first.keys().collect::<Vec<_>>(), second.keys().collect::<Vec<_>>());
+    for (name, bytes) in &first {
+        assert!(*bytes == second[name], "{arguments:?} twice: {name} differs");
+    }
+    for kind in kinds {
+        assert!(first.keys().any(|name| name.ends_with(kind)), "{arguments:?} wrote no {kind}");
+    }
+}
+
+#[test]
+fn the_same_run_twice_writes_the_same_bytes_in_every_file() {
+    // Sections that between them write every kind of file.
+    same_files(
+        &["run", "excel_subset", "embedding_dot_bias", "training_loop", "--svg", "--dpi", "50"],
+        &["metrics.json", ".html", ".ipynb", ".png", ".svg", ".xlsx", ".csv", ".safetensors"],
+    );
+}
+
+#[test]
+fn the_same_fit_twice_writes_the_same_bytes_with_dropout_and_at_two_threads() {
+    let fit = ["fit", "--model", "net", "--dropout", "0.1,0.2", "--schedule", "0.01x1", "--batch-size", "512"];
+    same_files(&fit, &["metrics.json", ".png", ".safetensors"]);
+    same_files(&[&fit[..], &["--threads", "2"]].concat(), &["metrics.json", ".png", ".safetensors"]);
+}
+
+/// How far losses may lie apart (relative) that were computed by another number of threads.
+const BETWEEN_THREADS: f64 = 1e-5;
+
+#[test]
+fn the_number_of_threads_changes_no_loss_beyond_the_stated_tolerance() {
+    for model in ["dot", "bias", "net", "learner"] {
+        // Large batches, so that libtorch has something to share out.
+        let mut fit = vec!["fit", "--model", model, "--batch-size", "2048"];
+        match model {
+            "learner" => fit.extend(["--schedule", "cosine:0.01,cycles=1"]),
+            _ => fit.extend(["--schedule", "0.01x1"]),
+        }
+        let [one, two] = run_both(&fit, &[&fit[..], &["--threads", "2"]].concat());
+        let losses = |out: &Path| {
+            let metrics: Value = serde_json::from_slice(&std::fs::read(out.join("metrics.json")).unwrap()).unwrap();
+            let epoch = &metrics["fits"][0]["epochs"][0];
+            (metrics["threads"].as_i64().unwrap(), ["trn", "val"].map(|loss| epoch[loss].as_f64().unwrap()))
+        };
+        let ((one, ours), (two, theirs)) = (losses(one.path()), losses(two.path()));
+        assert_eq!((one, two), (1, 2));
+        for (name, (ours, theirs)) in ["trn", "val"].iter().zip(ours.iter().zip(theirs)) {
+            let apart = (ours / theirs - 1.0).abs();
+            assert!(apart <= BETWEEN_THREADS, "{model}: {name} {ours} at one thread, {theirs} at two");
+        }
+    }
+}

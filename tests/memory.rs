@@ -1,0 +1,67 @@
+//! Memory: a long fit needs no more of it than a short one.
+
+#![cfg(target_os = "linux")]
+
+use lecture5::fit::Event;
+use lecture5::learner::Learner;
+use lecture5::movielens::{CollabFilterDataset, Ids, Split};
+use lecture5::settings::{ModelKind, Plan, Settings};
+use tch::Device;
+
+/// Steps of each fit.
+const STEPS: usize = 50_000;
+/// After so many, all buffers and pools have their size.
+const WARM: usize = 5_000;
+/// What the rest may add, in KiB. The history keeps 16 bytes a step, 0.7 MiB in all, and a vector that grows holds
+/// up to twice that; a tensor of one number that leaked at each step would add more than 10 MiB.
+const MAY_GROW: i64 = 4 << 10;
+
+/// What this process holds in memory, in KiB.
+fn resident() -> i64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn fifty_thousand_steps(model: ModelKind, dropout: (f64, f64)) {
+    tch::set_num_threads(1);
+    // 8 users × 8 movies: 32 batches of 2 rows an epoch, so that steps and epochs are many.
+    let pairs: Vec<[i64; 2]> = (0..8).flat_map(|u| (0..8).map(move |m| [u, m])).chain([[0, 0]]).collect();
+    let y = pairs.iter().map(|[u, m]| 0.5 + 0.5 * ((u * 3 + m * 5) % 10) as f32).collect();
+    let cf = CollabFilterDataset { users: Ids::new(0..8), items: Ids::new(0..8), cats: pairs, y };
+    let split = Split::new(cf.len(), &[64]);
+    let settings = Settings {
+        plan: Plan::Steps(vec![(1e-4, STEPS / 32 + 1)]),
+        batch_size: 2,
+        n_factors: (4, 4),
+        dropout,
+        ..Settings::lecture(model)
+    };
+    let mut learner = Learner::new(&cf, &split, &settings, Device::Cpu).unwrap();
+    let mut warm = None;
+    let history = learner
+        .fit_plan(&mut |event| {
+            if let Event::Epoch(epoch) = event
+                && epoch.epoch * 32 >= WARM
+            {
+                warm.get_or_insert_with(resident);
+            }
+        })
+        .unwrap();
+    assert!(history.running.len() >= STEPS);
+    let grown = resident() - warm.unwrap();
+    println!("{}: {grown} KiB more after {STEPS} steps than after {WARM}", model.name());
+    assert!(grown <= MAY_GROW, "{}: {grown} KiB more in {STEPS} steps", model.name());
+}
+
+#[test]
+fn fifty_thousand_steps_of_adam_need_no_more_memory_than_five_thousand() {
+    fifty_thousand_steps(ModelKind::Learner, (0.0, 0.0));
+}
+
+#[test]
+#[ignore = "takes half a minute: cargo test --release --test memory -- --ignored --test-threads 1"]
+fn nor_do_fifty_thousand_of_sgd_and_of_the_net_with_dropout() {
+    fifty_thousand_steps(ModelKind::Dot, (0.0, 0.0));
+    fifty_thousand_steps(ModelKind::Net, (0.1, 0.1));
+}
