@@ -22,6 +22,7 @@
 //! [`kept`] keeps a long fit after each epoch, [`failure`] tells errors.
 #![warn(missing_docs)]
 
+pub mod beyond;
 pub mod checkpoint;
 pub mod cli;
 pub mod descent;

@@ -1,0 +1,95 @@
+//! Blending: a weighted sum of several models' predictions, with weights from predictions that each model made
+//! for ratings it had not seen (stacking: Wolpert 1992; by ridge regression: Breiman 1996).
+
+use super::linalg::solve;
+use super::rows::{Pairs, Rated, World, folds};
+
+/// A model as this module trains it: what it learns from, and what it is asked.
+pub type Predict = fn(&World, &Rated, &Pairs) -> Vec<f64>;
+
+/// Folds behind the weights of a blend.
+pub const FOLDS: usize = 3;
+/// Pulls the weights towards equal ones, in ratings' worth.
+pub const RIDGE: f64 = 50.0;
+
+/// Each model's predictions for all training ratings, each made by the model trained on the other folds:
+/// (models, rows).
+pub fn out_of_fold(world: &World, trn: &Rated, models: &[Predict], k: usize, seed: u64) -> Vec<Vec<f64>> {
+    let mut made = vec![vec![0.0; trn.len()]; models.len()];
+    for (learned, asked) in folds(trn.len(), k, seed) {
+        let (part, questions) = (trn.pick(&learned), trn.pairs.pick(&asked));
+        for (model, made) in models.iter().zip(&mut made) {
+            for (&row, stars) in asked.iter().zip(model(world, &part, &questions)) {
+                made[row] = stars;
+            }
+        }
+    }
+    made
+}
+
+/// The weights w that minimise Σ(y − mean − Σ w·(prediction − mean))² + ridge·Σ(w − 1/models)².
+pub fn stack(predictions: &[Vec<f64>], y: &[f64], mean: f64, ridge: f64) -> Vec<f64> {
+    let k = predictions.len();
+    let start = 1.0 / k as f64;
+    let (mut a, mut b) = (vec![0.0; k * k], vec![ridge * start; k]);
+    for i in 0..k {
+        a[i * k + i] = ridge;
+        for j in 0..k {
+            let products = predictions[i].iter().zip(&predictions[j]);
+            a[i * k + j] += products.map(|(p, q)| (p - mean) * (q - mean)).sum::<f64>();
+        }
+        b[i] += predictions[i].iter().zip(y).map(|(p, y)| (p - mean) * (y - mean)).sum::<f64>();
+    }
+    solve(&mut a, &mut b);
+    b
+}
+
+/// mean + Σ w·(prediction − mean), within the range of the ratings.
+pub fn blend(world: &World, predictions: &[Vec<f64>], weights: &[f64], mean: f64) -> Vec<f64> {
+    let n = predictions.first().map_or(0, Vec::len);
+    let stars =
+        |row: usize| mean + weights.iter().zip(predictions).map(|(w, p)| w * (p[row] - mean)).sum::<f64>();
+    (0..n).map(|row| world.clamp(stars(row))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stacking_finds_the_weights_that_made_the_ratings() {
+        let predictions = [vec![1.0, 2.0, 5.0, 4.0], vec![2.0, 5.0, 1.0, 3.0]];
+        let y: Vec<f64> =
+            (0..4).map(|r| 3.0 + 0.7 * (predictions[0][r] - 3.0) - 0.2 * (predictions[1][r] - 3.0)).collect();
+        let w = stack(&predictions, &y, 3.0, 1e-9);
+        assert!((w[0] - 0.7).abs() < 1e-6 && (w[1] + 0.2).abs() < 1e-6, "{w:?}");
+        let equal = stack(&predictions, &y, 3.0, 1e9);
+        assert!(equal.iter().all(|w| (w - 0.5).abs() < 1e-6), "{equal:?}");
+        let world = World::new(1, 1, (0.5, 5.0));
+        let blended = blend(&world, &predictions, &w, 3.0);
+        assert!(blended.iter().zip(&y).all(|(b, y)| (b - y.clamp(0.5, 5.0)).abs() < 1e-6));
+    }
+
+    /// A model that remembers what it has seen is found out: out of fold, it has seen nothing.
+    #[test]
+    fn no_model_is_asked_about_a_rating_it_learned_from() {
+        let world = World::new(3, 40, (1.0, 5.0));
+        let pairs = Pairs {
+            user: (0..120).map(|row| row % 3).collect(),
+            item: (0..120).map(|row| row / 3).collect(),
+            time: vec![],
+        };
+        let trn = Rated { pairs, y: (0..120).map(|row| 1.0 + (row % 5) as f64).collect() };
+        let remembers: Predict = |_, trn, asked| {
+            let seen = |row: usize| {
+                let same =
+                    |&r: &usize| trn.pairs.user[r] == asked.user[row] && trn.pairs.item[r] == asked.item[row];
+                f64::from((0..trn.len()).any(|r| same(&r)))
+            };
+            (0..asked.len()).map(seen).collect()
+        };
+        let made = out_of_fold(&world, &trn, &[remembers], 4, 0);
+        assert!(made[0].iter().all(|seen| *seen == 0.0));
+        assert!(remembers(&world, &trn, &trn.pairs).iter().all(|seen| *seen == 1.0));
+    }
+}

@@ -1,0 +1,81 @@
+//! From the lecture's data to what the models of this module see.
+
+use anyhow::Result;
+use polars::prelude::{DataFrame, DataType};
+
+use super::rows::{Pairs, Rated, World};
+use crate::movielens::{CollabFilterDataset, Ids, MovieLens, Split};
+
+/// Takes years and genres from movies.csv. Data without such columns leaves the world as it is.
+fn describe(world: &mut World, movies: &DataFrame, items: &Ids) -> Result<()> {
+    let (Ok(ids), Ok(titles)) = (movies.column("movieId"), movies.column("title")) else { return Ok(()) };
+    let (ids, titles) = (ids.cast(&DataType::String)?, titles.cast(&DataType::String)?);
+    let genres = movies.column("genres").ok().map(|c| c.cast(&DataType::String)).transpose()?;
+    let genres = genres.as_ref().map(|c| c.str()).transpose()?;
+    let mut names: Vec<&str> = Vec::new();
+    for (row, (id, title)) in ids.str()?.iter().zip(titles.str()?.iter()).enumerate() {
+        let Some(item) = id.and_then(|id| items.find(id)) else { continue };
+        world.year[item as usize] = title.and_then(year_of);
+        for name in genres.and_then(|g| g.get(row)).unwrap_or_default().split('|') {
+            if name.is_empty() || name.starts_with('(') {
+                continue; // "(no genres listed)"
+            }
+            let bit = names.iter().position(|n| *n == name).unwrap_or_else(|| {
+                names.push(name);
+                names.len() - 1
+            });
+            if bit < 64 {
+                world.genres[item as usize] |= 1 << bit;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The year in the brackets at the end of a title.
+fn year_of(title: &str) -> Option<f64> {
+    let (_, year) = title.trim_end().strip_suffix(')')?.rsplit_once('(')?;
+    let year: f64 = year.get(..4)?.parse().ok()?;
+    (1850.0..2200.0).contains(&year).then_some(year)
+}
+
+/// The lecture's data as these models see it: the world, the training ratings, and the pairs held out with
+/// their ratings apart.
+pub fn from_lecture(
+    ml: &MovieLens,
+    cf: &CollabFilterDataset,
+    split: &Split,
+) -> Result<(World, Rated, Pairs, Vec<f64>)> {
+    let mut world = World::new(cf.users.len() as usize, cf.items.len() as usize, cf.range());
+    if let Some(movies) = &ml.movies {
+        describe(&mut world, movies, &cf.items)?;
+    }
+    let time = match ml.ratings.column("timestamp") {
+        Ok(column) if column.null_count() == 0 => {
+            column.cast(&DataType::Float64)?.f64()?.iter().flatten().collect()
+        }
+        _ => Vec::new(),
+    };
+    let pairs = Pairs {
+        user: cf.cats.iter().map(|c| c[0] as usize).collect(),
+        item: cf.cats.iter().map(|c| c[1] as usize).collect(),
+        time,
+    };
+    let all = Rated { pairs, y: cf.y.iter().map(|&y| f64::from(y)).collect() };
+    let (trn, val) = (all.pick(&split.trn), all.pick(&split.val));
+    Ok((world, trn, val.pairs, val.y))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_year_stands_in_the_last_brackets_of_a_title() {
+        assert_eq!(year_of("Toy Story (1995)"), Some(1995.0));
+        assert_eq!(year_of("Shanghai Triad (Yao a yao yao dao waipo qiao) (1995) "), Some(1995.0));
+        assert_eq!(year_of("Death Note: Desu nôto (2006–2007)"), Some(2006.0));
+        assert_eq!(year_of("Babylon 5"), None);
+        assert_eq!(year_of("M (abc)"), None);
+    }
+}

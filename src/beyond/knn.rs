@@ -1,0 +1,152 @@
+//! Neighbours: a rating is guessed from what the same user gave to similar movies, and from what similar users
+//! gave to the same movie. After Sarwar et al. 2001 (item-based) and Koren 2008 (on residuals, shrunk).
+
+use super::baselines::{Biases, SHRINKAGE};
+use super::rows::{Pairs, Rated, World, in_parallel, rows_by};
+
+/// Settings of a neighbourhood.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Knn {
+    /// Most neighbours used.
+    pub k: usize,
+    /// Common ratings' worth of doubt in a similarity, which is multiplied by n/(n + shrink).
+    pub shrink: f64,
+    /// Similarity's worth of doubt in the answer: the sum of the weights is enlarged by it.
+    pub doubt: f64,
+}
+
+/// Chosen by `lecture5 tune`.
+pub const ITEM: Knn = Knn { k: 60, shrink: 15.0, doubt: 0.6 };
+/// Chosen by `lecture5 tune`.
+pub const USER: Knn = Knn { k: 80, shrink: 15.0, doubt: 0.6 };
+
+/// Biases, and the weighted mean residual of the user's ratings of similar movies.
+pub fn item_knn(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
+    with_biases(world, trn, asked, |residuals| by_items(world, trn, residuals, asked, ITEM))
+}
+
+/// Biases, and the weighted mean residual of similar users' ratings of the movie.
+pub fn user_knn(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
+    with_biases(world, trn, asked, |residuals| by_users(world, trn, residuals, asked, USER))
+}
+
+/// The biases, the items' part, and the users' part of what that leaves.
+pub fn both_knn(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
+    with_biases(world, trn, asked, |residuals| {
+        let items = by_items(world, trn, residuals, asked, ITEM);
+        let users = by_users(world, trn, residuals, asked, USER);
+        items.iter().zip(users).map(|(i, u)| 0.75 * i + 0.55 * u).collect()
+    })
+}
+
+fn with_biases(
+    world: &World,
+    trn: &Rated,
+    asked: &Pairs,
+    neighbours: impl FnOnce(&[f64]) -> Vec<f64>,
+) -> Vec<f64> {
+    let biases = Biases::fit(world, trn, SHRINKAGE);
+    let moved = neighbours(&biases.residuals(trn));
+    let pairs = asked.user.iter().zip(&asked.item);
+    pairs.zip(moved).map(|((&u, &i), moved)| world.clamp(biases.predict(u, i) + moved)).collect()
+}
+
+/// The items' part for each pair that is asked.
+pub fn by_items(world: &World, trn: &Rated, residuals: &[f64], asked: &Pairs, knn: Knn) -> Vec<f64> {
+    let (users, items) = (&trn.pairs.user, &trn.pairs.item);
+    neighbourhood((users, world.n_users), (items, world.n_items), residuals, (&asked.user, &asked.item), knn)
+}
+
+/// The users' part for each pair that is asked: the same with the roles exchanged.
+pub fn by_users(world: &World, trn: &Rated, residuals: &[f64], asked: &Pairs, knn: Knn) -> Vec<f64> {
+    let (users, items) = (&trn.pairs.user, &trn.pairs.item);
+    neighbourhood((items, world.n_items), (users, world.n_users), residuals, (&asked.item, &asked.user), knn)
+}
+
+/// For each asked (owner, thing): of the things that the owner has a residual with, those most similar to the
+/// thing, and Σ s·r / (Σ|s| + doubt) over them. The similarity of two things is the cosine of their residuals
+/// over all owners, the sum being over the owners they share, times n/(n + shrink) for the n of them.
+fn neighbourhood(
+    (owner, n_owners): (&[usize], usize),
+    (thing, n_things): (&[usize], usize),
+    residuals: &[f64],
+    asked: (&[usize], &[usize]),
+    knn: Knn,
+) -> Vec<f64> {
+    let (of_owner, of_thing) = (rows_by(owner, n_owners), rows_by(thing, n_things));
+    let lengths: Vec<f64> =
+        of_thing.iter().map(|rows| rows.iter().map(|&r| residuals[r].powi(2)).sum::<f64>().sqrt()).collect();
+    let questions = rows_by(asked.1, n_things);
+    // One thing at a time: its products with all others are summed in one pass over its owners' rows.
+    let answers = in_parallel(n_things, |t| {
+        let mut answers = Vec::new();
+        if questions[t].is_empty() {
+            return answers;
+        }
+        let mut common = vec![(0.0, 0.0); n_things];
+        for &row in &of_thing[t] {
+            for &other in &of_owner[owner[row]] {
+                let (product, n) = &mut common[thing[other]];
+                *product += residuals[row] * residuals[other];
+                *n += 1.0;
+            }
+        }
+        for &question in &questions[t] {
+            let mut near: Vec<(f64, f64)> = of_owner[asked.0[question]]
+                .iter()
+                .filter_map(|&row| {
+                    let other = thing[row];
+                    let (product, n) = common[other];
+                    let length = lengths[t] * lengths[other];
+                    (other != t && n > 0.0 && length > 0.0)
+                        .then(|| (product / length * n / (n + knn.shrink), residuals[row]))
+                })
+                .collect();
+            near.sort_by(|a, b| b.0.abs().total_cmp(&a.0.abs()));
+            near.truncate(knn.k);
+            let weights: f64 = near.iter().map(|(s, _)| s.abs()).sum();
+            let moved: f64 = near.iter().map(|(s, r)| s * r).sum();
+            answers.push((question, if near.is_empty() { 0.0 } else { moved / (weights + knn.doubt) }));
+        }
+        answers
+    });
+    let mut out = vec![0.0; asked.0.len()];
+    for (question, answer) in answers.into_iter().flatten() {
+        out[question] = answer;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Users 0 and 1 agree on movies 0 and 1; user 2 rated movie 1 only.
+    #[test]
+    fn a_neighbourhood_of_three_users_is_the_one_computed_by_hand() {
+        let world = World::new(3, 2, (1.0, 5.0));
+        let pairs = Pairs { user: vec![0, 0, 1, 1, 2], item: vec![0, 1, 0, 1, 1], time: vec![] };
+        let trn = Rated { pairs, y: vec![0.0; 5] };
+        let residuals = [1.0, 2.0, -1.0, -1.0, 0.5];
+        let asked = Pairs { user: vec![2], item: vec![0], time: vec![] };
+        let knn = Knn { k: 5, shrink: 2.0, doubt: 0.1 };
+        // products 1·2 + (−1)·(−1) = 3; lengths √2 and √(4 + 1 + 0.25); two users in common
+        let similarity = 3.0 / (2.0f64.sqrt() * 5.25f64.sqrt()) * 2.0 / (2.0 + 2.0);
+        let expected = similarity * 0.5 / (similarity + 0.1);
+        assert!((by_items(&world, &trn, &residuals, &asked, knn)[0] - expected).abs() < 1e-12);
+
+        // The same by users: 2 and 0 share movie 1, 2 and 1 as well.
+        let (a, b) = (2.0 * 0.5 / (5.0f64.sqrt() * 0.5) / 3.0, -0.5 / (2.0f64.sqrt() * 0.5) / 3.0);
+        let expected = (a * 1.0 + b * -1.0) / (a.abs() + b.abs() + 0.1);
+        assert!((by_users(&world, &trn, &residuals, &asked, knn)[0] - expected).abs() < 1e-12);
+    }
+
+    #[test]
+    fn who_has_no_neighbours_is_left_to_the_biases() {
+        let world = World::new(2, 2, (1.0, 5.0));
+        let pairs = Pairs { user: vec![0], item: vec![0], time: vec![] };
+        let trn = Rated { pairs, y: vec![4.0] };
+        let asked = Pairs { user: vec![1, 0], item: vec![1, 1], time: vec![] };
+        assert_eq!(both_knn(&world, &trn, &asked), vec![4.0, 4.0]);
+    }
+}

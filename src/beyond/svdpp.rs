@@ -1,0 +1,320 @@
+//! SVD++ and timeSVD++: the lecture's EmbeddingDotBias without the sigmoid, where a user is also described by
+//! *which* movies she rated, and where users and movies may change with time.
+//!
+//! Koren 2008, "Factorization meets the neighborhood" (SVD++), and Koren 2009, "Collaborative filtering with
+//! temporal dynamics" (timeSVD++). With N the movies that u rated:
+//!
+//! ```text
+//! SVD++      mean + b_u + b_i + q_i·(p_u + |N|^−½·Σ_{j∈N} y_j)
+//! timeSVD++  … + α_u·dev + b_{u,day} + b_{i,bin} and p_u + a_u·dev for p_u
+//! ```
+//!
+//! where dev = sign(t − t_u)·|t − t_u|^0.4 (in years) says how far the time t is from the user's mean t_u, a day
+//! is one on which the user rated something, and the bins cut the whole time into equal parts. Trained by
+//! stochastic gradient descent, one user after another; several seeds are averaged.
+
+use super::baselines::{Biases, SHRINKAGE};
+use super::linalg::dot;
+use super::random::Random;
+use super::rows::{Pairs, Rated, World, in_parallel, rows_by};
+
+/// Settings of both.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Svdpp {
+    /// Length of the vectors.
+    pub factors: usize,
+    /// Passes over the ratings.
+    pub epochs: usize,
+    /// Learning rate of the first epoch; it falls in a straight line to a tenth of it.
+    pub lr: f64,
+    /// Decay of the biases.
+    pub wd_bias: f64,
+    /// Decay of the vectors.
+    pub wd_vectors: f64,
+    /// Whether users and movies change with time.
+    pub time: bool,
+    /// Models, each of a seed of its own, whose predictions are averaged.
+    pub seeds: u64,
+}
+
+/// Chosen by `lecture5 tune`.
+pub const SETTINGS: Svdpp =
+    Svdpp { factors: 16, epochs: 30, lr: 0.01, wd_bias: 0.06, wd_vectors: 0.06, time: false, seeds: 4 };
+
+/// SVD++ with its settings.
+pub fn svdpp(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
+    averaged(world, trn, asked, SETTINGS)
+}
+
+/// timeSVD++ with its settings.
+pub fn time_svdpp(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
+    averaged(world, trn, asked, Svdpp { time: true, ..SETTINGS })
+}
+
+/// The mean prediction of `seeds` models.
+pub fn averaged(world: &World, trn: &Rated, asked: &Pairs, with: Svdpp) -> Vec<f64> {
+    let clock = with.time.then(|| Clock::new(world, &trn.pairs));
+    let each = in_parallel(with.seeds as usize, |seed| {
+        let mut model = Model::new(world, trn, with, clock.as_ref(), seed as u64);
+        model.fit(trn, with, seed as u64);
+        model.predict(world, asked)
+    });
+    (0..asked.len()).map(|row| each.iter().map(|p| p[row]).sum::<f64>() / with.seeds as f64).collect()
+}
+
+const BINS: usize = 30;
+const DAY: f64 = 86_400.0;
+const YEAR: f64 = 365.25 * DAY;
+
+/// What the training rows say of time.
+struct Clock {
+    /// Mean time of each user.
+    mean: Vec<f64>,
+    /// Days on which each user rated, sorted, as (day, parameter).
+    days: Vec<Vec<(i64, usize)>>,
+    n_days: usize,
+    first: f64,
+    last: f64,
+}
+
+/// When a pair is rated, as the model sees it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moment {
+    dev: f64,
+    day: Option<usize>,
+    bin: Option<usize>,
+}
+
+impl Clock {
+    fn new(world: &World, pairs: &Pairs) -> Clock {
+        let mut n_days = 0;
+        let (mut mean, mut days) = (vec![0.0; world.n_users], Vec::new());
+        for (u, rows) in rows_by(&pairs.user, world.n_users).into_iter().enumerate() {
+            mean[u] = rows.iter().map(|&r| pairs.time[r]).sum::<f64>() / rows.len().max(1) as f64;
+            let mut seen: Vec<i64> = rows.iter().map(|&r| (pairs.time[r] / DAY) as i64).collect();
+            seen.sort();
+            seen.dedup();
+            let from = n_days;
+            n_days += seen.len();
+            days.push(seen.into_iter().enumerate().map(|(at, day)| (day, from + at)).collect());
+        }
+        let (first, last) =
+            pairs.time.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &t| (a.min(t), b.max(t)));
+        Clock { mean, days, n_days, first, last }
+    }
+
+    /// A day on which the user rated nothing has no parameter.
+    fn moment(&self, user: usize, t: f64) -> Moment {
+        let from_mean = (t - self.mean[user]) / YEAR;
+        let days: &Vec<(i64, usize)> = &self.days[user];
+        let day = days.binary_search_by_key(&((t / DAY) as i64), |(day, _)| *day).ok();
+        let share = (t - self.first) / (self.last - self.first).max(1.0);
+        Moment {
+            dev: from_mean.signum() * from_mean.abs().powf(0.4),
+            day: day.map(|at| days[at].1),
+            bin: Some(((share * BINS as f64) as usize).min(BINS - 1)),
+        }
+    }
+}
+
+/// The parameters in one array, so that they can be checked one by one; the fields say where each kind begins.
+struct Model<'a> {
+    theta: Vec<f64>,
+    k: usize,
+    mean: f64,
+    clock: Option<&'a Clock>,
+    /// Movies that each user rated.
+    rated: Vec<Vec<usize>>,
+    n_items: usize,
+    bi: usize,
+    alpha: usize,
+    day: usize,
+    bin: usize,
+    p: usize,
+    drift: usize,
+    q: usize,
+    y: usize,
+}
+
+impl<'a> Model<'a> {
+    fn new(world: &World, trn: &Rated, with: Svdpp, clock: Option<&'a Clock>, seed: u64) -> Model<'a> {
+        let (n, m, k) = (world.n_users, world.n_items, with.factors);
+        let start = Biases::fit(world, trn, SHRINKAGE);
+        let mut theta = [start.user, start.item].concat();
+        let mut room = |length: usize| {
+            let from = theta.len();
+            theta.resize(from + length, 0.0);
+            from
+        };
+        let alpha = room(n);
+        let day = room(clock.map_or(0, |c| c.n_days));
+        let bin = room(if clock.is_some() { m * BINS } else { 0 });
+        let (p, drift) = (room(n * k), room(if clock.is_some() { n * k } else { 0 }));
+        let (q, y) = (room(m * k), room(m * k));
+        let mut random = Random::new(seed);
+        for at in (p..p + n * k).chain(q..q + m * k) {
+            theta[at] = 0.1 * random.normal() / (k as f64).sqrt();
+        }
+        let rated = rows_by(&trn.pairs.user, n);
+        let rated = rated.iter().map(|rows| rows.iter().map(|&r| trn.pairs.item[r]).collect()).collect();
+        Model { theta, k, mean: start.mean, clock, rated, n_items: m, bi: n, alpha, day, bin, p, drift, q, y }
+    }
+
+    fn moment(&self, pairs: &Pairs, row: usize) -> Option<Moment> {
+        self.clock.map(|clock| clock.moment(pairs.user[row], pairs.time[row]))
+    }
+
+    /// |N|^−½·Σ y_j
+    fn implicit(&self, user: usize) -> Vec<f64> {
+        let mut sum = vec![0.0; self.k];
+        for &j in &self.rated[user] {
+            let y = &self.theta[self.y + j * self.k..][..self.k];
+            sum.iter_mut().zip(y).for_each(|(s, y)| *s += y);
+        }
+        let scale = (self.rated[user].len().max(1) as f64).powf(-0.5);
+        sum.into_iter().map(|s| s * scale).collect()
+    }
+
+    fn stars(&self, u: usize, i: usize, at: Option<Moment>, implicit: &[f64]) -> f64 {
+        let (t, k) = (&self.theta, self.k);
+        let (p, q) = (&t[self.p + u * k..][..k], &t[self.q + i * k..][..k]);
+        let mut stars = self.mean + t[u] + t[self.bi + i] + dot(p, q) + dot(implicit, q);
+        if let Some(at) = at {
+            stars += at.dev * (t[self.alpha + u] + dot(&t[self.drift + u * k..][..k], q));
+            stars += at.day.map_or(0.0, |day| t[self.day + day]);
+            stars += at.bin.map_or(0.0, |bin| t[self.bin + i * BINS + bin]);
+        }
+        stars
+    }
+
+    /// One pass over a user's ratings: a step down the gradient of (error² + decay·θ²)/2 for each. What the
+    /// user's movies add to her vector is moved once, at the end of the pass.
+    fn pass(&mut self, trn: &Rated, rows: &[usize], u: usize, lr: f64, with: Svdpp) {
+        let k = self.k;
+        let implicit = self.implicit(u);
+        let mut on_implicit = vec![0.0; k];
+        for &row in rows {
+            let i = trn.pairs.item[row];
+            let at = self.moment(&trn.pairs, row);
+            let e = trn.y[row] - self.stars(u, i, at, &implicit);
+            let mut bias = |place: usize, factor: f64| {
+                let b = &mut self.theta[place];
+                *b += lr * (e * factor - with.wd_bias * *b);
+            };
+            bias(u, 1.0);
+            bias(self.bi + i, 1.0);
+            if let Some(at) = at {
+                bias(self.alpha + u, at.dev);
+                at.day.into_iter().for_each(|day| bias(self.day + day, 1.0));
+                at.bin.into_iter().for_each(|bin| bias(self.bin + i * BINS + bin, 1.0));
+            }
+            for f in 0..k {
+                let (p, q) = (self.p + u * k + f, self.q + i * k + f);
+                let (pf, qf) = (self.theta[p], self.theta[q]);
+                let mut whole = pf + implicit[f];
+                on_implicit[f] += e * qf;
+                self.theta[p] += lr * (e * qf - with.wd_vectors * pf);
+                if let Some(at) = at {
+                    let d = self.drift + u * k + f;
+                    let df = self.theta[d];
+                    whole += at.dev * df;
+                    self.theta[d] += lr * (e * at.dev * qf - with.wd_vectors * df);
+                }
+                self.theta[q] += lr * (e * whole - with.wd_vectors * qf);
+            }
+        }
+        let scale = (rows.len().max(1) as f64).powf(-0.5);
+        for &j in &self.rated[u] {
+            let y = &mut self.theta[self.y + j * k..][..k];
+            y.iter_mut().zip(&on_implicit).for_each(|(y, g)| *y += lr * (g * scale - with.wd_vectors * *y));
+        }
+    }
+
+    fn fit(&mut self, trn: &Rated, with: Svdpp, seed: u64) {
+        let mut random = Random::new(!seed);
+        let rows = rows_by(&trn.pairs.user, self.rated.len());
+        for epoch in 0..with.epochs {
+            let lr = with.lr * (1.0 - 0.9 * epoch as f64 / with.epochs as f64);
+            for u in random.permutation(rows.len()) {
+                let order = random.permutation(rows[u].len());
+                let shuffled: Vec<usize> = order.into_iter().map(|at| rows[u][at]).collect();
+                self.pass(trn, &shuffled, u, lr, with);
+            }
+        }
+    }
+
+    fn predict(&self, world: &World, asked: &Pairs) -> Vec<f64> {
+        debug_assert_eq!(self.n_items, world.n_items);
+        let implicit: Vec<Vec<f64>> = (0..world.n_users).map(|u| self.implicit(u)).collect();
+        let stars = |row: usize| {
+            let (u, i) = (asked.user[row], asked.item[row]);
+            world.clamp(self.stars(u, i, self.moment(asked, row), &implicit[u]))
+        };
+        (0..asked.len()).map(stars).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pass over one rating moves every parameter by −lr times the derivative of its loss.
+    #[test]
+    fn a_step_is_the_gradient_found_by_finite_differences() {
+        let world = World::new(2, 3, (0.5, 5.0));
+        let time = vec![0.0, 200.0 * DAY, 0.0, 500.0 * DAY];
+        let pairs = Pairs { user: vec![0, 0, 1, 1], item: vec![0, 1, 1, 2], time };
+        let trn = Rated { pairs, y: vec![4.0, 2.0, 5.0, 3.0] };
+        let with = Svdpp { factors: 3, time: true, wd_bias: 0.0, wd_vectors: 0.0, ..SETTINGS };
+        let clock = Clock::new(&world, &trn.pairs);
+        let mut model = Model::new(&world, &trn, with, Some(&clock), 5);
+        let mut random = Random::new(7);
+        model.theta.iter_mut().for_each(|t| *t += 0.3 * random.normal());
+        model.rated = vec![vec![0], vec![2]]; // as many as the rows that are passed
+        let before = model.theta.clone();
+        let loss = |model: &Model| {
+            let stars = model.stars(1, 2, model.moment(&trn.pairs, 3), &model.implicit(1));
+            (trn.y[3] - stars).powi(2) / 2.0
+        };
+        let gradient: Vec<f64> = (0..before.len())
+            .map(|at| {
+                let mut moved = |by: f64| {
+                    model.theta[at] = before[at] + by;
+                    let loss = loss(&model);
+                    model.theta[at] = before[at];
+                    loss
+                };
+                (moved(1e-5) - moved(-1e-5)) / 2e-5
+            })
+            .collect();
+        assert!(gradient.iter().filter(|g| g.abs() > 1e-6).count() >= 5 + 4 * 3, "every kind takes part");
+        let lr = 1e-6;
+        model.pass(&trn, &[3], 1, lr, with);
+        for (at, g) in gradient.iter().enumerate() {
+            let step = (model.theta[at] - before[at]) / lr;
+            assert!((step + g).abs() < 1e-4, "parameter {at}: {step} beside {}", -g);
+        }
+    }
+
+    #[test]
+    fn the_same_seeds_give_the_same_predictions_and_it_learns() {
+        let mut random = Random::new(2);
+        let world = World::new(30, 20, (-9.0, 9.0));
+        let vectors: Vec<f64> = (0..50).map(|_| random.normal()).collect();
+        let mut trn = Rated::default();
+        for u in 0..30 {
+            for i in 0..20 {
+                trn.pairs.user.push(u);
+                trn.pairs.item.push(i);
+                trn.y.push(vectors[u] * vectors[30 + i]);
+            }
+        }
+        let with = Svdpp { epochs: 60, lr: 0.03, wd_vectors: 0.01, seeds: 2, ..SETTINGS };
+        let first = averaged(&world, &trn, &trn.pairs, with);
+        assert_eq!(first, averaged(&world, &trn, &trn.pairs, with));
+        let mse = first.iter().zip(&trn.y).map(|(p, y)| (p - y).powi(2)).sum::<f64>() / 600.0;
+        let bias = super::super::baselines::biases(&world, &trn, &trn.pairs);
+        let with_biases = bias.iter().zip(&trn.y).map(|(p, y)| (p - y).powi(2)).sum::<f64>() / 600.0;
+        assert!(mse < 0.3 * with_biases, "{mse} beside {with_biases}");
+    }
+}
