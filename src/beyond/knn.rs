@@ -137,7 +137,7 @@ mod tests {
 
         // The same by users: 2 and 0 share movie 1, 2 and 1 as well.
         let (a, b) = (2.0 * 0.5 / (5.0f64.sqrt() * 0.5) / 3.0, -0.5 / (2.0f64.sqrt() * 0.5) / 3.0);
-        let expected = (a * 1.0 + b * -1.0) / (a.abs() + b.abs() + 0.1);
+        let expected = (a - b) / (a.abs() + b.abs() + 0.1);
         assert!((by_users(&world, &trn, &residuals, &asked, knn)[0] - expected).abs() < 1e-12);
     }
 
