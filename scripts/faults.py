@@ -8,7 +8,8 @@
 A copy of the working tree in target/faults/tree gets every fault, each behind a switch; one build of it serves for
 all. A fault is run with 1, 2, 5 and 20 seeds, no further than until every check of the losses has caught it, and the
 tests of the data, the training and the parity with PyTorch run with it once. Results stay in target/faults/, so a
-stopped run goes on where it was. Needs LIBTORCH as `cargo build` does, and Python 3.11; nothing outside the standard
+stopped run goes on where it was; remove the folder when the sources have changed. With all faults run the table goes
+into docs/verification.md. Needs LIBTORCH as `cargo build` does, and Python 3.11; nothing outside the standard
 library.
 """
 
@@ -25,6 +26,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import tomllib
+
+sys.dont_write_bytecode = True
+from ensemble import put_between, table  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "target" / "faults"
@@ -202,7 +206,7 @@ def row(fault, tests, found):
     fits = "none" if not found["fits"] else "all" if len(found["fits"]) == 4 else ", ".join(found["fits"])
     cells = [fault.name, fits, cell("exact"), cell("inside"), cell("paired"), cell("lecture"),
              f"{len(parity)} of 4" if parity else "no", "; ".join(t.replace("_", " ") for t in named) or "none"]
-    return "| " + " | ".join(cells) + " |"
+    return cells
 
 
 def main():
@@ -230,7 +234,7 @@ def main():
             theirs = next(fit for fit in saved["fits"] if fit["name"] == FITS[model])["runs"][0]
             if any(abs(a / b - 1) > 1e-6 for a, b in zip(none.run(model, 0), theirs)):
                 sys.exit("without any fault the losses are not those of data/ensembles/cpu.json: "
-                         "make the ensemble anew first (scripts/ensemble.sh)")
+                         "make the ensemble anew first (scripts/ensemble.py)")
     rows = []
     for fault in (Fault(fault["name"], options, fault.get("fits", tuple(FITS))) for fault in faults):
         kept = fault.folder / "found.json"
@@ -240,10 +244,11 @@ def main():
             print(fault.name, kept.read_text(), file=sys.stderr, flush=True)
         if kept.exists():
             rows.append(row(fault, **json.loads(kept.read_text())))
-    print("| fault | fits that differ | exact, this machine | inside, 1 seed | paired, another machine | against the lecture "
-          "| parity with PyTorch | other tests |")
-    print("|---|---|--:|--:|--:|--:|--:|---|")
-    print("\n".join(rows))
+    columns = ["fault", "fits that differ", ">exact", ">inside", ">paired", ">lecture", ">parity", "other tests that fail"]
+    text = table(columns, rows)
+    print(text)
+    if len(rows) == len(faults):
+        put_between("faults", text)
 
 
 if __name__ == "__main__":

@@ -84,6 +84,8 @@ fn the_whole_lecture_runs_and_each_validation_loss_lies_within_the_spread_of_the
     assert!(!stderr(&output).contains("loss="), "no progress bar where nobody watches");
     let html = std::fs::read_to_string(out.join("lecture.html")).unwrap();
     assert!(html.contains("1.64501"), "the page has the lecture's losses beside ours");
+    assert!(html.contains("Inside: nothing deviates."), "the page holds this run against the ensemble");
+    assert!(out.join("plots/verify.png").exists());
 }
 
 /// Validates the notebooks with Jupyter's own library, where there is one (LECTURE5_PYTHON or python3).
@@ -215,6 +217,21 @@ fn other_data_leaves_the_lectures_columns_out() {
     assert_eq!(metrics["fits"][0]["epochs"][0]["lecture_val"], Value::Null);
     assert!(stdout(&output).contains("the lecture's numbers are left out"));
     assert!(!stdout(&output).contains("training  lecture's"), "the table has our columns only");
+}
+
+#[test]
+fn verification_alone_shows_the_lecture_and_on_other_data_nothing() {
+    let (_folder, _, output) = run(&["run", "verification"]);
+    let text = stdout(&output);
+    assert!(text.contains("36 numbers") && text.contains("No fit has been run"), "{text}");
+    let data = tempfile::tempdir().unwrap();
+    std::fs::write(
+        data.path().join("ratings.csv"),
+        "userId,movieId,rating,timestamp\n1,1,3.0,0\n1,2,4.0,0\n",
+    )
+    .unwrap();
+    let (_folder, _, output) = run(&["run", "verification", "--data", data.path().to_str().unwrap()]);
+    assert!(stdout(&output).contains("nothing can be compared"), "{}", stdout(&output));
 }
 
 #[test]
