@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use crate::files::write_whole;
+use crate::files::write_durably;
 use crate::libtorch::{rng_state, set_rng_state};
 use crate::models::named_parameters;
 use crate::movielens::{CollabFilterDataset, Ids, Split};
@@ -94,7 +94,7 @@ pub fn save_with(
     });
     // One key only: the order of several would change from run to run.
     let metadata = HashMap::from([(ABOUT.to_owned(), serde_json::to_string(about)?)]);
-    write_whole(path, &safetensors::serialize(views.collect::<Result<Vec<_>>>()?, Some(metadata))?)
+    write_durably(path, &safetensors::serialize(views.collect::<Result<Vec<_>>>()?, Some(metadata))?)
 }
 
 /// The metadata and the tensors of a safetensors file, of whatever program.

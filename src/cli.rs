@@ -17,6 +17,7 @@ use crate::movielens::MovieLens;
 use crate::notebook::{Echo, html, ipynb};
 use crate::optim::{self, Rule, Update};
 use crate::progress::{self, Telling, epoch_event, follow, say};
+use crate::sections::Section;
 use crate::settings::{ModelKind, Plan, Settings};
 use crate::verify::ensemble::{self, Ensemble, Made, Processes};
 use crate::{doctor, files, libtorch, plots, sections, verify};
@@ -50,7 +51,7 @@ enum Command {
 #[derive(Args)]
 struct Common {
     /// Seed of the random generator, set before each fit: 0 to 4294967295.
-    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = whole::<i64>(0, MOST_SEED))]
     seed: i64,
     /// Where to compute: auto (CUDA where there is one), cpu, cuda or cuda:N.
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device)]
@@ -63,14 +64,14 @@ struct Common {
     out: PathBuf,
     /// Threads within an operation of the CPU. At batches of 64 a second one gains nothing, and where other
     /// programs are busy it costs many times the run.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = whole::<i32>(1, 1024))]
     threads: i32,
     /// When the rows of the embedding tables are moved: lazy (when a batch reads them, by all the steps they
     /// sat out, with the same result) or dense (all of them at each step, by libtorch's fused kernels).
     #[arg(long, value_name = "NAME", default_value = "lazy", value_parser = ["lazy", "dense"])]
     update: String,
     /// Resolution of the PNG plots, in dots per inch.
-    #[arg(long, value_name = "N", default_value_t = plots::PRINT_DPI, value_parser = clap::value_parser!(u32).range(20..=1200))]
+    #[arg(long, value_name = "N", default_value_t = plots::PRINT_DPI, allow_negative_numbers = true, value_parser = whole::<u32>(20, 1200))]
     dpi: u32,
     /// Write each plot as SVG too.
     #[arg(long)]
@@ -101,7 +102,7 @@ struct Fit {
     #[arg(long, value_name = "NAME", value_parser = ["sgd", "adam", "adamw"])]
     optimizer: Option<String>,
     /// RATExEPOCHS,… or cosine:RATE,cycles=N,len=N,mult=N [default: the lecture's for the model].
-    #[arg(long, value_name = "PLAN")]
+    #[arg(long, value_name = "PLAN", allow_hyphen_values = true)]
     schedule: Option<Plan>,
     /// Weight decay [default: the lecture's for the model].
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = not_negative)]
@@ -113,17 +114,17 @@ struct Fit {
     #[arg(long, value_name = "X|LOW:HIGH", value_parser = bounds, allow_hyphen_values = true)]
     init: Option<(f64, f64)>,
     /// Length of the embeddings' vectors; for the net also USERS,MOVIES [default: 50].
-    #[arg(long, value_name = "N", value_parser = factors)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = factors)]
     factors: Option<(i64, i64)>,
     /// Ratings in a batch.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(i64).range(1..=100_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 64, allow_negative_numbers = true, value_parser = whole::<i64>(1, 100_000_000))]
     batch_size: i64,
     /// Widths of the net's hidden layers, as in 50,10 [default: 10].
-    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(i64).range(1..=100_000))]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', allow_negative_numbers = true, value_parser = whole::<i64>(1, 100_000))]
     hidden: Option<Vec<i64>>,
     /// Dropout after the net's embeddings and after its hidden layers, as in 0.05,0.5; one number for both
     /// [default: 0, which is what the lecture's 0.75 amounted to].
-    #[arg(long, value_name = "P[,P]", value_parser = dropout)]
+    #[arg(long, value_name = "P[,P]", allow_negative_numbers = true, value_parser = dropout)]
     dropout: Option<(f64, f64)>,
     /// Keep the fit in this folder after each epoch, so that --resume can go on.
     #[arg(long, value_name = "DIR")]
@@ -139,13 +140,13 @@ struct Fit {
 #[derive(Args)]
 struct Verify {
     /// How many seeds each fit is run with, from --seed on.
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true, value_parser = whole::<u16>(1, 10_000))]
     seeds: u16,
     /// The fits, as in learner,dot,bias,net [default: all].
     #[arg(long, value_name = "FIT,…", value_delimiter = ',')]
     fits: Vec<ModelKind>,
     /// How many runs at a time, each a process [default: as many as there are processors].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u16>(1, 1024))]
     jobs: Option<u16>,
     /// One seed only, --seed: is it the ensemble's own run, where machine and libtorch are the same, and could it
     /// be one more of them where they are not?
@@ -174,10 +175,14 @@ struct OneRun {
 }
 
 /// libtorch's generator takes the lower 32 bits of a seed: beyond them two seeds would be one without a word.
-fn seed(text: &str) -> Result<i64> {
-    let n = text.parse::<u32>().ok();
-    n.map(i64::from)
-        .with_context(|| format!("a whole number from 0 to {}, as the generator takes it", u32::MAX))
+const MOST_SEED: i64 = u32::MAX as i64;
+
+fn whole<T: TryFrom<i64>>(low: i64, high: i64) -> impl Fn(&str) -> Result<T> + Clone {
+    move |text| {
+        let n = text.trim().parse::<i64>().ok().filter(|n| (low..=high).contains(n));
+        let n = n.and_then(|n| T::try_from(n).ok());
+        n.with_context(|| format!("it must be a whole number from {low} to {high}"))
+    }
 }
 
 fn device(text: &str) -> Result<String> {
@@ -213,7 +218,7 @@ fn bounds(text: &str) -> Result<(f64, f64)> {
         }
     };
     ensure!(low <= high, "from {low} to {high}: the lower bound comes first");
-    ensure!(low.abs().max(high.abs()) <= 1e6, "bounds beyond a million");
+    ensure!(low.abs().max(high.abs()) <= 1e6, "they must lie within a million");
     Ok((low, high))
 }
 
@@ -303,15 +308,26 @@ fn run(args: Run) -> Result<()> {
     let mut lecture = args.common.begin()?;
     let telling = lecture.run.telling;
     let mut notebooks = Vec::new();
-    let of = chosen.len();
-    for (at, section) in chosen.into_iter().enumerate() {
-        lecture.at_section = (at + 1, of);
+    let mut interrupted = None;
+    for (at, section) in chosen.iter().enumerate() {
+        lecture.at_section = (at + 1, chosen.len());
         let echo = if telling == Telling::Plain { Echo::Plain } else { Echo::Quiet };
-        let nb = section.run(&mut lecture, echo).with_context(|| format!("section {}", section.name))?;
+        let outcome = interrupt::check().and_then(|()| section.run(&mut lecture, echo));
+        if let Err(error) = &outcome
+            && error.is::<Interrupted>()
+        {
+            interrupted = Some(Error::new(Interrupted).context(missing(&chosen, at, &lecture.run.out)));
+            break;
+        }
+        notebooks.push(outcome.with_context(|| format!("section {}", section.name))?);
         if telling == Telling::Plain {
             say("");
         }
-        notebooks.push(nb);
+    }
+    if notebooks.is_empty()
+        && let Some(error) = interrupted
+    {
+        return Err(error);
     }
     if let Some(figure) = lecture.all_validation_losses()? {
         lecture.write_plot(&figure)?;
@@ -322,7 +338,26 @@ fn run(args: Run) -> Result<()> {
         &lecture.run.out.join("lecture.html"),
         html::write(&notebooks, &about(&lecture)).as_bytes(),
     )?;
-    finish(&lecture)
+    match interrupted {
+        Some(error) => Err(error),
+        None => finish(&lecture),
+    }
+}
+
+/// What to tell whoever interrupted a run in the section `at`: what is whole, and how to get the rest.
+fn missing(chosen: &[&Section], at: usize, out: &Path) -> String {
+    let names = |part: &[&Section]| part.iter().map(|s| s.name).collect::<Vec<_>>().join(" ");
+    let here = chosen[at].name;
+    if at == 0 {
+        return format!("interrupted in section {here}: no section is whole");
+    }
+    format!(
+        "interrupted in section {here}: {} are whole, and metrics.json and lecture.html in {} hold these. For the rest: \
+         lecture5 run {} --out ANOTHER",
+        names(&chosen[..at]),
+        out.display(),
+        names(&chosen[at..])
+    )
 }
 
 /// What lecture.html says of the run as a whole.
@@ -646,9 +681,8 @@ fn verify(args: Verify) -> Result<()> {
         if args.against.is_none() && n < fewest {
             return Err(wrong_use(format!("--seeds {n}: it takes at least {fewest} to tell a spread")));
         }
-        if first + n as i64 - 1 > i64::from(u32::MAX) {
-            let last = u32::MAX;
-            return Err(wrong_use(format!("--seed {first} and {n} seeds from it on: they end at {last}")));
+        if first + n as i64 - 1 > MOST_SEED {
+            return Err(wrong_use(format!("--seed {first} and {n} seeds from it on: they end at {MOST_SEED}")));
         }
     }
     args.common.check_out(&["verify.json", "ensemble.json", "plots/_"])?;

@@ -1,6 +1,6 @@
 //! Writing files whole or not at all, and finding out beforehand whether they can be written.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -13,13 +13,27 @@ const WRITING: &str = ".writing-";
 /// # Errors
 /// The folder cannot be made or written to, or the disk is full; then nothing is left behind.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    write(path, bytes, false)
+}
+
+/// The same for what took hours: it is on the disk before it takes its name, so that a power failure leaves it or
+/// what was there before. That takes the time of some twenty files.
+///
+/// # Errors
+/// As [`write_whole`]'s.
+pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
+    write(path, bytes, true)
+}
+
+fn write(path: &Path, bytes: &[u8], durably: bool) -> Result<()> {
     let folder = folder_of(path);
     let write = || -> Result<()> {
         std::fs::create_dir_all(folder)?;
         let mut file = temporary(folder)?;
         file.write_all(bytes)?;
-        // Some file systems find only now that they are full.
-        file.as_file().sync_all()?;
+        if durably {
+            file.as_file().sync_all()?;
+        }
         // The error would keep the temporary file: only its cause goes on.
         file.persist(path).map_err(|failed| failed.error)?;
         Ok(())
@@ -38,14 +52,17 @@ pub fn check_writable(path: &Path) -> Result<()> {
         "{}: a folder is in the way of this file; move it, or write elsewhere",
         path.display()
     );
+    // The folder that is there already: itself, or the nearest above it.
     let mut folder = folder_of(path);
-    while !folder.exists() {
+    while let Err(failed) = folder.metadata() {
         // A link to nowhere is there, and nothing can be made in its place.
         ensure!(
             !folder.is_symlink(),
             "{}: a link that leads nowhere is in the way of this folder; remove it, or write elsewhere",
             folder.display()
         );
+        let higher = matches!(failed.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+        ensure!(higher, "{}: no folder can be here; write elsewhere: {failed}", folder.display());
         folder = folder_of(folder);
     }
     ensure!(

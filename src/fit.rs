@@ -221,7 +221,7 @@ pub fn fit_epoch(
             history.running.push(debias_loss);
             ensure!(
                 loss.is_finite(),
-                "the loss became {loss} in epoch {epoch} at batch {} of {n_batches}, at a learning rate of {}: {TRY}",
+                "the loss became {loss} in epoch {epoch} at batch {} of {n_batches}, at a learning rate of {:?}: {TRY}",
                 first + at,
                 opt.lr()
             );
@@ -234,7 +234,7 @@ pub fn fit_epoch(
     let of_zeros = data.val.y.square().mean(Kind::Float).double_value(&[]);
     ensure!(
         val < BEYOND_REASON * of_zeros.max(1.0),
-        "the validation loss became {val:e} after epoch {epoch}, at a learning rate of {}, where predicting \
+        "the validation loss became {val:e} after epoch {epoch}, at a learning rate of {:?}, where predicting \
          nothing but zeros gives {of_zeros:.1}: {TRY}",
         opt.lr()
     );

@@ -98,10 +98,13 @@ impl FromStr for Plan {
         if let Some(rest) = text.strip_prefix("cosine:") {
             let (rate, options) = rest.split_once(',').unwrap_or((rest, ""));
             let mut cosine = CosineRestarts { lr: learning_rate(rate)?, cycles: 1, len: 1, mult: 1 };
+            let mut seen = Vec::new();
             for option in options.split(',').filter(|o| !o.is_empty()) {
                 let (name, value) = option
                     .split_once('=')
                     .with_context(|| format!("'{option}' in the schedule: cycles=N, len=N or mult=N"))?;
+                ensure!(!seen.contains(&name), "'{name}' twice in the schedule: leave one out");
+                seen.push(name);
                 let value = count(value)?;
                 match name {
                     "cycles" => cosine.cycles = value,
@@ -122,7 +125,10 @@ impl FromStr for Plan {
                 .with_context(|| format!("'{step}' in the schedule: RATExEPOCHS, as in 0.1x3"))?;
             Ok((learning_rate(rate)?, count(epochs)?))
         });
-        Ok(Plan::Steps(steps.collect::<Result<_>>()?))
+        let steps: Vec<(f64, usize)> = steps.collect::<Result<_>>()?;
+        let epochs: usize = steps.iter().map(|(_, epochs)| epochs).sum();
+        ensure!(epochs <= MOST_EPOCHS, "'{text}': more than {MOST_EPOCHS} epochs");
+        Ok(Plan::Steps(steps))
     }
 }
 

@@ -1,0 +1,306 @@
+//! Ctrl-C, kill -9, and going on from what was kept.
+
+#![cfg(unix)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use lecture5::files;
+
+/// A fit that is done in a blink, of 12 epochs in two `fit` calls; it draws for dropout too.
+const QUICK: &[&str] = &[
+    "fit",
+    "--model",
+    "net",
+    "--dropout",
+    "0.1,0.2",
+    "--optimizer",
+    "adam",
+    "--schedule",
+    "0.01x5,0.001x7",
+    "--factors",
+    "8",
+    "--batch-size",
+    "64",
+    "--dpi",
+    "20",
+    "--seed",
+    "3",
+];
+
+/// A folder with the ratings of the first users, and the program called on it.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        let folder = tempfile::tempdir().unwrap();
+        let text = std::fs::read_to_string("data/ml-latest-small/ratings.csv").unwrap();
+        let some: Vec<&str> = text.lines().take(1501).collect();
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        std::fs::write(folder.path().join("data/ratings.csv"), some.join("\n") + "\n").unwrap();
+        Place { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str], out: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lecture5"));
+        command.args(arguments).arg("--data").arg(self.path("data")).arg("--out").arg(self.path(out));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn fit(&self, more: &[&str], out: &str) -> Command {
+        let mut command = self.command(QUICK, out);
+        command.args(more);
+        command
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn succeeds(mut command: Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    output
+}
+
+fn signal(process: &std::process::Child, name: &str) {
+    let pid = process.id().to_string();
+    assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+}
+
+/// Everything that a fit leaves, by name; of metrics.json all but the times.
+fn results(out: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for folder in ["", "plots", "models"] {
+        for entry in std::fs::read_dir(out.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            // What a process that was killed as it wrote left behind.
+            if path.is_file() && !name.starts_with(".writing-") {
+                let bytes = match name.as_str() {
+                    "metrics.json" => without_seconds(&path).into_bytes(),
+                    _ => std::fs::read(&path).unwrap(),
+                };
+                found.push((name, bytes));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn without_seconds(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().filter(|line| !line.contains("\"seconds\"")).collect::<Vec<_>>().join("\n")
+}
+
+fn same(ours: &[(String, Vec<u8>)], theirs: &[(String, Vec<u8>)]) {
+    let names = |files: &[(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(ours), names(theirs));
+    assert_eq!(ours.len(), 4, "{:?}", names(ours));
+    for ((name, a), (_, b)) in ours.iter().zip(theirs) {
+        assert!(a == b, "{name} differs");
+    }
+}
+
+/// A generator of its own: the test kills at the same moments, as far as the machine's pace is the same.
+struct Moments(u64);
+
+impl Moments {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+}
+
+#[test]
+fn a_fit_killed_at_fifty_random_moments_gives_the_bytes_of_an_unbroken_one() {
+    let place = Place::new();
+    let started = std::time::Instant::now();
+    succeeds(place.fit(&[], "unbroken"));
+    let took = started.elapsed().as_millis() as u64;
+    let unbroken = results(&place.path("unbroken"));
+
+    let mut moments = Moments(8);
+    let (mut kills, mut fits, mut went_on) = (0, 0, 0);
+    while kills < 50 || fits == 0 {
+        let (folder, out) = (place.path(&format!("kept{fits}")), format!("out{fits}"));
+        let keep = ["--checkpoint", folder.to_str().unwrap(), "--resume"];
+        // Kills until a fit comes through by itself; the last one is let go.
+        loop {
+            let mut process = place.fit(&keep, &out).spawn().unwrap();
+            if kills < 50 {
+                std::thread::sleep(Duration::from_millis(moments.below(took + took / 8)));
+                process.kill().unwrap();
+            }
+            let output = process.wait_with_output().unwrap();
+            if output.status.success() {
+                break;
+            }
+            assert!(kills < 50, "{}", stderr(&output));
+            kills += 1;
+            went_on += usize::from(folder.join("checkpoint.safetensors").exists());
+        }
+        same(&results(&place.path(&out)), &unbroken);
+        let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["checkpoint.safetensors"], "nothing half-written is left");
+        fits += 1;
+    }
+    println!("{kills} kills, {went_on} of them after an epoch was kept, {fits} fits came through");
+    assert!(went_on > 0, "no kill came after the first epoch");
+}
+
+#[test]
+fn ctrl_c_keeps_the_whole_epochs_and_says_how_to_go_on() {
+    let place = Place::new();
+    let kept = place.path("kept");
+    let keep = ["--checkpoint", kept.to_str().unwrap()];
+    for (name, batches) in [("-INT", "1"), ("-TERM", "2")] {
+        // Slow enough to be caught in the midst: a batch is a rating or two.
+        let slow = ["--batch-size", batches, "--schedule", "0.001x9999"];
+        let arguments: Vec<&str> = vec!["fit", "--model", "net", "--factors", "8"];
+        let mut command = place.command(&arguments, "out");
+        let process = command.args(slow).args(keep).spawn().unwrap();
+        while !kept.join("checkpoint.safetensors").exists() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        signal(&process, name);
+        let output = process.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+        let said = stderr(&output);
+        assert!(said.starts_with("interrupted: ") && said.contains("whole epochs are kept in "), "{said}");
+        assert!(said.contains("the same command with --resume goes on"), "{said}");
+        assert!(!place.path("out").exists(), "the results of a broken fit are not written");
+        std::fs::remove_dir_all(&kept).unwrap();
+    }
+}
+
+#[test]
+fn ctrl_c_without_a_checkpoint_says_that_nothing_was_kept() {
+    let place = Place::new();
+    let arguments = ["fit", "--model", "dot", "--batch-size", "1", "--schedule", "0.0001x9999", "--json"];
+    let mut process = place.command(&arguments, "out").spawn().unwrap();
+    // The first line tells that training is on.
+    let mut stdout = std::io::BufReader::new(process.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut stdout, &mut String::new()).unwrap();
+    signal(&process, "-INT");
+    let output = process.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(
+        stderr(&output),
+        "interrupted: nothing was kept; with --checkpoint DIR a fit is kept after each epoch\n"
+    );
+    assert!(!place.path("out").exists());
+}
+
+#[test]
+fn an_interrupted_run_keeps_the_sections_that_are_whole() {
+    let place = Place::new();
+    let mut command =
+        place.command(&["run", "movielens", "dot_product", "embedding_dot", "training_loop"], "out");
+    let mut process = command.spawn().unwrap();
+    let mut stdout = std::io::BufReader::new(process.stdout.take().unwrap());
+    // Its first fit's first line of losses.
+    let mut line = String::new();
+    while !line.starts_with("[ 0.") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut stdout, &mut line).unwrap() > 0, "the run ended by itself");
+    }
+    signal(&process, "-INT");
+    let reader = std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+    let output = process.wait_with_output().unwrap();
+    reader.join().unwrap().unwrap();
+    // Whether the signal hits the fit or a moment between two sections depends on the machine.
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.starts_with("interrupted in section "), "{said}");
+    assert!(said.contains("movielens dot_product") && said.contains("For the rest: lecture5 run "), "{said}");
+    assert!(place.path("out/notebooks/04_dot_product.ipynb").exists());
+    assert!(place.path("out/metrics.json").exists() && place.path("out/lecture.html").exists());
+    assert!(!place.path("out/notebooks/08_training_loop.ipynb").exists());
+}
+
+#[test]
+fn another_fit_is_not_gone_on_with_and_the_difference_is_named() {
+    let place = Place::new();
+    let kept = place.path("kept");
+    let keep = ["--checkpoint", kept.to_str().unwrap()];
+    succeeds(place.fit(&keep, "out"));
+    let refused = |mut command: Command, status: i32, said: &str| {
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(status), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains(said) && stderr(&output).lines().count() == 1,
+            "{}",
+            stderr(&output)
+        );
+    };
+    let resume = |more: &[&str]| {
+        let mut options: Vec<&str> = QUICK.to_vec();
+        for pair in more.chunks(2) {
+            match options.iter().position(|option| *option == pair[0]) {
+                Some(at) => options[at + 1] = pair[1],
+                None => options.extend(pair),
+            }
+        }
+        let mut command = place.command(&options, "again");
+        command.args(keep).arg("--resume");
+        command
+    };
+    for (more, said) in [
+        (["--seed", "4"], "--seed was 3 and is 4"),
+        (["--factors", "9"], "--factors was [8,8] and is [9,9]"),
+        (["--batch-size", "32"], "--batch-size was 64 and is 32"),
+        (["--schedule", "0.01x5,0.001x8"], "--schedule was \"0.01x5,0.001x7\" and is \"0.01x5,0.001x8\""),
+        (["--optimizer", "adamw"], "--optimizer was \"adam\" and is \"adamw\""),
+        (["--wd", "0.001"], "--wd was 0.0005 and is 0.001"),
+        (["--init", "0.2"], "--init was"),
+        (["--hidden", "10,10"], "--hidden was [10] and is [10,10]"),
+        (["--dropout", "0"], "--dropout was [0.1,0.2] and is [0.0,0.0]"),
+    ] {
+        refused(resume(&more), 2, said);
+    }
+    refused(place.fit(&keep, "again"), 2, "a fit is kept here already; go on with it by --resume");
+    assert!(!place.path("again").exists());
+
+    // The same ratings but one.
+    let ratings = place.path("data/ratings.csv");
+    let text = std::fs::read_to_string(&ratings).unwrap();
+    let shorter: Vec<&str> = text.lines().take(1500).collect();
+    std::fs::write(&ratings, shorter.join("\n") + "\n").unwrap();
+    refused(resume(&[]), 2, "the ratings' SHA-256 was ");
+}
+
+#[test]
+fn what_was_kept_can_be_predicted_from_as_it_stands() {
+    let place = Place::new();
+    let kept = place.path("kept");
+    succeeds(place.fit(&["--checkpoint", kept.to_str().unwrap()], "out"));
+    let (metadata, tensors) = lecture5::checkpoint::read(&kept.join("checkpoint.safetensors")).unwrap();
+    assert_eq!(lecture5::checkpoint::about(&metadata).unwrap().settings.seed, 3);
+    let (_, model) = lecture5::checkpoint::read(&place.path("out/models/net.safetensors")).unwrap();
+    assert!(model.iter().all(|(name, t)| tensors[name] == *t), "the model's tensors are all there");
+}
+
+#[test]
+fn files_are_as_readable_as_the_umask_has_it_and_leave_nothing_beside_them() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("plain");
+    std::fs::write(&plain, "x").unwrap();
+    let whole = folder.path().join("whole");
+    files::write_whole(&whole, b"x").unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&whole), mode(&plain));
+    assert!(files::write_whole(&folder.path().join("plain/whole"), b"x").is_err());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+}
