@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Builds this checkout against every libtorch that it can be built against, and runs the quick tests on each.
 #
-#   scripts/all-libtorch.sh [TCH[:cpu|:cuda]…]     as in 0.24.0 0.26.0:cuda; all published ones on the CPU otherwise
+#   scripts/all-libtorch.sh [TCH[:cpu|:cuda]…] [-- arguments of `cargo test`]
+#
+# as in `0.24.0 0.26.0:cuda`; all published ones on the CPU otherwise.
 #
 # Each pair gets a copy of the working tree, so that this one's Cargo.lock and ./libtorch stay as they are. The copies
 # and their one target folder are kept in target/all-libtorch; delete it when done. A first build takes a
@@ -9,11 +11,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-pairs=("$@")
+pairs=()
+while (($#)) && [[ $1 != -- ]]; do pairs+=("$1"); shift; done
 # tch 0.25 (libtorch 2.12) is in upstream's changelog, but has not been published.
-(($#)) || pairs=(0.24.0 0.26.0)
+((${#pairs[@]})) || pairs=(0.24.0 0.26.0)
 # What touches libtorch: training and saving, the losses of all fits beside PyTorch's, the linked libraries.
 tests=(--lib --test training --test parity --test machines)
+if (($#)); then shift; tests=("$@"); fi
 
 here=$PWD
 unset LIBTORCH LIBTORCH_LIB LIBTORCH_INCLUDE LIBTORCH_USE_PYTORCH

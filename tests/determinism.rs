@@ -85,7 +85,8 @@ fn the_same_run_twice_writes_the_same_bytes_in_every_file() {
 
 #[test]
 fn the_same_fit_twice_writes_the_same_bytes_with_dropout_and_at_two_threads() {
-    let fit = ["fit", "--model", "net", "--dropout", "0.1,0.2", "--schedule", "0.01x1", "--batch-size", "512"];
+    let fit =
+        ["fit", "--model", "net", "--dropout", "0.1,0.2", "--schedule", "0.01x1", "--batch-size", "512"];
     same_files(&fit, &["metrics.json", ".png", ".safetensors"]);
     same_files(&[&fit[..], &["--threads", "2"]].concat(), &["metrics.json", ".png", ".safetensors"]);
 }
@@ -104,7 +105,8 @@ fn the_number_of_threads_changes_no_loss_beyond_the_stated_tolerance() {
         }
         let [one, two] = run_both(&fit, &[&fit[..], &["--threads", "2"]].concat());
         let losses = |out: &Path| {
-            let metrics: Value = serde_json::from_slice(&std::fs::read(out.join("metrics.json")).unwrap()).unwrap();
+            let metrics: Value =
+                serde_json::from_slice(&std::fs::read(out.join("metrics.json")).unwrap()).unwrap();
             let epoch = &metrics["fits"][0]["epochs"][0];
             (metrics["threads"].as_i64().unwrap(), ["trn", "val"].map(|loss| epoch[loss].as_f64().unwrap()))
         };

@@ -28,7 +28,8 @@ fn text(output: &Output) -> String {
 /// Metrics of one fit of two epochs.
 fn metrics(folder: &Path, name: &str, losses: [[Value; 2]; 2]) -> PathBuf {
     let epochs = losses.iter().enumerate();
-    let epochs: Vec<Value> = epochs.map(|(at, [trn, val])| json!({"epoch": at, "trn": trn, "val": val})).collect();
+    let epochs: Vec<Value> =
+        epochs.map(|(at, [trn, val])| json!({"epoch": at, "trn": trn, "val": val})).collect();
     let path = folder.join(name);
     let all = json!({"device": "cpu", "fits": [{"name": "dot", "seconds": 1.0, "epochs": epochs}]});
     std::fs::write(&path, all.to_string()).unwrap();
@@ -114,7 +115,8 @@ fn a_program_that_falls_back_to_the_cpu_in_silence_is_noticed() {
     std::fs::write(&program, script).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     let report = data.path().join("report.md");
-    let arguments = ["--models", "dot", "--report", report.to_str().unwrap(), "--data", data.path().to_str().unwrap()];
+    let arguments =
+        ["--models", "dot", "--report", report.to_str().unwrap(), "--data", data.path().to_str().unwrap()];
     let Some(output) = gpu_check(&program, &arguments) else { return };
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     let report = std::fs::read_to_string(report).unwrap();

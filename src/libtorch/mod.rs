@@ -227,13 +227,18 @@ pub fn why_no_cuda() -> Option<String> {
     {
         "this program runs on a libtorch without CUDA; on a machine with an NVIDIA card, \
          `scripts/setup-libtorch.sh cuda` fetches the full one, then build again (see libtorch-setup.md)"
-    } else if !std::path::Path::new("/proc/driver/nvidia/version").exists() {
+    } else if !nvidia_driver() {
         "libtorch has CUDA, but no NVIDIA driver is loaded here (`nvidia-smi` should list the card)"
     } else {
         "libtorch has CUDA and the driver is loaded, but no device answers: is it newer than the driver allows \
          (`nvidia-smi` shows the CUDA version it supports), or hidden by CUDA_VISIBLE_DEVICES?"
     };
     Some(reason.to_owned())
+}
+
+/// Whether the kernel has NVIDIA's driver; under WSL it is Windows' own, behind /dev/dxg.
+fn nvidia_driver() -> bool {
+    ["/proc/driver/nvidia/version", "/dev/dxg"].iter().any(|file| std::path::Path::new(file).exists())
 }
 
 /// The shared libraries of libtorch that this process has loaded, as paths, in order. Empty where the
