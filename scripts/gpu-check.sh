@@ -7,11 +7,10 @@
 # It builds the program first, unless LECTURE5_PROGRAM names one, such as one carried from another machine
 # (libtorch-setup.md says how).
 set -euo pipefail
-cd "$(dirname "$0")/.."
+here=$(cd "$(dirname "$0")/.." && pwd)
 
 if [[ -z ${LECTURE5_PROGRAM:-} ]]; then
-  scripts/setup.sh
-  cargo build --release
-  LECTURE5_PROGRAM=${CARGO_TARGET_DIR:-target}/release/lecture5
+  (cd "$here" && scripts/setup.sh && cargo build --release)
+  LECTURE5_PROGRAM=${CARGO_TARGET_DIR:-$here/target}/release/lecture5
 fi
-exec "${LECTURE5_PYTHON:-python3}" scripts/gpu_check.py --program "$LECTURE5_PROGRAM" "$@"
+exec "${LECTURE5_PYTHON:-python3}" "$here/scripts/gpu_check.py" --program "$LECTURE5_PROGRAM" "$@"
