@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 
@@ -20,7 +20,7 @@ use crate::progress::{self, Telling, epoch_event, follow, say};
 use crate::sections::Section;
 use crate::settings::{ModelKind, Plan, Settings};
 use crate::verify::ensemble::{self, Ensemble, Made, Processes};
-use crate::{doctor, files, libtorch, plots, sections, verify};
+use crate::{ask, doctor, files, libtorch, plots, sections, verify};
 
 /// Lecture 5 of fast.ai's "Deep Learning for Coders" (2017), collaborative filtering on MovieLens, over
 /// libtorch.
@@ -39,6 +39,12 @@ enum Command {
     Fit(Box<Fit>),
     /// Hold the lecture's numbers against many seeds, or this build against a saved ensemble.
     Verify(Verify),
+    /// Which movies, or which people, are similar: asked of a saved model.
+    Similar(ask::Similar),
+    /// What a user, known or new, should watch next: asked of a saved model.
+    Recommend(ask::Recommend),
+    /// How a user, known or new, would rate a movie: asked of a saved model.
+    Predict(ask::Predict),
     /// Print one run's losses as JSON: what `verify` starts for each seed.
     #[command(hide = true)]
     OneRun(OneRun),
@@ -249,6 +255,9 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run(args),
         Command::Fit(args) => fit(*args),
         Command::Verify(args) => verify(args),
+        Command::Similar(args) => ask::similar(args),
+        Command::Recommend(args) => ask::recommend(args),
+        Command::Predict(args) => ask::predict(args),
         Command::OneRun(args) => one_run(args),
         Command::List => list(),
         Command::Doctor => examine(),
@@ -682,7 +691,9 @@ fn verify(args: Verify) -> Result<()> {
             return Err(wrong_use(format!("--seeds {n}: it takes at least {fewest} to tell a spread")));
         }
         if first + n as i64 - 1 > MOST_SEED {
-            return Err(wrong_use(format!("--seed {first} and {n} seeds from it on: they end at {MOST_SEED}")));
+            return Err(wrong_use(format!(
+                "--seed {first} and {n} seeds from it on: they end at {MOST_SEED}"
+            )));
         }
     }
     args.common.check_out(&["verify.json", "ensemble.json", "plots/_"])?;

@@ -23,6 +23,7 @@
 //! [`kept`] keeps a long fit after each epoch, [`failure`] tells errors.
 #![warn(missing_docs)]
 
+pub mod ask;
 pub mod beyond;
 pub mod checkpoint;
 pub mod cli;
@@ -31,6 +32,7 @@ pub mod doctor;
 pub mod failure;
 pub mod files;
 pub mod fit;
+pub mod interpret;
 pub mod interrupt;
 pub mod kept;
 pub mod learner;
@@ -50,4 +52,6 @@ pub mod sections;
 pub mod settings;
 pub mod solver;
 pub mod spreadsheet;
+pub mod titles;
+pub mod trained;
 pub mod verify;

@@ -1,0 +1,475 @@
+//! The commands that ask a saved model: which movies or people are similar, what somebody should watch, how a
+//! movie would be rated.
+//!
+//! Lecture: "which other movies are similar to it, which people are similar to this person?"
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::failure::wrong_use;
+use crate::interpret::nearest;
+use crate::movielens::{CollabFilterDataset, MovieLens};
+use crate::notebook::Table;
+use crate::progress::say;
+use crate::titles::{Found, Titles};
+use crate::trained::Trained;
+
+/// The model of the lecture's own run.
+const DEFAULT_MODEL: &str = "out/models/collab_learner.safetensors";
+
+#[derive(Args)]
+struct Source {
+    /// The saved model: a file of out/models/.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_MODEL)]
+    from: PathBuf,
+    /// The folder of the ratings that it was trained on, for titles and for what has been rated.
+    #[arg(long, value_name = "DIR", default_value = "data/ml-latest-small")]
+    data: PathBuf,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Who {
+    /// A user's id.
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
+    /// A new user, described by a few ratings: a CSV file with the columns title (or movieId) and rating. The
+    /// model is not trained again: the user's own numbers are solved for, and all else stays.
+    #[arg(long, value_name = "FILE")]
+    ratings: Option<PathBuf>,
+}
+
+/// The arguments of `lecture5 similar`.
+#[derive(Args)]
+pub struct Similar {
+    /// Movies similar to this one: a title, or an id.
+    #[arg(long, value_name = "TITLE|ID", required_unless_present_any = ["user", "ratings"], conflicts_with_all = ["user", "ratings"])]
+    movie: Option<String>,
+    /// People similar to this user, by id.
+    #[arg(long, value_name = "ID", conflicts_with = "ratings")]
+    user: Option<String>,
+    /// People similar to a new user: see `lecture5 recommend --help`.
+    #[arg(long, value_name = "FILE")]
+    ratings: Option<PathBuf>,
+    /// How many.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    top: u16,
+    /// Leave out movies (or users) with fewer ratings in training: their vectors are mostly chance.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    min_ratings: u32,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// The arguments of `lecture5 recommend`.
+#[derive(Args)]
+pub struct Recommend {
+    #[command(flatten)]
+    who: Who,
+    /// How many.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    top: u16,
+    /// Leave out movies with fewer ratings in training.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    min_ratings: u32,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// The arguments of `lecture5 predict`.
+#[derive(Args)]
+pub struct Predict {
+    #[command(flatten)]
+    who: Who,
+    /// The movie: a title, or an id.
+    #[arg(long, value_name = "TITLE|ID")]
+    movie: String,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// `lecture5 similar`
+pub fn similar(args: Similar) -> Result<()> {
+    let asked = args.source.open()?;
+    let about = &asked.model.about;
+    let (u, m) = asked.model.vectors();
+    let top = usize::from(args.top);
+    let enough = |ratings: &[u32], but: Option<i64>| -> Vec<i64> {
+        let rows = (0..).zip(ratings).filter(|&(row, &n)| n >= args.min_ratings && Some(row) != but);
+        rows.map(|(row, _)| row).collect()
+    };
+
+    if let Some(movie) = &args.movie {
+        let movie = asked.movie(movie, "--movie")?;
+        let candidates = enough(&about.movie_ratings, Some(movie));
+        ensure!(
+            !candidates.is_empty(),
+            "no other movie has {} ratings: lower --min-ratings",
+            args.min_ratings
+        );
+        let found = nearest(&m, &m.get(movie), &candidates, top)
+            .with_context(|| format!("{}: nothing is known of it", asked.name(movie)))?;
+        let own = about.movie_ratings[movie as usize];
+        if args.source.json {
+            let similar = found.iter().map(|&(row, cosine)| {
+                let mut entry = asked.entry(row);
+                entry["cosine"] = json!(cosine);
+                entry
+            });
+            say(json!({"movie": asked.entry(movie), "similar": similar.collect::<Vec<_>>()}));
+            return Ok(());
+        }
+        say(format!("Movies similar to {}, by the cosine of their vectors:", asked.name(movie)));
+        let mut table = Table::new(["cosine", "movie", "id", "ratings"]);
+        for (row, cosine) in found {
+            let ratings = about.movie_ratings[row as usize].to_string();
+            table.push([
+                format!("{cosine:.3}"),
+                asked.name(row),
+                about.movies[row as usize].clone(),
+                ratings,
+            ]);
+        }
+        say(table.to_text());
+        say(format!("Movies with fewer than {} ratings in training are left out.", args.min_ratings));
+        if own < args.min_ratings {
+            say(format!("It was itself trained on {own} only: do not trust this much."));
+        }
+        return Ok(());
+    }
+
+    let who = asked.who(args.user.as_deref(), args.ratings.as_deref())?;
+    let vector = match (&who.folded, who.row) {
+        (Some(folded), _) => folded.vectors().0.get(0),
+        (None, row) => u.get(row.unwrap_or(0)),
+    };
+    let candidates = enough(&about.user_ratings, who.row);
+    ensure!(!candidates.is_empty(), "no other user has {} ratings: lower --min-ratings", args.min_ratings);
+    let found =
+        nearest(&u, &vector, &candidates, top).with_context(|| format!("{}: nothing is known", who.name))?;
+    let rows = found.into_iter().map(|(row, cosine)| {
+        let theirs = asked.rated_by(&about.users[row as usize]);
+        let both: Vec<f32> =
+            who.rated.iter().filter_map(|(movie, y)| Some((theirs.get(movie)? - y).abs())).collect();
+        let apart = (!both.is_empty()).then(|| both.iter().sum::<f32>() / both.len() as f32);
+        (row, cosine, both.len(), apart)
+    });
+    let rows: Vec<(i64, f64, usize, Option<f32>)> = rows.collect();
+    if args.source.json {
+        let similar = rows.iter().map(|(row, cosine, both, apart)| {
+            json!({"user": about.users[*row as usize], "cosine": cosine, "rated_by_both": both, "stars_apart": apart})
+        });
+        say(json!({"user": who.id, "similar": similar.collect::<Vec<_>>()}));
+        return Ok(());
+    }
+    say(format!("People similar to {}, by the cosine of their vectors:", who.name));
+    let mut table = Table::new(["cosine", "user", "ratings", "rated by both", "stars apart"]);
+    for (row, cosine, both, apart) in rows {
+        let apart = apart.map_or("–".to_owned(), |stars| format!("{stars:.2}"));
+        let user = about.users[row as usize].clone();
+        let ratings = about.user_ratings[row as usize].to_string();
+        table.push([format!("{cosine:.3}"), user, ratings, both.to_string(), apart]);
+    }
+    say(table.to_text());
+    say("\"Stars apart\" is the mean difference of their ratings of what both have rated.");
+    Ok(())
+}
+
+/// `lecture5 recommend`
+pub fn recommend(args: Recommend) -> Result<()> {
+    let asked = args.source.open()?;
+    let who = asked.who(args.who.user.as_deref(), args.who.ratings.as_deref())?;
+    let about = &asked.model.about;
+    let known = |row: i64| about.movie_ratings[row as usize] >= args.min_ratings;
+    let all = 0..about.movies.len() as i64;
+    let unseen: Vec<i64> = all.clone().filter(|row| !who.rated.contains_key(row) && known(*row)).collect();
+    let little_known = all.filter(|&row| !who.rated.contains_key(&row) && !known(row)).count();
+    let stars = asked.predict(&who, &unseen)?;
+    let mut found: Vec<(i64, f32)> = unseen.into_iter().zip(stars).collect();
+    found.sort_by(|a, b| b.1.total_cmp(&a.1));
+    found.truncate(usize::from(args.top));
+
+    if args.source.json {
+        let found = found.iter().map(|&(row, stars)| {
+            let mut entry = asked.entry(row);
+            entry["stars"] = json!(stars);
+            entry
+        });
+        say(json!({
+            "user": who.id,
+            "left_out": {"rated": who.rated.len(), "too_few_ratings": little_known},
+            "recommendations": found.collect::<Vec<_>>(),
+        }));
+        return Ok(());
+    }
+    say(format!("For {}:", who.name));
+    let mut table = Table::new(["stars", "movie", "id", "ratings"]);
+    for (row, stars) in found {
+        let ratings = about.movie_ratings[row as usize].to_string();
+        table.push([format!("{stars:.2}"), asked.name(row), about.movies[row as usize].clone(), ratings]);
+    }
+    say(table.to_text());
+    let fewer = match args.min_ratings {
+        1 => "that no rating was trained on".to_owned(),
+        n => format!("with fewer than {n} ratings in training"),
+    };
+    say(format!("Left out: {} movies that {} has rated, {little_known} {fewer}.", who.rated.len(), who.name));
+    Ok(())
+}
+
+/// `lecture5 predict`
+pub fn predict(args: Predict) -> Result<()> {
+    let asked = args.source.open()?;
+    let movie = asked.movie(&args.movie, "--movie")?;
+    let who = asked.who(args.who.user.as_deref(), args.who.ratings.as_deref())?;
+    let stars = asked.predict(&who, &[movie])?[0];
+    let rated = who.rated.get(&movie);
+    if args.source.json {
+        let mut entry = asked.entry(movie);
+        entry["user"] = json!(who.id);
+        entry["stars"] = json!(stars);
+        entry["rated"] = json!(rated);
+        say(entry);
+        return Ok(());
+    }
+    let rated = rated.map_or(String::new(), |stars| format!("; the rating in the data is {stars:?}"));
+    say(format!("{stars:.2} stars by {} for {}{rated}", who.name, asked.name(movie)));
+    if asked.model.about.movie_ratings[movie as usize] == 0 {
+        say("No rating of the movie was trained on: this says only how the user rates in general.");
+    }
+    Ok(())
+}
+
+/// A model with the ratings and titles around it.
+struct Asked {
+    model: Trained,
+    /// By the model's rows.
+    titles: Vec<Option<String>>,
+    search: Titles,
+    cf: CollabFilterDataset,
+    /// Movie of the data → row of the model.
+    rows: HashMap<i64, i64>,
+    data: PathBuf,
+}
+
+/// Whom a question is about.
+struct Person {
+    /// As a sentence names her.
+    name: String,
+    /// As JSON names her: null for a new user.
+    id: Option<String>,
+    /// Her row in the model; `None` for a new user.
+    row: Option<i64>,
+    /// The model that knows a new user, and nobody else.
+    folded: Option<Trained>,
+    /// What she has rated, by the rows of movies.
+    rated: HashMap<i64, f32>,
+}
+
+impl Source {
+    fn open(&self) -> Result<Asked> {
+        if !self.from.exists() {
+            let made_by = match self.from.file_name().and_then(|name| name.to_str()) {
+                Some("collab_learner.safetensors") => "`lecture5 run collab_filter` makes it",
+                _ => "`lecture5 run` and `lecture5 fit` leave models in out/models/",
+            };
+            bail!("{}: no such model; {made_by}", self.from.display());
+        }
+        let model = Trained::open(&self.from)?;
+        let ml = MovieLens::read(&self.data)?;
+        if ml.sha256 != model.about.data {
+            eprintln!(
+                "note: {} was trained on other ratings than those in {}: titles and what has been rated may not \
+                 belong to it",
+                self.from.display(),
+                self.data.display()
+            );
+        }
+        let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating")?;
+        let mut by_id: HashMap<String, String> =
+            ml.titles()?.into_iter().map(|(id, title)| (id.to_string(), title)).collect();
+        let titles: Vec<Option<String>> = model.about.movies.iter().map(|id| by_id.remove(id)).collect();
+        let search =
+            Titles::new((0..).zip(&titles).filter_map(|(row, title)| Some((row, title.as_deref()?))));
+        let known = (0..).zip(&model.about.movies).filter_map(|(row, id)| Some((cf.items.find(id)?, row)));
+        let rows = known.collect();
+        Ok(Asked { model, titles, search, cf, rows, data: self.data.clone() })
+    }
+}
+
+impl Asked {
+    /// What a movie is called: its title, or its id where it has none.
+    fn name(&self, row: i64) -> String {
+        let title = self.titles[row as usize].clone();
+        title.unwrap_or_else(|| format!("movie {}", self.model.about.movies[row as usize]))
+    }
+
+    fn entry(&self, row: i64) -> Value {
+        let about = &self.model.about;
+        let row = row as usize;
+        json!({"movie": about.movies[row], "title": self.titles[row], "ratings": about.movie_ratings[row]})
+    }
+
+    /// The row of a movie asked for by id or title; `place` is where it was asked.
+    fn movie(&self, asked: &str, place: &str) -> Result<i64> {
+        match self.model.movie(asked) {
+            Some(row) => Ok(row),
+            None => self.titled(asked, place),
+        }
+    }
+
+    /// The row of a movie asked for by title.
+    fn titled(&self, asked: &str, place: &str) -> Result<i64> {
+        const MOST_NAMED: usize = 10;
+        let counts = &self.model.about.movie_ratings;
+        let lines = |rows: &[i64]| -> String {
+            let lines = rows
+                .iter()
+                .take(MOST_NAMED)
+                .map(|&row| format!("\n  {:>6}  {}", self.model.about.movies[row as usize], self.name(row)));
+            let rest = rows.len().saturating_sub(MOST_NAMED);
+            let rest = if rest > 0 { format!("\n          and {rest} more") } else { String::new() };
+            lines.collect::<String>() + &rest
+        };
+        match self.search.find(asked) {
+            Found::One(row) => Ok(row),
+            Found::Several(mut rows) => {
+                rows.sort_by_key(|&row| (std::cmp::Reverse(counts[row as usize]), row));
+                Err(wrong_use(format!(
+                    "{place} '{asked}' fits {} movies; give one's id, or more of its title:{}",
+                    rows.len(),
+                    lines(&rows)
+                )))
+            }
+            Found::Unknown(_) if self.search.is_empty() => Err(wrong_use(format!(
+                "{place} '{asked}' is no id of a movie that the model knows, and {} has no titles",
+                self.data.display()
+            ))),
+            Found::Unknown(rows) if rows.is_empty() => {
+                Err(wrong_use(format!("{place} '{asked}' is no movie that the model knows, by id or title")))
+            }
+            Found::Unknown(rows) => Err(wrong_use(format!(
+                "{place} '{asked}' is no movie that the model knows; is it one of these?{}",
+                lines(&rows)
+            ))),
+        }
+    }
+
+    /// The person that the arguments name; a new one is folded into the model.
+    fn who(&self, user: Option<&str>, ratings: Option<&Path>) -> Result<Person> {
+        if let Some(path) = ratings {
+            let rated = self.read_ratings(path)?;
+            let folded = self.model.fold_in(&rated)?;
+            let name = format!("the new user of {}", path.display());
+            return Ok(Person {
+                name,
+                id: None,
+                row: None,
+                folded: Some(folded),
+                rated: rated.into_iter().collect(),
+            });
+        }
+        let id = user.unwrap_or_default();
+        let users = &self.model.about.users;
+        let Some(row) = self.model.user(id) else {
+            let first: Vec<&str> = users.iter().take(5).map(String::as_str).collect();
+            return Err(wrong_use(format!(
+                "--user '{id}' is none of the {} users that the model knows ({}, …); a new one can be described \
+                 by --ratings",
+                users.len(),
+                first.join(", ")
+            )));
+        };
+        let id = users[row as usize].clone();
+        Ok(Person {
+            name: format!("user {id}"),
+            rated: self.rated_by(&id),
+            id: Some(id),
+            row: Some(row),
+            folded: None,
+        })
+    }
+
+    /// What a user of the data has rated, by the model's rows of movies.
+    fn rated_by(&self, user: &str) -> HashMap<i64, f32> {
+        let Some(user) = self.cf.users.find(user) else { return HashMap::new() };
+        let theirs = self.cf.cats.iter().zip(&self.cf.y).filter(|(cats, _)| cats[0] == user);
+        theirs.filter_map(|(cats, &y)| Some((*self.rows.get(&cats[1])?, y))).collect()
+    }
+
+    /// The stars that a person would give to each of `movies`.
+    fn predict(&self, who: &Person, movies: &[i64]) -> Result<Vec<f32>> {
+        match (&who.folded, who.row) {
+            (Some(folded), _) => folded.predict(0, movies),
+            (None, row) => self.model.predict(row.unwrap_or(0), movies),
+        }
+    }
+
+    /// A new user's ratings (movie row, stars) from a CSV file with the columns title or movieId, and rating.
+    fn read_ratings(&self, path: &Path) -> Result<Vec<(i64, f32)>> {
+        let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(&bytes[..]);
+        let place = |line: u64| format!("{} line {line}", path.display());
+        let unreadable = |error: csv::Error| {
+            let line = error.position().map_or(1, csv::Position::line);
+            let why = match error.kind() {
+                csv::ErrorKind::Utf8 { .. } => "not UTF-8 text".to_owned(),
+                csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                    format!(
+                        "{len} fields where the header has {expected_len}; a title with a comma needs quotes"
+                    )
+                }
+                other => format!("{other:?}"),
+            };
+            anyhow!("{}: {why}", place(line))
+        };
+        let header = reader.headers().map_err(unreadable)?.clone();
+        let column = |name: &str| header.iter().position(|h| h.trim_start_matches('\u{feff}') == name);
+        let (Some(movie), Some(rating)) = (column("movieId").or(column("title")), column("rating")) else {
+            let found: Vec<&str> = header.iter().collect();
+            bail!(
+                "{}: expected the columns title (or movieId) and rating, found '{}'",
+                place(1),
+                found.join(",")
+            );
+        };
+        let by_id = column("movieId").is_some();
+        let (low, high) = self.model.about.range;
+        let mut ratings: Vec<(i64, f32)> = Vec::new();
+        for record in reader.records() {
+            let record = record.map_err(unreadable)?;
+            let place = place(record.position().map_or(0, csv::Position::line));
+            let asked = &record[movie];
+            let row = match by_id {
+                true => self.model.movie(asked).with_context(|| {
+                    format!("{place}: movieId '{asked}' is no movie that the model knows")
+                })?,
+                false => self.titled(asked, &format!("{place}: title"))?,
+            };
+            let stars: f32 = record[rating]
+                .parse()
+                .ok()
+                .with_context(|| format!("{place}: rating '{}' is not a number", &record[rating]))?;
+            ensure!(
+                (low..=high).contains(&f64::from(stars)),
+                "{place}: rating '{}' is not within {low:?} to {high:?}, the range that the model knows",
+                &record[rating]
+            );
+            ensure!(
+                ratings.iter().all(|&(other, _)| other != row),
+                "{place}: {} is rated a second time",
+                self.name(row)
+            );
+            ratings.push((row, stars));
+        }
+        ensure!(!ratings.is_empty(), "{}: a header and no ratings", path.display());
+        Ok(ratings)
+    }
+}

@@ -1,0 +1,197 @@
+//! Finding a movie by its title as people write it: without the year, the case or the accents, "The Matrix"
+//! for "Matrix, The (1999)", by another of its names, by a part of it, or with a slip of the finger.
+
+use std::collections::HashSet;
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+/// What a title led to; the numbers are those that [`Titles::new`] was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// This movie.
+    One(i64),
+    /// Any of these.
+    Several(Vec<i64>),
+    /// None; the titles most like it, the likest first.
+    Unknown(Vec<i64>),
+}
+
+/// The titles of a collection, ready to be searched.
+#[derive(Debug, Default)]
+pub struct Titles {
+    movies: Vec<Movie>,
+}
+
+#[derive(Debug)]
+struct Movie {
+    number: i64,
+    /// `1995` of "(1995)" or "(1995–1997)".
+    year: Option<String>,
+    /// See [`names`].
+    names: Vec<String>,
+}
+
+/// How many titles are suggested for one that is unknown.
+const SUGGESTIONS: usize = 5;
+
+impl Titles {
+    /// The titles with the numbers of their movies.
+    pub fn new<'a>(titles: impl IntoIterator<Item = (i64, &'a str)>) -> Titles {
+        let movies = titles.into_iter().map(|(number, title)| {
+            let (title, year) = split_year(title);
+            Movie { number, year: year.map(str::to_owned), names: names(title) }
+        });
+        Titles { movies: movies.collect() }
+    }
+
+    /// Whether there is no title.
+    pub fn is_empty(&self) -> bool {
+        self.movies.is_empty()
+    }
+
+    /// The movie that is meant by `asked`. The first of these that finds any decides: the same title; the
+    /// same but for a leading article; a title that contains it; one that has all of its words; one that is
+    /// a few slips away. A year, if one is given, must be the movie's.
+    pub fn find(&self, asked: &str) -> Found {
+        let (title, year) = split_year(asked);
+        let Some(name) = names(title).into_iter().next() else { return Found::Unknown(Vec::new()) };
+        // "toy story 1995" ends with a year, "blade runner 2049" with a part of the title.
+        let with_bare_year = || {
+            let (name, year) = bare_year(&name)?;
+            self.search(name, Some(year))
+        };
+        self.search(&name, year).or_else(with_bare_year).unwrap_or_else(|| self.nearly(&name, year))
+    }
+
+    /// All but slips.
+    fn search(&self, name: &str, year: Option<&str>) -> Option<Found> {
+        let words: HashSet<&str> = name.split(' ').collect();
+        let inside = format!(" {name}");
+        let long_enough = name.chars().count() >= 3;
+        let same = |theirs: &str| theirs == name;
+        let same_but_article = |theirs: &str| without_article(theirs) == without_article(name);
+        let contains = |theirs: &str| long_enough && format!(" {theirs}").contains(&inside);
+        let has_words = |theirs: &str| long_enough && words.is_subset(&theirs.split(' ').collect());
+        let ways: [&dyn Fn(&str) -> bool; 4] = [&same, &same_but_article, &contains, &has_words];
+        let by = |way: &dyn Fn(&str) -> bool| -> Vec<&Movie> {
+            self.movies.iter().filter(|movie| movie.names.iter().any(|theirs| way(theirs))).collect()
+        };
+        let found = ways.into_iter().map(by).find(|found| !found.is_empty())?;
+        let of_the_year: Vec<i64> = found.iter().filter(|m| m.is_of(year)).map(|m| m.number).collect();
+        Some(match of_the_year[..] {
+            [] => Found::Unknown(found.iter().take(SUGGESTIONS).map(|m| m.number).collect()),
+            [one] => Found::One(one),
+            _ => Found::Several(of_the_year),
+        })
+    }
+
+    /// The title that is at most one slip in six letters away, or else the likest ones.
+    fn nearly(&self, name: &str, year: Option<&str>) -> Found {
+        let slips = |theirs: &str| strsim::osa_distance(theirs, name);
+        let length = name.chars().count();
+        let close: Vec<(usize, i64)> = if length < 4 {
+            Vec::new()
+        } else {
+            let least = |m: &Movie| m.names.iter().map(|theirs| slips(theirs)).min();
+            let close =
+                self.movies.iter().filter(|m| m.is_of(year)).filter_map(|m| Some((least(m)?, m.number)));
+            close.filter(|&(slips, _)| slips <= length.div_ceil(6)).collect()
+        };
+        if let Some(least) = close.iter().map(|&(slips, _)| slips).min() {
+            let best: Vec<i64> = close.iter().filter(|c| c.0 == least).map(|c| c.1).collect();
+            return if let [one] = best[..] { Found::One(one) } else { Found::Several(best) };
+        }
+        let likeness = |m: &Movie| {
+            let each = m.names.iter().map(|theirs| strsim::normalized_damerau_levenshtein(theirs, name));
+            each.fold(0.0, f64::max)
+        };
+        let mut likest: Vec<(f64, i64)> = self.movies.iter().map(|m| (likeness(m), m.number)).collect();
+        likest.retain(|&(likeness, _)| likeness > 0.4);
+        likest.sort_by(|a, b| b.0.total_cmp(&a.0));
+        Found::Unknown(likest.into_iter().take(SUGGESTIONS).map(|(_, number)| number).collect())
+    }
+}
+
+impl Movie {
+    fn is_of(&self, year: Option<&str>) -> bool {
+        year.is_none_or(|year| self.year.as_deref() == Some(year))
+    }
+}
+
+/// A title and the year in brackets at its end: "Toy Story (1995)", "Death Note (2006–2007)".
+fn split_year(title: &str) -> (&str, Option<&str>) {
+    let title = title.trim();
+    let found = title.strip_suffix(')').and_then(|rest| rest.rsplit_once('(')).filter(|(_, years)| {
+        years.len() >= 4 && years.chars().all(|c| c.is_ascii_digit() || c == '-' || c == '–')
+    });
+    match found.and_then(|(title, years)| Some((title.trim_end(), years.get(..4)?))) {
+        Some((title, year)) => (title, Some(year)),
+        None => (title, None),
+    }
+}
+
+/// A plain name and the year behind it without brackets.
+fn bare_year(name: &str) -> Option<(&str, &str)> {
+    let (name, year) = name.rsplit_once(' ')?;
+    let digits = year.len() == 4 && year.chars().all(|c| c.is_ascii_digit());
+    digits.then_some((name, year))
+}
+
+/// The names in a title without its year, in plain words: all of it, then what stands before the first
+/// bracket, then what stands in brackets ("Seven (a.k.a. Se7en)", "City of Lost Children, The (Cité des
+/// enfants perdus, La)"). None where there is no letter or digit.
+fn names(title: &str) -> Vec<String> {
+    let parts = title.split(['(', ')']).map(str::trim);
+    let parts = parts.map(|part| part.strip_prefix("a.k.a. ").unwrap_or(part));
+    let mut names: Vec<String> = [title].into_iter().chain(parts).map(|part| plain(&spoken(part))).collect();
+    names.retain(|name| !name.is_empty());
+    names.dedup();
+    names
+}
+
+/// The articles that catalogues put behind a title.
+const ARTICLES: [&str; 28] = [
+    "the", "a", "an", "la", "le", "les", "l'", "un", "une", "el", "los", "las", "il", "lo", "gli", "i",
+    "der", "die", "das", "den", "det", "de", "en", "ett", "het", "o", "os", "as",
+];
+
+/// "Matrix, The" as it is spoken: "The Matrix".
+fn spoken(title: &str) -> String {
+    match title.rsplit_once(", ") {
+        Some((rest, article)) if ARTICLES.contains(&article.to_lowercase().as_str()) => {
+            let space = if article.ends_with('\'') { "" } else { " " };
+            format!("{article}{space}{rest}")
+        }
+        _ => title.to_owned(),
+    }
+}
+
+/// Lower case, no accents, "and" for "&", apostrophes closed up, and single spaces for all else that is
+/// neither letter nor digit.
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.nfd().filter(|&c| !is_combining_mark(c)).flat_map(char::to_lowercase) {
+        match c {
+            'ø' => out.push('o'),
+            'ł' => out.push('l'),
+            'đ' => out.push('d'),
+            'ß' => out.push_str("ss"),
+            'æ' => out.push_str("ae"),
+            'œ' => out.push_str("oe"),
+            '&' => out.push_str(" and "),
+            '\'' | '’' | '`' | '.' => {}
+            c if c.is_alphanumeric() => out.push(c),
+            _ => out.push(' '),
+        }
+    }
+    out.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A plain name without the article it begins with. Only articles that are no other word: "die" and "i" are.
+fn without_article(name: &str) -> &str {
+    match name.split_once(' ') {
+        Some(("the" | "a" | "an" | "la" | "le" | "les" | "el" | "il" | "der" | "das", rest)) => rest,
+        _ => name,
+    }
+}

@@ -1,0 +1,267 @@
+//! A trained model opened from its file, for predicting and comparing: it needs nothing but the file. A user it
+//! has never seen is folded in from a few ratings, without training anything else.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use argmin::core::{CostFunction, Executor, Gradient, State};
+use argmin::solver::linesearch::MoreThuenteLineSearch;
+use argmin::solver::quasinewton::LBFGS;
+use tch::nn::{ModuleT, VarStore};
+use tch::{Device, Kind, Reduction, Tensor};
+
+use crate::checkpoint::{self, About};
+use crate::learner::build;
+use crate::models::{Range, named_parameters};
+use crate::settings::ModelKind;
+
+/// A trained model, on the CPU.
+pub struct Trained {
+    /// What its file says of it.
+    pub about: About,
+    vs: VarStore,
+    model: Box<dyn ModuleT>,
+}
+
+impl Trained {
+    /// Opens a file of [`checkpoint::save`].
+    ///
+    /// # Errors
+    /// It cannot be read, is damaged, was written by another program, or contradicts itself.
+    pub fn open(path: &Path) -> Result<Trained> {
+        let (metadata, tensors) = checkpoint::read(path)?;
+        let open = || {
+            let about = checkpoint::about(&metadata)?;
+            check(&about, &tensors)?;
+            Trained::with(about, &tensors, Kind::Float)
+        };
+        open().with_context(|| format!("{}: no model of this program", path.display()))
+    }
+
+    /// The model that `about` describes with the weights of `tensors`.
+    fn with(about: About, tensors: &HashMap<String, Tensor>, kind: Kind) -> Result<Trained> {
+        let mut vs = VarStore::new(Device::Cpu);
+        let size = (about.users.len() as i64, about.movies.len() as i64);
+        let range = Range { min: about.range.0, max: about.range.1 };
+        let model = build(&vs, size, range, &about.settings)?;
+        vs.set_kind(kind);
+        for (name, mut mine) in named_parameters(&vs) {
+            let theirs = tensors.get(&name).with_context(|| format!("it has no '{name}'"))?;
+            let (size, wanted) = (theirs.size(), mine.size());
+            ensure!(size == wanted, "its '{name}' has shape {size:?}, and {wanted:?} is what it describes");
+            tch::no_grad(|| mine.f_copy_(theirs).map(drop))?;
+        }
+        Ok(Trained { about, vs, model })
+    }
+
+    /// The row of a user's id.
+    pub fn user(&self, id: &str) -> Option<i64> {
+        row(&self.about.users, id)
+    }
+
+    /// The row of a movie's id.
+    pub fn movie(&self, id: &str) -> Option<i64> {
+        row(&self.about.movies, id)
+    }
+
+    /// The users' vectors, (n_users, n_factors), and the movies', (n_movies, n_factors).
+    pub fn vectors(&self) -> (Tensor, Tensor) {
+        (self.weight("u.weight"), self.weight("m.weight"))
+    }
+
+    /// What each movie gets whoever rates it, (n_movies,), before the sigmoid; `None` for models without
+    /// biases.
+    pub fn movie_bias(&self) -> Option<Tensor> {
+        let has_bias = matches!(self.about.settings.model, ModelKind::Bias | ModelKind::Learner);
+        has_bias.then(|| self.weight("mb.weight").squeeze_dim(1))
+    }
+
+    fn weight(&self, name: &str) -> Tensor {
+        self.vs.variables()[name].detach()
+    }
+
+    /// The stars that a user would give to each of `movies`.
+    pub fn predict(&self, user: i64, movies: &[i64]) -> Result<Vec<f32>> {
+        let cats: Vec<i64> = movies.iter().flat_map(|&movie| [user, movie]).collect();
+        let cats = Tensor::from_slice(&cats).view([-1, 2]); // (n, 2)
+        Ok(Vec::<f32>::try_from(tch::no_grad(|| self.model.forward_t(&cats, false)))?)
+    }
+
+    /// The same model with one user only, a new one who gave these ratings (movie row, stars): her vector u,
+    /// and her bias where the model has biases, are what minimises
+    ///
+    /// Σ (prediction − rating)² + n·wd/2 · (|u − ū|² + (ub − ūb)²)
+    ///
+    /// with everything else fixed; ū and ūb are the means over the users that the model knows. The strength
+    /// n·wd/2 is what training's weight decay comes to for one user: a step adds wd·u to the gradient of a
+    /// batch's mean, and an epoch over n ratings makes n/bs such steps. Training pulls towards zero; here the
+    /// average user is the better guess where ratings are few. For a dot product this is ridge regression;
+    /// for the others L-BFGS goes from the average user to the nearest minimum.
+    ///
+    /// # Errors
+    /// There are no ratings.
+    pub fn fold_in(&self, ratings: &[(i64, f32)]) -> Result<Trained> {
+        ensure!(!ratings.is_empty(), "no ratings to tell a new user by");
+        let rows: Vec<i64> = ratings.iter().map(|&(movie, _)| movie).collect();
+        let rated = self.for_one_user(Some(&rows), Kind::Double)?;
+        let stars: Vec<f64> = ratings.iter().map(|&(_, stars)| f64::from(stars)).collect();
+        let cats: Vec<i64> = (0..ratings.len() as i64).flat_map(|movie| [0, movie]).collect();
+        let average = |t: &Tensor| t.detach().to_kind(Kind::Double).mean_dim(0, true, None);
+        let n: f64 = self.about.user_ratings.iter().map(|&n| f64::from(n)).sum();
+        let fold = FoldIn {
+            u: rated.of_users(),
+            average: self.of_users().iter().map(average).collect(),
+            model: rated.model,
+            cats: Tensor::from_slice(&cats).view([-1, 2]),
+            y: Tensor::from_slice(&stars),
+            decay: n * self.about.settings.wd / 2.0,
+        };
+        let solver = LBFGS::new(MoreThuenteLineSearch::new(), 50);
+        let solver = solver.with_tolerance_grad(1e-7).map_err(reworded)?;
+        let start = flat(&fold.average)?;
+        let solved = Executor::new(&fold, solver)
+            .configure(|state| state.param(start).max_iters(200))
+            .run()
+            .map_err(reworded)?;
+        fold.put(solved.state.get_best_param().context("folding in ended without a solution")?);
+
+        let new = self.for_one_user(None, Kind::Float)?;
+        for (mut place, solved) in new.of_users().into_iter().zip(&fold.u) {
+            tch::no_grad(|| place.f_copy_(solved).map(drop))?;
+        }
+        Ok(new)
+    }
+
+    /// The weights that belong to users: u, and ub where there are biases.
+    fn of_users(&self) -> Vec<Tensor> {
+        let mut variables = self.vs.variables();
+        ["u.weight", "ub.weight"].iter().filter_map(|name| variables.remove(*name)).collect()
+    }
+
+    /// The model with one user, whose weights are still to be filled in, and with some of the movies, or all.
+    fn for_one_user(&self, movies: Option<&[i64]>, kind: Kind) -> Result<Trained> {
+        let mut about = self.about.clone();
+        about.users = vec!["new".to_owned()];
+        about.user_ratings = vec![0];
+        if let Some(rows) = movies {
+            about.movies = rows.iter().map(|&row| self.about.movies[row as usize].clone()).collect();
+        }
+        let tensors = self.vs.variables().into_iter().map(|(name, t)| {
+            let t = t.detach();
+            let t = match (name.as_str(), movies) {
+                ("u.weight" | "ub.weight", _) => t.narrow(0, 0, 1),
+                ("m.weight" | "mb.weight", Some(rows)) => t.index_select(0, &Tensor::from_slice(rows)),
+                _ => t,
+            };
+            (name, t)
+        });
+        Trained::with(about, &tensors.collect(), kind)
+    }
+}
+
+fn row(ids: &[String], id: &str) -> Option<i64> {
+    ids.iter().position(|known| known == id.trim()).map(|row| row as i64)
+}
+
+/// Whether the tensors are those that the file describes, before anything is made of that size.
+fn check(about: &About, tensors: &HashMap<String, Tensor>) -> Result<()> {
+    let (n_users, n_movies) = (about.users.len(), about.movies.len());
+    let counted = (about.user_ratings.len(), about.movie_ratings.len());
+    ensure!(
+        counted == (n_users, n_movies),
+        "it names {n_users} users and {n_movies} movies, and counts the ratings of {} and {}",
+        counted.0,
+        counted.1
+    );
+    let (low, high) = about.range;
+    ensure!(low.is_finite() && high.is_finite() && low <= high, "ratings from {low} to {high}");
+    about.settings.check()?;
+    let (u, m) = about.settings.n_factors;
+    let mut wanted = vec![
+        ("u.weight".to_owned(), vec![n_users as i64, u]),
+        ("m.weight".to_owned(), vec![n_movies as i64, m]),
+    ];
+    if about.settings.model == ModelKind::Net {
+        let mut widths = vec![u + m];
+        widths.extend(&about.settings.hidden);
+        for (i, pair) in widths.windows(2).enumerate() {
+            wanted.push((format!("lin{}.weight", i + 1), vec![pair[1], pair[0]]));
+        }
+    }
+    for (name, wanted) in wanted {
+        match tensors.get(&name).map(Tensor::size) {
+            Some(size) if size == wanted => {}
+            Some(size) => bail!("its '{name}' has shape {size:?}, and {wanted:?} is what it describes"),
+            None => bail!("it has no '{name}'"),
+        }
+    }
+    for (name, t) in tensors.iter().filter(|(name, _)| name.ends_with(".weight") || name.ends_with(".bias")) {
+        ensure!(t.isfinite().all().int64_value(&[]) == 1, "its '{name}' has values that are no numbers");
+    }
+    Ok(())
+}
+
+/// The problem of one new user.
+struct FoldIn {
+    model: Box<dyn ModuleT>,
+    /// What is looked for: her vector, (1, n_factors), and her bias, (1, 1), where there is one.
+    u: Vec<Tensor>,
+    /// The average user's, which it is pulled towards.
+    average: Vec<Tensor>,
+    /// User 0 and each rated movie: (n, 2).
+    cats: Tensor,
+    /// Her ratings: (n,), float64.
+    y: Tensor,
+    decay: f64,
+}
+
+impl FoldIn {
+    fn put(&self, at: &[f64]) {
+        let mut rest = at;
+        for t in &self.u {
+            let (mine, others) = rest.split_at(t.numel());
+            tch::no_grad(|| t.shallow_clone().copy_(&Tensor::from_slice(mine).view_as(t)));
+            rest = others;
+        }
+    }
+
+    /// What is minimised: ().
+    fn objective(&self, at: &[f64]) -> Tensor {
+        self.put(at);
+        let squares = self.model.forward_t(&self.cats, false).mse_loss(&self.y, Reduction::Sum);
+        let pulls =
+            self.u.iter().zip(&self.average).map(|(t, average)| (t - average).square().sum(Kind::Double));
+        pulls.fold(squares, |sum, pull| sum + pull * self.decay)
+    }
+}
+
+impl CostFunction for &FoldIn {
+    type Param = Vec<f64>;
+    type Output = f64;
+
+    fn cost(&self, at: &Vec<f64>) -> Result<f64, argmin::core::Error> {
+        Ok(tch::no_grad(|| self.objective(at)).double_value(&[]))
+    }
+}
+
+impl Gradient for &FoldIn {
+    type Param = Vec<f64>;
+    type Gradient = Vec<f64>;
+
+    fn gradient(&self, at: &Vec<f64>) -> Result<Vec<f64>, argmin::core::Error> {
+        let slopes = Tensor::run_backward(&[self.objective(at)], &self.u, false, false);
+        Ok(flat(&slopes)?)
+    }
+}
+
+/// All numbers of some tensors in a row.
+fn flat(tensors: &[Tensor]) -> Result<Vec<f64>, tch::TchError> {
+    let rows: Vec<Tensor> = tensors.iter().map(|t| t.reshape([-1])).collect();
+    Vec::<f64>::try_from(Tensor::cat(&rows, 0))
+}
+
+/// argmin's error is an anyhow error of its own; ours says whose it is.
+fn reworded(error: argmin::core::Error) -> anyhow::Error {
+    anyhow!("folding the new user in failed: {error}")
+}
