@@ -237,20 +237,20 @@ impl Replay {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has AVX2.
-            return Some(unsafe { self.run_avx2(ids, y, params) });
+            return Some(unsafe { self.compute_avx2(ids, y, params) });
         }
-        Some(self.run_anywhere(ids, y, params))
+        Some(self.compute(ids, y, params))
     }
 
     /// The same code compiled for eight numbers at a time, with the same result.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
-    fn run_avx2(&mut self, ids: &[i64], y: &[f32], params: &[&Tensor]) -> f32 {
-        self.run_anywhere(ids, y, params)
+    fn compute_avx2(&mut self, ids: &[i64], y: &[f32], params: &[&Tensor]) -> f32 {
+        self.compute(ids, y, params)
     }
 
     #[inline(always)]
-    fn run_anywhere(&mut self, ids: &[i64], y: &[f32], params: &[&Tensor]) -> f32 {
+    fn compute(&mut self, ids: &[i64], y: &[f32], params: &[&Tensor]) -> f32 {
         let bs = y.len();
         // SAFETY: the parameters are contiguous float32 in the CPU's memory, and nobody changes them meanwhile.
         let weights = |param: usize| unsafe { slice::<f32>(params[param]) };

@@ -5,6 +5,7 @@
 //! `(p, v) → (p − lr·(μ·v + λ·p), μ·v + λ·p)`, and steps that a row sat out are the product of theirs.
 
 use super::table::{Row, Steps};
+use super::wide;
 
 /// A linear map of (p, v): `p ← p + (a·p + b·v);  v ← c·p + d·v`. What is added to p is kept apart from p,
 /// whose factor is so near to 1 that float32 would round most of the decay away.
@@ -94,16 +95,20 @@ impl Steps for Sgd {
     fn catch_up(&self, row: Row, since: u32) {
         let Map { a, b, c, d } = self.after(since);
         let (a, b, c, d) = (a as f32, b as f32, c as f32, d as f32);
-        for (p, v) in row.p.iter_mut().zip(row.first) {
-            (*p, *v) = (*p + (a * *p + b * *v), c * *p + d * *v);
-        }
+        wide(|| {
+            for (p, v) in row.p.iter_mut().zip(row.first) {
+                (*p, *v) = (*p + (a * *p + b * *v), c * *p + d * *v);
+            }
+        });
     }
 
     fn step(&self, row: Row, grad: &[f32]) {
         let (lr, mu, lambda) = (self.lr as f32, self.momentum as f32, self.weight_decay as f32);
-        for ((p, v), g) in row.p.iter_mut().zip(row.first).zip(grad) {
-            *v = mu * *v + (g + lambda * *p);
-            *p -= lr * *v;
-        }
+        wide(|| {
+            for ((p, v), g) in row.p.iter_mut().zip(row.first).zip(grad) {
+                *v = mu * *v + (g + lambda * *p);
+                *p -= lr * *v;
+            }
+        });
     }
 }
