@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "docs/licences.md"
 TARGETS = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "aarch64-apple-darwin"]
+FILES = ("LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE")
 HEAD = """\
 # The crates in the program, and their licences
 
@@ -34,52 +35,54 @@ licences: free to embed and pass on, not to sell by itself), and the ratings
 """
 
 
-def shipped() -> list[dict]:
-    """The packages that the program is linked with, on any of the targets, by name and version."""
+def cargo(*words: str) -> str:
+    done = subprocess.run(["cargo", *words], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"licences: cargo {words[0]} failed (above it says why)")
+    return done.stdout
+
+
+def shipped() -> dict[tuple[str, str], str]:
+    """The crates that the program is linked with, on any of the targets: name and version, and the licence."""
     found = {}
     for target in TARGETS:
-        command = ["cargo", "metadata", "--format-version", "1", "--locked", "--filter-platform", target]
-        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=False)
-        if done.returncode:
-            sys.exit("licences: cargo metadata failed (above it says why)")
-        metadata = json.loads(done.stdout)
-        packages = {package["id"]: package for package in metadata["packages"]}
-        nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
-        root = metadata["resolve"]["root"]
-        seen, waiting = {root}, [root]
-        while waiting:
-            for dependency in nodes[waiting.pop()]["deps"]:
-                linked = any(kind["kind"] is None for kind in dependency["dep_kinds"])
-                if linked and dependency["pkg"] not in seen:
-                    seen.add(dependency["pkg"])
-                    waiting.append(dependency["pkg"])
-        # A procedural macro runs in the compiler, and so do the crates that only it needs; they are harmless here.
-        found |= {name: packages[name] for name in seen - {root}}
-    return sorted(found.values(), key=lambda package: (package["name"], package["version"]))
+        tree = cargo("tree", "--locked", "--edges", "normal,no-proc-macro", "--target", target, "--prefix", "none",
+                     "--format", "{p} | {l}")
+        for line in tree.splitlines()[1:]:  # the first is the program itself
+            package, _, licence = line.removesuffix(" (*)").partition(" | ")
+            name, version = package.split()[:2]
+            found[name, version.removeprefix("v")] = licence.strip().replace("/", " OR ")
+    return dict(sorted(found.items()))
+
+
+def texts(packages: dict[tuple[str, str], str]) -> str:
+    """The crates' own licence files, each text once, headed by the crates that it belongs to."""
+    holders: dict[str, list[str]] = {}
+    for package in json.loads(cargo("metadata", "--format-version", "1", "--locked"))["packages"]:
+        name, version = package["name"], package["version"]
+        if (name, version) not in packages:
+            continue
+        for file in sorted(Path(package["manifest_path"]).parent.iterdir()):
+            if file.is_file() and file.name.upper().startswith(FILES):
+                text = file.read_text(encoding="utf-8", errors="replace").strip()
+                holders.setdefault(text, []).append(f"{name} {version}")
+    parts = [f"{', '.join(names)}\n\n{text}\n" for text, names in holders.items()]
+    return ("\n" + "-" * 100 + "\n\n").join(parts)
 
 
 def main() -> None:
     arguments = sys.argv[1:]
     packages = shipped()
-    if without := [p["name"] for p in packages if not p["license"]]:
+    if without := [name for (name, _), licence in packages.items() if not licence]:
         sys.exit(f"licences: {', '.join(without)} state no licence")
-    if arguments[:1] == ["--texts"] and len(arguments) == 2:
-        holders: dict[str, list[str]] = {}
-        for package in packages:
-            folder = Path(package["manifest_path"]).parent
-            for file in sorted(folder.iterdir()):
-                if file.is_file() and file.name.upper().startswith(("LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE")):
-                    text = file.read_text(encoding="utf-8", errors="replace").strip()
-                    holders.setdefault(text, []).append(f"{package['name']} {package['version']}")
-        parts = [f"{', '.join(names)}\n\n{text}\n" for text, names in holders.items()]
-        Path(arguments[1]).write_text(("\n" + "-" * 100 + "\n\n").join(parts), encoding="utf-8")
-        return
-    text = HEAD + "".join(f"| {p['name']} | {p['version']} | {p['license'].replace('/', ' OR ')} |\n" for p in packages)
+    listed = HEAD + "".join(f"| {name} | {version} | {licence} |\n" for (name, version), licence in packages.items())
     if not arguments:
-        LIST.write_text(text, encoding="utf-8")
+        LIST.write_text(listed, encoding="utf-8")
     elif arguments == ["--check"]:
-        if LIST.read_text(encoding="utf-8") != text:
+        if LIST.read_text(encoding="utf-8") != listed:
             sys.exit("licences: docs/licences.md is not what Cargo.lock says: run scripts/licences.py")
+    elif arguments[0] == "--texts" and len(arguments) == 2:
+        Path(arguments[1]).write_text(texts(packages), encoding="utf-8")
     else:
         sys.exit(__doc__)
 
