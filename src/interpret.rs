@@ -54,6 +54,17 @@ pub fn pca(table: &Tensor, k: i64) -> Result<Pca> {
     let furthest = scores.abs().argmax(0, true); // (1, k)
     let scores = &scores * scores.gather(0, &furthest, false).sign();
     let variances = Vec::<f64>::try_from(s.square())?;
-    let whole: f64 = variances.iter().sum();
+    let whole = variances.iter().sum::<f64>().max(f64::MIN_POSITIVE);
     Ok(Pca { scores, shares: variances.iter().take(k as usize).map(|v| v / whole).collect() })
+}
+
+/// What two sets have in common, as a share of what either has: Jaccard's index.
+pub fn in_common(a: &[String], b: &[String]) -> f64 {
+    let both = a.iter().filter(|x| b.contains(x)).count();
+    both as f64 / (a.len() + b.len() - both).max(1) as f64
+}
+
+/// The mean; not a number where there is nothing.
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }

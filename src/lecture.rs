@@ -113,6 +113,11 @@ impl Lecture {
         self.fits.push((name.to_owned(), history));
     }
 
+    /// Whether this run has recorded a fit of that name.
+    pub fn has_fit(&self, name: &str) -> bool {
+        self.fits.iter().any(|(recorded, _)| recorded == name)
+    }
+
     /// The lecture's numbers for a fit, where they can be expected: on the lecture's own data.
     fn reference(&self, name: &str) -> Option<&'static ReferenceFit> {
         reference::lecture(name).filter(|_| self.ml.is_the_lectures())

@@ -17,6 +17,8 @@ mod embedding_dot_bias;
 mod embedding_net;
 #[path = "../notebooks-equivalent/02_excel_subset.rs"]
 mod excel_subset;
+#[path = "../notebooks-equivalent/09_interpretation.rs"]
+mod interpretation;
 #[path = "../notebooks-equivalent/01_movielens.rs"]
 mod movielens;
 #[path = "../notebooks-equivalent/08_training_loop.rs"]
@@ -35,7 +37,7 @@ macro_rules! section {
     };
 }
 
-/// Every section, in the order of the lecture.
+/// Every section, in the order of the lecture; what goes beyond it comes last.
 pub static SECTIONS: &[Section] = &[
     section!(movielens, "01_movielens"),
     section!(excel_subset, "02_excel_subset"),
@@ -45,6 +47,7 @@ pub static SECTIONS: &[Section] = &[
     section!(embedding_dot_bias, "06_embedding_dot_bias"),
     section!(embedding_net, "07_embedding_net"),
     section!(training_loop, "08_training_loop"),
+    section!(interpretation, "09_interpretation"),
     section!(verification, "11_verification"),
 ];
 

@@ -77,6 +77,11 @@ impl Trained {
         has_bias.then(|| self.weight("mb.weight").squeeze_dim(1))
     }
 
+    /// How high each user rates on the whole, (n_users,), before the sigmoid; `None` as for the movies.
+    pub fn user_bias(&self) -> Option<Tensor> {
+        self.movie_bias().map(|_| self.weight("ub.weight").squeeze_dim(1))
+    }
+
     fn weight(&self, name: &str) -> Tensor {
         self.vs.variables()[name].detach()
     }

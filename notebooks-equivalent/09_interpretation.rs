@@ -1,0 +1,309 @@
+// %% [markdown]
+// # What the embeddings mean
+//
+// Which movies does the learner think best, in which directions do they differ, and who resembles whom?
+//
+// The lecture asks at its start: which other movies are similar to this one, which people are similar to this
+// person? It goes on to train models and leaves the question there. Nobody told the [learner](#collab_filter)
+// what a movie is about; all it has seen are ratings. What its numbers have come to mean can only be looked at.
+
+// %%
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::Result;
+use rand_mt::Mt;
+
+use crate::interpret::{in_common, mean, nearest, pca};
+use crate::learner::Learner;
+use crate::lecture::Lecture;
+use crate::notebook::{Notebook, Table};
+use crate::plots;
+use crate::settings::ModelKind;
+use crate::trained::Trained;
+
+pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
+    // %% [markdown]
+    // ## The trained learner
+    //
+    // It comes from its file, `models/collab_learner.safetensors`. Where this run has not made that file, the
+    // learner is trained now, as the lecture trains it.
+
+    // %%
+    let (cf, split) = lecture.ratings();
+    if !lecture.has_fit("collab_learner") {
+        let settings = lecture.settings(ModelKind::Learner);
+        let mut learn = Learner::new(&cf, &split, &settings, lecture.run.device)?;
+        let history = learn.fit_plan(&mut lecture.progress(nb))?;
+        lecture.record("collab_learner", history);
+        lecture.save("collab_learner", &settings, &learn.vs, &learn.opt)?;
+    }
+    let learner = Trained::open(&lecture.model_path("collab_learner"))?;
+    let (u, m) = learner.vectors();
+    nb.print(format!("u {:?}, m {:?}", u.size(), m.size()));
+
+    // %% [markdown]
+    // ## The movies to look at
+    //
+    // Movies with a rating or two have hardly been moved from where chance put them. So only the 3,000 most
+    // rated are looked at, the most rated first, as fast.ai's lesson does; movies that the training rows lack
+    // are left out in any case. A movie without a title is called by its id.
+
+    // %%
+    let times_rated = &learner.about.movie_ratings;
+    let mut top: Vec<i64> = (0..cf.items.len()).filter(|&movie| times_rated[movie as usize] > 0).collect();
+    top.sort_by_key(|&movie| (std::cmp::Reverse(times_rated[movie as usize]), movie));
+    top.truncate(3000);
+    let titles: HashMap<String, String> =
+        lecture.ml.titles()?.into_iter().map(|(id, title)| (id.to_string(), title)).collect();
+    let name = |movie: i64| {
+        let id = cf.items.name(movie);
+        titles.get(&id).cloned().unwrap_or_else(|| format!("movie {id}"))
+    };
+    let mut sorted = times_rated.clone();
+    sorted.sort();
+    nb.print(format!("half of all movies have {} ratings or fewer in training", sorted[sorted.len() / 2]));
+    let fewest = top.last().map_or(0, |&movie| times_rated[movie as usize]);
+    nb.print(format!("looked at: {} movies, with {fewest} ratings or more", top.len()));
+
+    // %% [markdown]
+    // ## Best and worst by bias
+    //
+    // A movie's bias is what it gets whoever rates it. Beside it stand the plain mean of its ratings, how many
+    // there are, and the mean bias of those who rated it (before the sigmoid, like its own).
+
+    // %%
+    let bias: Vec<f32> = learner.movie_bias().map(Vec::<f32>::try_from).transpose()?.unwrap_or_default();
+    let user_bias: Vec<f32> = learner.user_bias().map(Vec::<f32>::try_from).transpose()?.unwrap_or_default();
+    let mut stars = vec![0.0; cf.items.len() as usize];
+    let mut raters = vec![0.0; cf.items.len() as usize];
+    for &row in &split.trn {
+        let [user, movie] = cf.cats[row].map(|index| index as usize);
+        stars[movie] += f64::from(cf.y[row]) / f64::from(times_rated[movie]);
+        raters[movie] += f64::from(user_bias[user]) / f64::from(times_rated[movie]);
+    }
+    let show = |movies: &[i64]| {
+        let mut table = Table::new(["movie", "bias", "mean rating", "ratings", "raters' bias"]);
+        for &movie in movies {
+            let at = movie as usize;
+            let numbers = [format!("{:+.2}", bias[at]), format!("{:.2}", stars[at])];
+            let more = [times_rated[at].to_string(), format!("{:+.2}", raters[at])];
+            table.push([name(movie)].into_iter().chain(numbers).chain(more));
+        }
+        table
+    };
+    let sorted = |by: &dyn Fn(i64) -> f64| {
+        let mut movies = top.clone();
+        movies.sort_by(|&a, &b| by(b).total_cmp(&by(a)));
+        movies
+    };
+    let by_bias = sorted(&|movie| f64::from(bias[movie as usize]));
+    nb.show(show(&by_bias[..by_bias.len().min(10)]).caption("the best, by bias"));
+    let worst: Vec<i64> = by_bias.iter().rev().take(10).copied().collect();
+    nb.show(show(&worst).caption("the worst, by bias"));
+
+    // %% [markdown]
+    // The list by mean rating is another one:
+
+    // %%
+    let by_mean = sorted(&|movie| stars[movie as usize]);
+    nb.show(show(&by_mean[..by_mean.len().min(10)]).caption("the best, by mean rating"));
+
+    // %% [markdown]
+    // Why they differ:
+    //
+    // - **How many ratings.** Five friends who give five stars make a perfect mean. The bias starts near zero and
+    //   is pulled back there by weight decay; only many ratings carry it far.
+    // - **Who rates.** The mean takes every star at its word. The model knows who gave it: a four from somebody
+    //   who seldom gives one says more than a four from somebody who always does. That is in the user's bias.
+    // - **For whom.** What a movie gets from the people it suits is in the vectors. A movie that is loved by some
+    //   and hated by others may have the mean of an average one.
+    //
+    // Among the movies with many ratings, these gain most ranks by bias over their rank by mean; look at the
+    // bias of those who rated them:
+
+    // %%
+    let often: Vec<i64> = top.iter().copied().take(300).collect();
+    let rank = |by: &[i64]| -> HashMap<i64, i64> {
+        let of_often = by.iter().filter(|movie| often.contains(movie));
+        (0..).zip(of_often).map(|(rank, &movie)| (movie, rank)).collect()
+    };
+    let (rank_by_bias, rank_by_mean) = (rank(&by_bias), rank(&by_mean));
+    let mut gains = often.clone();
+    gains.sort_by_key(|movie| rank_by_bias[movie] - rank_by_mean[movie]);
+    let ends: Vec<i64> = gains.iter().take(4).chain(gains.iter().rev().take(4).rev()).copied().collect();
+    nb.show(
+        show(&ends).caption("of the 300 most rated: four that the bias lifts most, four that it lowers most"),
+    );
+
+    // %% [markdown]
+    // ## The directions in which movies differ
+    //
+    // Fifty numbers a movie are too many to look at. Their *principal components* are the directions along
+    // which the vectors differ most, each at right angles to those before. Which way a component points means
+    // nothing, and neither have they names: look at the movies at both ends and find your own.
+
+    // %%
+    let components = pca(&m.index_select(0, &tch::Tensor::from_slice(&top)), 3.min(top.len() as i64))?;
+    let along: Vec<Vec<f64>> = (0..components.shares.len() as i64)
+        .map(|k| Vec::<f64>::try_from(components.scores.select(1, k)))
+        .collect::<Result<_, _>>()?;
+    for (k, scores) in along.iter().enumerate() {
+        let mut order: Vec<usize> = (0..top.len()).collect();
+        order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+        let mut table = Table::new(["at one end", "score", "at the other end", "score "]);
+        for (&low, &high) in order.iter().zip(order.iter().rev()).take(8) {
+            let score = |at: usize| format!("{:+.2}", scores[at]);
+            table.push([name(top[low]), score(low), name(top[high]), score(high)]);
+        }
+        let share = 100.0 * components.shares[k];
+        nb.show(table.caption(format!("component {}, {share:.0} % of the variance", k + 1)));
+    }
+
+    // %% [markdown]
+    // The fifty most rated movies along the first two. Movies that the same people like should stand together:
+
+    // %%
+    let some = top.len().min(50);
+    let without_year = |title: String| title.split(" (").next().unwrap_or_default().to_owned();
+    if let [first, second, ..] = &along[..] {
+        let points: Vec<(f64, f64)> = (0..some).map(|at| (first[at], second[at])).collect();
+        let labels: Vec<String> = top[..some].iter().map(|&movie| without_year(name(movie))).collect();
+        let title = format!("The {some} most rated movies in the plane of two principal components");
+        let axes = ("first component", "second component");
+        match plots::labelled_scatter("movie_components", &title, axes, &points, &labels) {
+            Ok(figure) => lecture.plot(nb, figure)?,
+            Err(error) => nb.print(error),
+        }
+    }
+
+    // %% [markdown]
+    // ## Which other movies are similar to it?
+    //
+    // Two movies are similar when their vectors point the same way: when the *cosine* of the angle between them
+    // is near 1, whatever their lengths. For some of the most rated, the nearest among the thousand most rated
+    // (any other movie: `lecture5 similar --movie "Toy Story"`):
+
+    // %%
+    let thousand = &top[..top.len().min(1000)];
+    let near = |movie: i64, n: usize| {
+        let others: Vec<i64> = thousand.iter().copied().filter(|&other| other != movie).collect();
+        nearest(&m, &m.get(movie), &others, n)
+    };
+    let mut table = Table::new(["movie", "nearest", "second", "third"]);
+    for &movie in top.iter().take(10) {
+        let found = near(movie, 3)?;
+        let mut cells: Vec<String> =
+            found.iter().map(|&(other, cosine)| format!("{} {cosine:.2}", name(other))).collect();
+        cells.resize(3, String::new());
+        table.push([name(movie)].into_iter().chain(cells));
+    }
+    nb.show(table);
+
+    // %% [markdown]
+    // Where a movie has sequels, they are often found: whoever likes one likes the others. Other neighbours make
+    // no sense. A hundred thousand ratings are few where fifty numbers are to be learned for every movie. Genres, which the learner has never seen, tell how much there is to
+    // it. Of two movies, count the genres that both have as a share of those that either has; if similarity
+    // meant nothing, neighbours would share no more than strangers:
+
+    // %%
+    let mut genres: HashMap<String, Vec<String>> = HashMap::new();
+    if let Some(movies) = &lecture.ml.movies {
+        let (ids, listed) = (movies.column("movieId")?, movies.column("genres")?);
+        for row in 0..movies.height() {
+            let names = listed.get(row)?.str_value().split('|').map(str::to_owned).collect();
+            genres.insert(ids.get(row)?.str_value().into_owned(), names);
+        }
+    }
+    let of = |movie: i64| genres.get(&cf.items.name(movie));
+    let mut generator = Mt::new(0);
+    let (mut neighbours, mut strangers) = (Vec::new(), Vec::new());
+    for &movie in thousand.iter().take(300) {
+        for (other, _) in near(movie, 10)? {
+            let stranger = thousand[generator.next_u32() as usize % thousand.len()];
+            if let (Some(mine), Some(theirs), Some(strange)) = (of(movie), of(other), of(stranger)) {
+                neighbours.push(in_common(mine, theirs));
+                if stranger != movie {
+                    strangers.push(in_common(mine, strange));
+                }
+            }
+        }
+    }
+    match neighbours.is_empty() {
+        true => nb.print("There are no genres to compare with."),
+        false => nb.print(format!(
+            "genres in common, mean share: {:.3} with the ten nearest, {:.3} with strangers",
+            mean(&neighbours),
+            mean(&strangers)
+        )),
+    }
+
+    // %% [markdown]
+    // ## Which people are similar to this person?
+    //
+    // The same question to the users' vectors. *Stars apart* is the mean difference of what two people gave to
+    // the movies that both have rated, after each rating has lost its user's mean: the vectors do not know who is
+    // generous, that is in the biases.
+
+    // %%
+    let mut rated: Vec<BTreeMap<i64, f64>> = vec![BTreeMap::new(); cf.users.len() as usize];
+    for (&[user, movie], &y) in cf.cats.iter().zip(&cf.y) {
+        rated[user as usize].insert(movie, f64::from(y));
+    }
+    for ratings in &mut rated {
+        let mean = mean(&ratings.values().copied().collect::<Vec<_>>());
+        ratings.values_mut().for_each(|y| *y -= mean);
+    }
+    let apart = |a: i64, b: i64| -> Vec<f64> {
+        let (a, b) = (&rated[a as usize], &rated[b as usize]);
+        a.iter().filter_map(|(movie, y)| Some((b.get(movie)? - y).abs())).collect()
+    };
+    let people: Vec<i64> =
+        (0..cf.users.len()).filter(|&user| learner.about.user_ratings[user as usize] > 0).collect();
+    let like = |user: i64, n: usize| {
+        let others: Vec<i64> = people.iter().copied().filter(|&other| other != user).collect();
+        nearest(&u, &u.get(user), &others, n)
+    };
+    let mut table = Table::new(["user", "similar user", "cosine", "rated by both", "stars apart"]);
+    for &user in people.iter().take(4) {
+        for (other, cosine) in like(user, 3)? {
+            let differences = apart(user, other);
+            let stars =
+                if differences.is_empty() { "–".to_owned() } else { format!("{:.2}", mean(&differences)) };
+            let both = differences.len().to_string();
+            table.push([cf.users.name(user), cf.users.name(other), format!("{cosine:.2}"), both, stars]);
+        }
+    }
+    nb.show(table);
+
+    // %% [markdown]
+    // Few of these pairs have rated much in common; that the model can compare them all the same is its point.
+    // Over the first two hundred users, are the nearest ten nearer in their ratings than people at random?
+
+    // %%
+    let (mut neighbours, mut strangers) = (Vec::new(), Vec::new());
+    for &user in people.iter().take(200) {
+        for (other, _) in like(user, 10)? {
+            neighbours.extend(apart(user, other));
+            strangers.extend(apart(user, people[generator.next_u32() as usize % people.len()]));
+        }
+    }
+    nb.print(format!(
+        "stars apart: {:.3} from the ten nearest, {:.3} from strangers",
+        mean(&neighbours),
+        mean(&strangers)
+    ));
+
+    // %% [markdown]
+    // ## Ask it yourself
+    //
+    // The saved learner answers from the command line; a new user is described by a few ratings in a file:
+    //
+    // ```
+    // lecture5 similar --movie "Toy Story"
+    // lecture5 recommend --user 15
+    // lecture5 recommend --ratings my.csv
+    // lecture5 predict --user 15 --movie "Matrix, The"
+    // ```
+
+    Ok(())
+}
