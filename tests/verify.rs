@@ -8,7 +8,7 @@ use lecture5::reference;
 use lecture5::verify::ensemble::{Ensemble, FitEnsemble};
 use lecture5::verify::stats::{self, Normal};
 use lecture5::verify::{
-    self, AGAINST_MARGIN, ALPHA, By, DRAWS, MARGIN, Report, Verdict, against, beside_the_lecture, committed,
+    AGAINST_MARGIN, ALPHA, By, DRAWS, MARGIN, Report, Verdict, against, beside_the_lecture, committed,
     decide, examine, inside,
 };
 use serde_json::Value;
