@@ -10,7 +10,7 @@ use tch::Device;
 use tch::nn::{ModuleT, VarStore};
 
 use crate::checkpoint::{self, About};
-use crate::fit::{Course, Event, History, fit, fit_epoch, mse_loss, predict};
+use crate::fit::{Course, Event, History, RunningMean, fit, fit_epoch, mse_loss, predict};
 use crate::memory::Needed;
 use crate::models::{EmbeddingDot, EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range};
 use crate::movielens::{CollabFilterDataset, Split};
@@ -100,6 +100,31 @@ impl Learner {
         report: &mut dyn FnMut(Event),
     ) -> Result<History> {
         fit(&*self.model, &self.data, epochs, &mut self.opt, mse_loss, schedule, report)
+    }
+
+    /// fastai's `learn.lr_find()` (Smith 2015, "Cyclical learning rates"): trains for at most an epoch while the rate
+    /// grows from batch to batch, each time by the same factor, from `from` to `to`. Each rate with the running
+    /// mean of the loss; ends where that leaves the numbers or four times its lowest value. The model is spoilt
+    /// by it: take a fresh one to train.
+    pub fn lr_find(&mut self, (from, to): (f64, f64)) -> Result<Vec<(f64, f64)>> {
+        let n_batches = self.data.n_batches();
+        let growth = (to / from).powf(1.0 / (n_batches.max(2) - 1) as f64);
+        let (mut mean, mut lowest, mut found) = (RunningMean::default(), f64::INFINITY, Vec::new());
+        for (batch, (x, y)) in self.data.trn.shuffled().batches(self.data.bs).enumerate() {
+            let lr = from * growth.powi(batch as i32);
+            self.opt.set_lrs(lr);
+            let loss = mse_loss(&self.model.forward_t(&x, true), &y); // ()
+            self.opt.zero_grad();
+            loss.backward();
+            self.opt.step()?;
+            let running = mean.update(loss.double_value(&[]));
+            lowest = lowest.min(running);
+            if !running.is_finite() || running > 4.0 * lowest {
+                break;
+            }
+            found.push((lr, running));
+        }
+        Ok(found)
     }
 
     /// The lecture's `learn.predict()`: stars for the validation rows, in file order.

@@ -23,6 +23,37 @@ pub struct Metrics {
     pub data: Data,
     /// One entry a fit, in the order they ran.
     pub fits: Vec<FitMetrics>,
+    /// The table of section `beyond`, when it ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beyond: Option<Beyond>,
+}
+
+/// What section `beyond` found: every model on the validation rows.
+#[derive(Debug, Clone, Serialize)]
+pub struct Beyond {
+    /// One entry a model, in the order of the table.
+    pub rows: Vec<BeyondRow>,
+    /// The name of the row that was chosen, on folds of the training rows.
+    pub best: String,
+}
+
+/// One model on the validation rows.
+#[derive(Debug, Clone, Serialize)]
+pub struct BeyondRow {
+    /// As in the table.
+    pub name: String,
+    /// Mean squared error, in stars².
+    pub val_mse: f64,
+    /// Its root, in stars.
+    pub val_rmse: f64,
+    /// Mean absolute error, in stars.
+    pub val_mae: f64,
+    /// Lower end of the 95 % interval of the mean squared error (bootstrap by user).
+    pub low: f64,
+    /// Upper end of it.
+    pub high: f64,
+    /// Wall-clock time to train and predict.
+    pub seconds: f64,
 }
 
 /// The data of a run.
@@ -92,6 +123,7 @@ impl Metrics {
                 n_movies: cf.items.len(),
             },
             fits: Vec::new(),
+            beyond: None,
         }
     }
 

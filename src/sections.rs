@@ -5,6 +5,8 @@ use anyhow::{Result, bail};
 use crate::lecture::Lecture;
 use crate::notebook::{Echo, Notebook};
 
+#[path = "../notebooks-equivalent/10_beyond.rs"]
+mod beyond;
 #[path = "../notebooks-equivalent/03_collab_filter.rs"]
 mod collab_filter;
 #[path = "../notebooks-equivalent/04_dot_product.rs"]
@@ -48,6 +50,7 @@ pub static SECTIONS: &[Section] = &[
     section!(embedding_net, "07_embedding_net"),
     section!(training_loop, "08_training_loop"),
     section!(interpretation, "09_interpretation"),
+    section!(beyond, "10_beyond"),
     section!(verification, "11_verification"),
 ];
 

@@ -23,6 +23,7 @@ pub mod data;
 pub mod gp;
 pub mod knn;
 pub mod linalg;
+pub mod nets;
 pub mod random;
 pub mod rows;
 pub mod score;

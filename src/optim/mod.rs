@@ -80,6 +80,7 @@ struct Slot {
     step: Tensor,
     /// Where the rows stand; from the first sparse gradient on, which says that this is a table.
     table: Option<Table>,
+    weight_decay: f64,
 }
 
 fn no_gradient(name: &str) -> String {
@@ -91,7 +92,6 @@ fn no_gradient(name: &str) -> String {
 pub struct Optimizer {
     rule: Rule,
     lr: f64,
-    weight_decay: f64,
     slots: Vec<Slot>,
     /// The steps that rows may be behind by; `None` where every step moves everything.
     steps: Option<Box<dyn Steps>>,
@@ -135,6 +135,7 @@ impl Optimizer {
             table: None,
             name,
             param,
+            weight_decay,
         });
         let slots: Vec<Slot> = slots.collect();
         let in_memory = |s: &Slot| s.param.device() == Device::Cpu && s.param.kind() == Kind::Float;
@@ -148,7 +149,7 @@ impl Optimizer {
             }
         });
         let (ids, forward) = (Vec::new(), Forward::Unrecorded);
-        Optimizer { rule, lr, weight_decay, slots, steps, announced: false, ids, forward, replayed: None }
+        Optimizer { rule, lr, slots, steps, announced: false, ids, forward, replayed: None }
     }
 
     /// The learning rate in force.
@@ -159,6 +160,20 @@ impl Optimizer {
     /// The lecture's `set_lrs(opt, lr)`: the same optimiser goes on, momentum included.
     pub fn set_lrs(&mut self, lr: f64) {
         self.lr = lr;
+    }
+
+    /// Another weight decay for one layer, such as `u` or `lin1`: for its weight and its bias. From then on every
+    /// step moves every row, as with [`Update::Dense`].
+    ///
+    /// # Errors
+    /// There is no such layer.
+    pub fn set_decay(&mut self, layer: &str, weight_decay: f64) -> Result<()> {
+        let of_layer = |slot: &&mut Slot| slot.name.split('.').next() == Some(layer);
+        ensure!(self.slots.iter_mut().any(|slot| of_layer(&slot)), "the model has no layer '{layer}'");
+        self.settle();
+        self.steps = None;
+        self.slots.iter_mut().filter(of_layer).for_each(|slot| slot.weight_decay = weight_decay);
+        Ok(())
     }
 
     /// Announces that the next forward pass looks up `x`, and brings every row that `x` names up to date.
@@ -286,9 +301,13 @@ impl Optimizer {
         Ok(())
     }
 
-    /// One step of libtorch's fused kernels over everything.
+    /// One step of libtorch's fused kernels over everything: one call, unless layers differ in their decay.
     fn dense_step(&self) -> Result<()> {
-        let slots = &self.slots;
+        let groups = self.slots.chunk_by(|a, b| a.weight_decay == b.weight_decay);
+        groups.map(|slots| self.dense_step_of(slots, slots[0].weight_decay)).collect()
+    }
+
+    fn dense_step_of(&self, slots: &[Slot], weight_decay: f64) -> Result<()> {
         let grads = slots.iter().map(|slot| {
             let grad = slot.param.grad();
             ensure!(grad.defined(), no_gradient(&slot.name));
@@ -301,7 +320,7 @@ impl Optimizer {
         match self.rule {
             // A momentum buffer of zeros makes the first step the one that PyTorch makes without a buffer.
             Rule::Sgd { momentum } => {
-                fused_sgd(&params, &grads, &buffer(0), self.lr, momentum, self.weight_decay)
+                fused_sgd(&params, &grads, &buffer(0), self.lr, momentum, weight_decay)
             }
             Rule::Adam | Rule::AdamW => {
                 let steps: Vec<&Tensor> = slots.iter().map(|s| &s.step).collect();
@@ -310,7 +329,7 @@ impl Optimizer {
                     beta1: BETAS.0,
                     beta2: BETAS.1,
                     eps: EPS,
-                    weight_decay: self.weight_decay,
+                    weight_decay,
                     decoupled: self.rule == Rule::AdamW,
                 };
                 fused_adam(&params, &grads, &buffer(0), &buffer(1), &steps, with)

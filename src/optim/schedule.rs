@@ -9,6 +9,33 @@ pub enum Schedule {
     Constant,
     /// Cosine annealing with restarts (Loshchilov and Hutter, "SGDR"), as fastai of 2017 stepped it.
     Cosine(CosineRestarts),
+    /// One rise and one fall over the whole fit.
+    OneCycle(OneCycle),
+}
+
+/// Smith 2018, "A disciplined approach to neural network hyper-parameters", as fastai's `fit_one_cycle` shapes
+/// it: along a cosine from lr/25 up to lr in the first quarter of the batches, then down to lr/100,000. The
+/// momentum stays what it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OneCycle {
+    /// The highest rate.
+    pub lr: f64,
+    /// Epochs of the fit.
+    pub epochs: usize,
+}
+
+impl OneCycle {
+    /// The rate of batch `t`, counted from the start of the fit, with `n_batches` in an epoch.
+    pub fn rate(&self, t: usize, n_batches: usize) -> f64 {
+        const RISE: f64 = 0.25;
+        let done = t as f64 / (self.epochs * n_batches) as f64;
+        let (from, to, share) = if done < RISE {
+            (self.lr / 25.0, self.lr, done / RISE)
+        } else {
+            (self.lr, self.lr / 1e5, ((done - RISE) / (1.0 - RISE)).min(1.0))
+        };
+        to + (from - to) / 2.0 * ((PI * share).cos() + 1.0)
+    }
 }
 
 /// `learn.fit(lr, cycles, cycle_len=len, cycle_mult=mult)`: `cycles` cosine cycles, the first of `len`
@@ -56,6 +83,23 @@ impl Schedule {
         match self {
             Schedule::Constant => None,
             Schedule::Cosine(cosine) => Some(cosine.rate(t, n_batches)),
+            Schedule::OneCycle(cycle) => Some(cycle.rate(t, n_batches)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_cycle_rises_for_a_quarter_of_the_batches_and_falls_for_the_rest() {
+        let cycle = OneCycle { lr: 1.0, epochs: 4 };
+        let rates: Vec<f64> = (0..400).map(|t| cycle.rate(t, 100)).collect();
+        assert_eq!((rates[0], rates[100]), (1.0 / 25.0, 1.0));
+        assert!(rates[..101].windows(2).all(|w| w[0] < w[1]));
+        assert!(rates[100..].windows(2).all(|w| w[0] > w[1]));
+        assert!((rates[250] - (1.0 + 1e-5) / 2.0).abs() < 1e-12, "half-way down at half of it");
+        assert!(rates[399] < 1e-4);
     }
 }

@@ -259,6 +259,45 @@ pub fn lr_schedule(name: &str, title: &str, rates: &[f64], batches_per_epoch: us
     })
 }
 
+/// What the learning-rate finder saw: the running loss at each rate, the rates on a logarithmic scale; `taken` is
+/// marked where a rate was chosen.
+///
+/// # Errors
+/// When there are fewer than two rates, or one is not above 0, or a loss is not finite.
+pub fn lr_finder(name: &str, title: &str, found: &[(f64, f64)], taken: Option<f64>) -> Result<Figure> {
+    ensure!(found.len() > 1, "{name}: {} rates make no curve", found.len());
+    let (rates, losses): (Vec<f64>, Vec<f64>) = found.iter().copied().unzip();
+    all_finite(name, "rate", &rates)?;
+    all_finite(name, "loss", &losses)?;
+    ensure!(rates.iter().all(|r| *r > 0.0), "{name}: a rate of 0 has no place on a logarithmic scale");
+    let (from, to) = (rates[0], rates[rates.len() - 1]);
+    let (lo, highest) = range_of(losses.iter().copied()).unwrap_or((0.0, 1.0));
+    // Past the lowest loss the curve shoots up; the start and a little of that are what one looks at.
+    let hi = highest.min(lo + 1.5 * (losses[0].max(quantile(&sorted(losses.iter().copied()), 0.5)) - lo));
+    let lowest = found.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(from, |f| f.0);
+    let alt = format!(
+        "Loss while the learning rate grows from {} to {}; lowest at {}.",
+        short_rate(from),
+        short_rate(to),
+        short_rate(lowest)
+    );
+    Figure::draw(name, &alt, 720, 380, |c| {
+        let body = header(c, title, "", &[]);
+        let x = Axis::log(from, to, "learning rate").with_grid();
+        let y = Axis::around((lo, hi), 6, "running training loss, MSE (stars²)").with_grid();
+        let axes = Axes::within(body, x, y);
+        axes.draw(c);
+        if let Some(rate) = taken {
+            axes.dashed(c, &[(rate, axes.y.lo), (rate, axes.y.hi)], palette::GREY, 1.0, (4.0, 3.0));
+            let (x, y) = axes.at(rate, axes.y.hi);
+            let text = format!("taken: {}", short_rate(rate));
+            c.text_on_white(&text, x - 6.0, y + 14.0, Align::Right, Face::NOTE);
+        }
+        let shown: Vec<(f64, f64)> = found.iter().copied().filter(|(_, loss)| *loss <= axes.y.hi).collect();
+        axes.line(c, &shown, palette::OURS, 2.0);
+    })
+}
+
 fn short_rate(rate: f64) -> String {
     short(format!("{rate:.2e}").parse().unwrap_or(rate))
 }

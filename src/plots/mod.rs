@@ -14,6 +14,7 @@
 //! | [`embeddings`] | the weights before and after training |
 //! | [`surface`] | the error over (a, b), and the paths that optimisers take down it |
 //! | [`scatter`] | labelled points, no two labels on top of each other |
+//! | [`intervals`](fn@intervals) | models side by side, a number each with its interval |
 //! | [`strips`](fn@strips) | an ensemble of runs for each of the lecture's numbers |
 //!
 //! `canvas` and `axes` are the thin layer that all of them share: one look, and room made for every label.
@@ -23,6 +24,7 @@ mod canvas;
 pub mod curves;
 pub mod embeddings;
 pub mod hexbin;
+mod intervals;
 mod joint;
 pub mod ratings;
 pub mod scatter;
@@ -39,10 +41,12 @@ use resvg::{tiny_skia, usvg};
 use crate::files::write_whole;
 use canvas::Canvas;
 pub use curves::{
-    Epoch, Fit, all_validation_losses, descent, gradient_trace, loss_by_epoch, loss_curves, lr_schedule,
+    Epoch, Fit, all_validation_losses, descent, gradient_trace, loss_by_epoch, loss_curves, lr_finder,
+    lr_schedule,
 };
 pub use embeddings::{Table, embeddings_before_after};
 pub use hexbin::{Extent, Hexagon, hexbin};
+pub use intervals::{Interval, intervals};
 pub use joint::joint;
 pub use ratings::{crosstab_heatmap, rating_histogram, residuals_by_popularity, squashed_sigmoid};
 pub use scatter::{LabelBox, labelled_scatter, place_labels};

@@ -1,0 +1,212 @@
+// %% [markdown]
+// # Beyond the lecture
+//
+// Honest baselines beside the lecture's models, the variations it suggests, and how good it can get.
+//
+// A loss says little alone. What does the mean rating give, or a number for each user and each movie? And what
+// would a model give that uses all that the files hold? Everything is measured on the lecture's 20,000 rows held
+// out, and chosen without them: on folds of the 80,004 training rows (`lecture5 tune` runs that again).
+
+// %%
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::beyond::blend::{FOLDS, Predict, RIDGE, blend, out_of_fold, stack};
+use crate::beyond::rows::folds;
+use crate::beyond::score::{RESAMPLES, bootstrap_by_user, score, squared_errors};
+use crate::beyond::{data, models_for, nets};
+use crate::lecture::Lecture;
+use crate::metrics::{Beyond, BeyondRow};
+use crate::movielens::Split;
+use crate::notebook::{Notebook, Table};
+use crate::plots;
+use crate::settings::Settings;
+
+/// What a model said: its name, whether it is one of the lecture's, stars for the rows held out, seconds.
+type Predicted = (String, bool, Vec<f64>, f64);
+
+fn of(predictions: &[Predicted], name: &str) -> Vec<f64> {
+    predictions.iter().find(|p| p.0 == name).map(|p| p.2.clone()).unwrap_or_default()
+}
+
+pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
+    // %% [markdown]
+    // ## We can add dropout, use embeddings of different sizes, …
+    //
+    // The lecture ends its neural net with a list of what else can be done. Here is each of them, three epochs
+    // from the same seed: two at the lecture's 0.01, one at 0.001. They are compared on a fifth of the *training*
+    // rows, so that the rows held out stay unseen.
+    //
+    // - Dropout that is really on makes the fit slower, and 0.75 is far too much for so small a net.
+    // - *One cycle* (Smith 2018): the rate rises for a quarter of the batches and falls for the rest.
+    // - Different decay by layer: the embeddings have most of the weights, and few ratings to each.
+
+    // %%
+    let (cf, split) = lecture.ratings();
+    let (learned, asked) = folds(split.trn.len(), 5, 0).swap_remove(0);
+    let part = |rows: &[usize]| rows.iter().map(|&row| split.trn[row]).collect();
+    let inner = Split { trn: part(&learned), val: part(&asked) };
+    let device = lecture.run.device;
+    let variations = nets::variations(lecture.run.seed);
+    let mut curves = Vec::new();
+    for variation in &variations {
+        curves.push((variation.name, nets::losses(&cf, &inner, variation, device)?));
+    }
+    let mut table = Table::new(["EmbeddingNet", "epoch 1", "epoch 2", "epoch 3"]);
+    for (name, losses) in &curves {
+        let cells = losses[1..].iter().map(|loss| format!("{loss:.4}"));
+        table.push(std::iter::once((*name).to_owned()).chain(cells));
+    }
+    nb.show(table);
+
+    // %%
+    let curves: Vec<(&str, &[f64])> = curves.iter().map(|(name, losses)| (*name, &losses[..])).collect();
+    let title = "Variations of EmbeddingNet, on a fifth of the training rows";
+    lecture.plot(nb, plots::loss_by_epoch("variations", title, "validation loss, MSE (stars²)", &curves)?)?;
+
+    // %% [markdown]
+    // ## Which learning rate?
+    //
+    // The learning-rate finder (Smith 2015) lets the rate grow from batch to batch. The loss falls as soon as the
+    // rate is large enough to learn, and rises when it is too large; a good rate lies where it still falls
+    // steeply, well before the lowest point.
+
+    // %%
+    let found = nets::find_lr(&cf, &inner, lecture.run.seed, device)?;
+    let title = "The learning-rate finder on EmbeddingNet";
+    lecture.plot(nb, plots::lr_finder("lr_finder", title, &found, Some(nets::ONE_CYCLE_LR))?)?;
+
+    // %% [markdown]
+    // ## The models
+    //
+    // - **Biases**: the mean, and by how much each user and each movie is above it, shrunk towards zero.
+    // - **kNN**: what the biases leave is guessed from the user's ratings of similar movies, or from similar users'
+    //   ratings of the movie.
+    // - **SVD++** (Koren 2008) is EmbeddingDotBias where a user is also described by *which* movies she rated;
+    //   **timeSVD++** lets users and movies change with time.
+    // - **Bayesian factorisation** (Salakhutdinov and Mnih 2008) averages over many sets of embeddings instead of taking
+    //   one, which on so few ratings keeps it from learning them by heart.
+    // - **The Gaussian process** says for any two ratings how much they go together: same user, same movie, movies that others
+    //   liked alike, same genres, years, popularity; and, with times, given within minutes of each other, or
+    //   few ratings apart. Users rate in sessions and in moods, and down lists that MovieLens shows them, so that the ratings
+    //   around a rating say much about it.
+    //
+    // That last point needs a warning. The lecture holds out rows at random, so the ratings given before *and after*
+    // a rating are known. Who had to predict the next rating would know only those before. The row "without times"
+    // does not use the clock.
+
+    // %%
+    let (world, trn, val, y) = data::from_lecture(&lecture.ml, &cf, &split)?;
+    let (models, left_out) = models_for(&world, &trn.pairs);
+    for why in &left_out {
+        nb.print(why);
+    }
+    let mut predictions: Vec<Predicted> = Vec::new();
+    for (name, kind) in nets::LECTURE {
+        let settings = Settings { seed: lecture.run.seed, ..Settings::lecture(kind) };
+        let (stars, seconds) = nets::lecture_model(&cf, &split, &settings, device)?;
+        predictions.push((name.to_owned(), true, stars, seconds));
+    }
+    for model in &models {
+        let started = Instant::now();
+        let stars = (model.predict)(&world, &trn, &val);
+        predictions.push((model.name.to_owned(), false, stars, started.elapsed().as_secs_f64()));
+    }
+
+    // %% [markdown]
+    // ## The blend
+    //
+    // A blend is a weighted sum of models. Its weights come from the training rows alone: they are cut in three, and each
+    // part is predicted by models that were trained on the other two; ridge regression on those predictions gives the
+    // weights. The same predictions say which model, or the blend, is taken as the best.
+
+    // %%
+    let started = Instant::now();
+    let blended: Vec<_> = models.iter().filter(|model| model.blended).collect();
+    let names: Vec<&str> = blended.iter().map(|model| model.name).collect();
+    let members: Vec<Predict> = blended.iter().map(|model| model.predict).collect();
+    let unseen = out_of_fold(&world, &trn, &members, FOLDS, 0);
+    let weights = stack(&unseen, &trn.y, trn.mean(), RIDGE);
+    let mse = |stars: &[f64]| squared_errors(stars, &trn.y).iter().sum::<f64>() / trn.len() as f64;
+    let mut by_folds: Vec<(&str, f64)> = names.iter().copied().zip(unseen.iter().map(|p| mse(p))).collect();
+    by_folds.push(("blend", mse(&blend(&world, &unseen, &weights, trn.mean()))));
+    let mut table = Table::new(["model", "weight", "MSE on folds of the training rows"]);
+    for (at, (name, mse)) in by_folds.iter().enumerate() {
+        let weight = weights.get(at).map_or(String::new(), |w| format!("{w:.3}"));
+        table.push([(*name).to_owned(), weight, format!("{mse:.4}")]);
+    }
+    nb.show(table);
+    let best = by_folds.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or("", |(name, _)| *name).to_owned();
+    let parts: Vec<Vec<f64>> = names.iter().map(|name| of(&predictions, name)).collect();
+    let stars = blend(&world, &parts, &weights, trn.mean());
+    predictions.push(("blend".to_owned(), false, stars, started.elapsed().as_secs_f64()));
+
+    // %% [markdown]
+    // ## All of them on the rows held out
+    //
+    // Mean squared error, its root and the mean absolute error, in stars. The interval resamples whole users, since one
+    // user's errors go together; it is wide because users differ, and most of that is the same for all models.
+    // So the last but one column compares with fastai's learner row by row: the difference of the mean squared errors, and
+    // its own interval.
+
+    // %%
+    let learner = squared_errors(&of(&predictions, "fastai's learner"), &y);
+    let columns = ["model", "MSE", "95 % interval", "RMSE", "MAE", "against the learner", "seconds"];
+    let mut table = Table::new(columns);
+    let mut rows = Vec::new();
+    for (name, _, stars, seconds) in &predictions {
+        let s = score(stars, &y, &val.user);
+        let differences: Vec<f64> =
+            squared_errors(stars, &y).iter().zip(&learner).map(|(a, b)| a - b).collect();
+        let mean = differences.iter().sum::<f64>() / differences.len() as f64;
+        let (low, high) = bootstrap_by_user(&differences, &val.user, RESAMPLES, 0);
+        table.push([
+            name.clone(),
+            format!("{:.4}", s.mse),
+            format!("{:.3} to {:.3}", s.low, s.high),
+            format!("{:.4}", s.rmse),
+            format!("{:.4}", s.mae),
+            format!("{mean:+.4} ({low:+.3} to {high:+.3})"),
+            format!("{seconds:.1}"),
+        ]);
+        rows.push(BeyondRow {
+            name: name.clone(),
+            val_mse: s.mse,
+            val_rmse: s.rmse,
+            val_mae: s.mae,
+            low: s.low,
+            high: s.high,
+            seconds: *seconds,
+        });
+    }
+    nb.show(table);
+
+    // %%
+    let intervals: Vec<plots::Interval> = rows
+        .iter()
+        .zip(&predictions)
+        .map(|(r, p)| plots::Interval {
+            name: &r.name,
+            value: r.val_mse,
+            low: r.low,
+            high: r.high,
+            lecture: p.1,
+        })
+        .collect();
+    let title = "How good it can get: all models on the rows held out";
+    let measure = "validation loss, MSE (stars²)";
+    lecture.plot(nb, plots::intervals("beyond", title, measure, &intervals)?)?;
+
+    // %%
+    let chosen = rows.iter().find(|r| r.name == best);
+    if let Some(row) = chosen {
+        nb.markdown(format!(
+            "Chosen on the folds: **{best}**, {:.4} on the rows held out (RMSE {:.4}).",
+            row.val_mse, row.val_rmse
+        ));
+    }
+    lecture.metrics.beyond = Some(Beyond { rows, best });
+
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! The lecture's own models as rows of the table, and the variations of EmbeddingNet that the lecture suggests.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use tch::Device;
+
+use crate::fit::validate;
+use crate::learner::Learner;
+use crate::movielens::{CollabFilterDataset, Split};
+use crate::optim::schedule::{OneCycle, Schedule};
+use crate::settings::{ModelKind, Plan, Settings};
+
+/// The lecture's fits with the names that its text gives the models.
+pub const LECTURE: [(&str, ModelKind); 4] = [
+    ("EmbeddingDot", ModelKind::Dot),
+    ("EmbeddingDotBias", ModelKind::Bias),
+    ("EmbeddingNet", ModelKind::Net),
+    ("fastai's learner", ModelKind::Learner),
+];
+
+/// Trains one of the lecture's models as the lecture does; stars for the rows held out, and the time it took.
+pub fn lecture_model(
+    cf: &CollabFilterDataset,
+    split: &Split,
+    settings: &Settings,
+    device: Device,
+) -> Result<(Vec<f64>, f64)> {
+    let started = Instant::now();
+    let mut learner = Learner::new(cf, split, settings, device)?;
+    learner.fit_plan(&mut |_| {})?;
+    let stars = learner.predict()?.into_iter().map(f64::from).collect();
+    Ok((stars, started.elapsed().as_secs_f64()))
+}
+
+/// EmbeddingNet with something changed.
+#[derive(Debug, Clone)]
+pub struct Variation {
+    /// What is changed.
+    pub name: &'static str,
+    /// All settings.
+    pub settings: Settings,
+    /// Weight decay of single layers, where it is not that of all.
+    pub decay: Vec<(&'static str, f64)>,
+    /// One cycle instead of the plan of the settings.
+    pub one_cycle: Option<OneCycle>,
+}
+
+/// Epochs of a variation: the lecture's two rates, but half as long.
+const EPOCHS: usize = 3;
+/// The highest rate of the one-cycle variation, a tenth of where the finder's loss is lowest.
+pub const ONE_CYCLE_LR: f64 = 0.03;
+
+/// What the lecture suggests: "add dropout", "use embeddings of different sizes", "add more hidden layers with more
+/// nodes", "add different amounts of regularization" and, by its learner, other schedules.
+pub fn variations(seed: i64) -> Vec<Variation> {
+    let lecture =
+        Settings { seed, plan: Plan::Steps(vec![(1e-2, 2), (1e-3, 1)]), ..Settings::lecture(ModelKind::Net) };
+    let with = |name, change: &dyn Fn(&mut Settings)| {
+        let mut settings = lecture.clone();
+        change(&mut settings);
+        Variation { name, settings, decay: Vec::new(), one_cycle: None }
+    };
+    let one_cycle = Some(OneCycle { lr: ONE_CYCLE_LR, epochs: EPOCHS });
+    vec![
+        with("as in the lecture", &|_| {}),
+        with("dropout 0.05 and 0.5", &|s| s.dropout = (0.05, 0.5)),
+        with("dropout 0.75, really on", &|s| s.dropout = (0.75, 0.75)),
+        with("20 for a user, 80 for a movie", &|s| s.n_factors = (20, 80)),
+        with("deeper: hidden layers of 50, 10", &|s| s.hidden = vec![50, 10]),
+        with("wider: a hidden layer of 100", &|s| s.hidden = vec![100]),
+        Variation {
+            decay: vec![("u", 2e-3), ("m", 2e-3), ("lin1", 0.0), ("lin2", 0.0)],
+            ..with("decay of the embeddings only", &|_| {})
+        },
+        Variation { one_cycle, ..with("one cycle", &|_| {}) },
+    ]
+}
+
+/// A variation's validation loss before the first epoch and after each; every row weighs the same.
+pub fn losses(
+    cf: &CollabFilterDataset,
+    split: &Split,
+    variation: &Variation,
+    device: Device,
+) -> Result<Vec<f64>> {
+    let mut learner = Learner::new(cf, split, &variation.settings, device)?;
+    for (layer, decay) in &variation.decay {
+        learner.opt.set_decay(layer, *decay)?;
+    }
+    let (_, before) = validate(&*learner.model, &learner.data.val, 128)?;
+    let history = match variation.one_cycle {
+        Some(cycle) => learner.fit(cycle.epochs, &Schedule::OneCycle(cycle), &mut |_| {})?,
+        None => learner.fit_plan(&mut |_| {})?,
+    };
+    let after = history.epochs.iter().map(|epoch| epoch.val_by_rows);
+    Ok(std::iter::once(before).chain(after).collect())
+}
+
+/// What the learning-rate finder sees with the lecture's EmbeddingNet.
+pub fn find_lr(
+    cf: &CollabFilterDataset,
+    split: &Split,
+    seed: i64,
+    device: Device,
+) -> Result<Vec<(f64, f64)>> {
+    let settings = Settings { seed, ..Settings::lecture(ModelKind::Net) };
+    Learner::new(cf, split, &settings, device)?.lr_find((1e-5, 10.0))
+}

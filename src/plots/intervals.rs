@@ -1,0 +1,88 @@
+//! Models side by side: a number each, with its interval.
+
+use anyhow::{Result, ensure};
+
+use super::axes::{Axes, Axis, Key, header};
+use super::canvas::{Align, Face, Rect, Shape};
+use super::{Figure, palette, range_of};
+
+/// A number with its interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval<'a> {
+    /// What it belongs to.
+    pub name: &'a str,
+    /// The number.
+    pub value: f64,
+    /// Lower end of its interval.
+    pub low: f64,
+    /// Upper end of it.
+    pub high: f64,
+    /// Whether it is one of the lecture's own.
+    pub lecture: bool,
+}
+
+/// Wider than this many times the rest of the page, a value stands at the edge with an arrow.
+const FAR: f64 = 1.6;
+
+/// A row a number, from the top down: a dot with a line from `low` to `high`, and the number at the right. A value
+/// that lies so far out that it would press the others flat stands at the edge.
+///
+/// # Errors
+/// When there is no number, or one is not finite.
+pub fn intervals(name: &str, title: &str, measure: &str, rows: &[Interval]) -> Result<Figure> {
+    ensure!(!rows.is_empty(), "{name}: there is no number to draw");
+    for row in rows {
+        ensure!(
+            row.value.is_finite() && row.low.is_finite() && row.high.is_finite(),
+            "{name}: {} is {} from {} to {}; it cannot be drawn",
+            row.name,
+            row.value,
+            row.low,
+            row.high
+        );
+    }
+    let mut values: Vec<f64> = rows.iter().map(|r| r.value).collect();
+    values.sort_by(f64::total_cmp);
+    let (least, middle) = (values[0], values[values.len() / 2]);
+    let edge = middle + FAR * (middle - least).max(0.02 * middle);
+    let inside = rows.iter().filter(|r| r.value <= edge);
+    let (lo, hi) = range_of(inside.flat_map(|r| [r.low, r.high])).unwrap_or((0.0, 1.0));
+    let best = rows.iter().min_by(|a, b| a.value.total_cmp(&b.value)).map_or("", |r| r.name);
+    let alt =
+        format!("{measure} of {} models with 95 % intervals; the lowest is {best}, {least:.4}.", rows.len());
+    let legend = [
+        (Key::Mark(Shape::Disc, palette::OURS), "beyond the lecture"),
+        (Key::Mark(Shape::OpenDiamond, palette::LECTURE), "the lecture's models"),
+        (Key::Line(palette::SKY, 2.0), "95 % interval, by user"),
+    ];
+    const ROW: f64 = 25.0;
+    Figure::draw(name, &alt, 820, 135 + (ROW * rows.len() as f64) as u32, |c| {
+        let body = header(c, title, "", &legend);
+        let figures = |row: &Interval| format!("{:.4}", row.value);
+        let right = rows.iter().map(|r| Face::NOTE.bold().width(&figures(r))).fold(0.0, f64::max) + 12.0;
+        let ticks = rows.iter().enumerate();
+        let ticks = ticks.map(|(i, r)| (-(i as f64), Face::TICK.shorten(r.name, 260.0))).collect();
+        let y = Axis::linear(0.5 - rows.len() as f64, 0.5, 1, "").with_ticks(ticks);
+        let x = Axis::around((lo, hi), 8, measure).with_grid();
+        let axes = Axes::within(Rect { w: body.w - right, ..body }, x, y);
+        axes.draw(c);
+        for (i, row) in rows.iter().enumerate() {
+            let at = -(i as f64);
+            let within = |v: f64| v.clamp(axes.x.lo, axes.x.hi);
+            axes.line(c, &[(within(row.low), at), (within(row.high), at)], palette::SKY, 2.0);
+            let outside = row.value > axes.x.hi;
+            if outside {
+                let (x, y) = axes.at(axes.x.hi, at);
+                let arrow = [(x, y), (x - 8.0, y - 4.5), (x - 8.0, y + 4.5)];
+                c.polygon(&arrow, if row.lecture { palette::LECTURE } else { palette::OURS });
+            } else if row.lecture {
+                axes.mark(c, Shape::OpenDiamond, (row.value, at), 5.2, palette::LECTURE);
+            } else {
+                axes.mark(c, Shape::Disc, (row.value, at), 4.2, palette::OURS);
+            }
+            let face = if row.name == best { Face::NOTE.bold() } else { Face::NOTE };
+            let y = axes.at(axes.x.lo, at).1 + face.half_capital();
+            c.text(&figures(row), axes.inner.right() + right, y, Align::Right, face);
+        }
+    })
+}
