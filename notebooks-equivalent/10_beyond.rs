@@ -75,7 +75,11 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %%
     let found = nets::find_lr(&cf, &inner, lecture.run.seed, device)?;
     let title = "The learning-rate finder on EmbeddingNet";
-    lecture.plot(nb, plots::lr_finder("lr_finder", title, &found, Some(nets::ONE_CYCLE_LR))?)?;
+    if found.len() > 1 {
+        lecture.plot(nb, plots::lr_finder("lr_finder", title, &found, Some(nets::ONE_CYCLE_LR))?)?;
+    } else {
+        nb.print("Too few batches to try rates on.");
+    }
 
     // %% [markdown]
     // ## The models

@@ -7,6 +7,7 @@ use anyhow::{Context, Error, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 
+use crate::beyond::tune;
 use crate::failure::{self, wrong_use};
 use crate::fit::{Course, Epoch};
 use crate::interrupt::{self, Interrupted};
@@ -48,6 +49,8 @@ enum Command {
     /// Print one run's losses as JSON: what `verify` starts for each seed.
     #[command(hide = true)]
     OneRun(OneRun),
+    /// Choose the settings of section `beyond` again, on folds of the training rows, and print every fold's error.
+    Tune(Tune),
     /// List the sections.
     List,
     /// Say which libtorch this is, and whether it computes on the CPU and on CUDA.
@@ -173,6 +176,21 @@ struct Verify {
 }
 
 #[derive(Args)]
+struct Tune {
+    /// Folds that the training rows are cut into.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(2..=20))]
+    folds: u16,
+    /// Steps down the gradient for the weights of the Gaussian process; 0 leaves that out.
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    steps: u16,
+    /// What to choose again [default: everything].
+    #[arg(long, value_name = "WHAT,…", value_delimiter = ',', value_parser = ["biases", "knn", "svdpp", "bayes", "gp", "blend"])]
+    only: Vec<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
 struct OneRun {
     #[arg(long)]
     model: ModelKind,
@@ -258,6 +276,10 @@ pub fn main() -> ExitCode {
         Command::Similar(args) => ask::similar(args),
         Command::Recommend(args) => ask::recommend(args),
         Command::Predict(args) => ask::predict(args),
+        Command::Tune(args) => {
+            let lecture = args.common.check_out(&["tune.json"]).and_then(|()| args.common.begin());
+            lecture.and_then(|l| tune::again(&l, args.folds.into(), args.steps.into(), &args.only))
+        }
         Command::OneRun(args) => one_run(args),
         Command::List => list(),
         Command::Doctor => examine(),

@@ -113,7 +113,7 @@ impl Learner {
         for (batch, (x, y)) in self.data.trn.shuffled().batches(self.data.bs).enumerate() {
             let lr = from * growth.powi(batch as i32);
             self.opt.set_lrs(lr);
-            let loss = mse_loss(&self.model.forward_t(&x, true), &y); // ()
+            let loss = self.opt.loss(&x, &y, |x, y| mse_loss(&self.model.forward_t(x, true), y)); // ()
             self.opt.zero_grad();
             loss.backward();
             self.opt.step()?;
@@ -124,6 +124,7 @@ impl Learner {
             }
             found.push((lr, running));
         }
+        self.opt.settle();
         Ok(found)
     }
 

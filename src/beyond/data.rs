@@ -46,10 +46,6 @@ pub fn from_lecture(
     cf: &CollabFilterDataset,
     split: &Split,
 ) -> Result<(World, Rated, Pairs, Vec<f64>)> {
-    let mut world = World::new(cf.users.len() as usize, cf.items.len() as usize, cf.range());
-    if let Some(movies) = &ml.movies {
-        describe(&mut world, movies, &cf.items)?;
-    }
     let time = match ml.ratings.column("timestamp") {
         Ok(column) if column.null_count() == 0 => {
             column.cast(&DataType::Float64)?.f64()?.iter().flatten().collect()
@@ -63,6 +59,12 @@ pub fn from_lecture(
     };
     let all = Rated { pairs, y: cf.y.iter().map(|&y| f64::from(y)).collect() };
     let (trn, val) = (all.pick(&split.trn), all.pick(&split.val));
+    // The range of the training ratings: nothing is taken from those held out.
+    let range = trn.y.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &y| (a.min(y), b.max(y)));
+    let mut world = World::new(cf.users.len() as usize, cf.items.len() as usize, range);
+    if let Some(movies) = &ml.movies {
+        describe(&mut world, movies, &cf.items)?;
+    }
     Ok((world, trn, val.pairs, val.y))
 }
 

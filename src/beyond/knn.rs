@@ -22,12 +22,18 @@ pub const USER: Knn = Knn { k: 80, shrink: 15.0, doubt: 0.6 };
 
 /// Biases, and the weighted mean residual of the user's ratings of similar movies.
 pub fn item_knn(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
-    with_biases(world, trn, asked, |residuals| by_items(world, trn, residuals, asked, ITEM))
+    one_side(world, trn, asked, false, ITEM)
 }
 
 /// Biases, and the weighted mean residual of similar users' ratings of the movie.
 pub fn user_knn(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
-    with_biases(world, trn, asked, |residuals| by_users(world, trn, residuals, asked, USER))
+    one_side(world, trn, asked, true, USER)
+}
+
+/// Biases, and one neighbourhood with settings of its own.
+pub fn one_side(world: &World, trn: &Rated, asked: &Pairs, users: bool, knn: Knn) -> Vec<f64> {
+    let part = if users { by_users } else { by_items };
+    with_biases(world, trn, asked, |residuals| part(world, trn, residuals, asked, knn))
 }
 
 /// The biases, the items' part, and the users' part of what that leaves.

@@ -28,6 +28,7 @@ pub mod random;
 pub mod rows;
 pub mod score;
 pub mod svdpp;
+pub mod tune;
 
 use blend::Predict;
 use rows::{Pairs, World};
@@ -80,6 +81,9 @@ pub fn models_for(world: &World, trn: &Pairs) -> (Vec<Model>, Vec<String>) {
         left_out.push(format!("{} is left out: {why}.", model.name));
         false
     };
-    let models = MODELS.iter().copied().filter(fits).collect();
+    let mut models: Vec<Model> = MODELS.iter().copied().filter(fits).collect();
+    if let (Some(last), false) = (models.last_mut(), trn.have_times()) {
+        last.blended = true; // the process without times stands in for the one with them
+    }
     (models, left_out)
 }

@@ -319,9 +319,7 @@ impl Optimizer {
         let buffer = |i: usize| slots.iter().map(|s| &s.buffers[i]).collect::<Vec<_>>();
         match self.rule {
             // A momentum buffer of zeros makes the first step the one that PyTorch makes without a buffer.
-            Rule::Sgd { momentum } => {
-                fused_sgd(&params, &grads, &buffer(0), self.lr, momentum, weight_decay)
-            }
+            Rule::Sgd { momentum } => fused_sgd(&params, &grads, &buffer(0), self.lr, momentum, weight_decay),
             Rule::Adam | Rule::AdamW => {
                 let steps: Vec<&Tensor> = slots.iter().map(|s| &s.step).collect();
                 let with = AdamStep {
