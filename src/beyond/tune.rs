@@ -97,20 +97,30 @@ impl<'a> Tuner<'a> {
     pub fn neighbours(&self, users: bool) -> Choice {
         let taken = if users { knn::USER } else { knn::ITEM };
         let mut grid = vec![taken];
-        for k in [20, 40, 80, 160] {
+        for k in [20, 80] {
             grid.push(Knn { k, ..taken });
         }
-        for shrink in [2.0, 5.0, 10.0, 20.0, 40.0] {
+        for shrink in [5.0, 10.0, 20.0, 40.0] {
             grid.push(Knn { shrink, ..taken });
         }
-        for doubt in [0.1, 0.2, 0.4, 0.8, 1.6] {
-            grid.push(Knn { doubt, ..taken });
+        for (power, doubt) in
+            [(1.0, 0.1), (1.0, 0.2), (1.0, 0.5), (2.0, 0.01), (2.0, 0.02), (2.0, 0.05), (3.0, 0.002)]
+        {
+            grid.push(Knn { power, doubt, ..taken });
         }
+        let mut seen = Vec::new();
+        grid.retain(|with| {
+            !seen.contains(with) && {
+                seen.push(*with);
+                true
+            }
+        });
         let candidate = |with: Knn| -> (String, bool, Model) {
             let model = move |world: &World, trn: &Rated, asked: &Pairs| {
                 knn::one_side(world, trn, asked, users, with)
             };
-            let name = format!("k {}, shrink {}, doubt {}", with.k, with.shrink, with.doubt);
+            let name =
+                format!("k {}, shrink {}, power {}, doubt {}", with.k, with.shrink, with.power, with.doubt);
             (name, with == taken, Box::new(model))
         };
         let what = if users { "user-kNN" } else { "item-kNN" };
