@@ -1,12 +1,13 @@
 //! A model with its optimiser and random generators as one safetensors file, which also says what the model
 //! is, whom its rows stand for and what it was trained on.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::{Dtype, TensorView, View};
 use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -73,10 +74,10 @@ pub fn save(path: &Path, about: &About, vs: &VarStore, opt: &Optimizer) -> Resul
     save_with(path, about, vs, opt, Vec::new())
 }
 
-/// The same with further tensors, by name.
+/// The same with further tensors, by name, and with an `about` that may say more.
 pub fn save_with(
     path: &Path,
-    about: &About,
+    about: &impl Serialize,
     vs: &VarStore,
     opt: &Optimizer,
     more: Vec<(String, Tensor)>,
@@ -87,11 +88,7 @@ pub fn save_with(
     for (name, device) in generators(vs.device()) {
         tensors.push((name, rng_state(device)?));
     }
-    let data: Vec<Vec<u8>> = tensors.iter().map(|(_, t)| bytes(t)).collect::<Result<_>>()?;
-    let views = tensors.iter().zip(&data).map(|((name, t), bytes)| {
-        let shape = t.size().iter().map(|&n| n as usize).collect();
-        Ok((name, TensorView::new(dtype(t)?, shape, bytes)?))
-    });
+    let views = tensors.iter().map(|(name, t)| Ok((name, Saved::new(t)?)));
     // One key only: the order of several would change from run to run.
     let metadata = HashMap::from([(ABOUT.to_owned(), serde_json::to_string(about)?)]);
     write_durably(path, &safetensors::serialize(views.collect::<Result<Vec<_>>>()?, Some(metadata))?)
@@ -187,11 +184,39 @@ fn dtype(t: &Tensor) -> Result<Dtype> {
     }
 }
 
-fn bytes(t: &Tensor) -> Result<Vec<u8>> {
-    let t = t.detach().to_device(Device::Cpu).contiguous();
-    let mut bytes = vec![0; t.numel() * t.kind().elt_size_in_bytes()];
-    t.f_copy_data_u8(&mut bytes, t.numel())?;
-    Ok(bytes)
+/// A tensor whose bytes are copied when their turn comes, so that a file of a large model is in memory once.
+struct Saved<'a> {
+    tensor: &'a Tensor,
+    dtype: Dtype,
+    shape: Vec<usize>,
+}
+
+impl Saved<'_> {
+    fn new(tensor: &Tensor) -> Result<Saved<'_>> {
+        let shape = tensor.size().iter().map(|&n| n as usize).collect();
+        Ok(Saved { tensor, dtype: dtype(tensor)?, shape })
+    }
+}
+
+impl View for Saved<'_> {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let t = self.tensor.detach().to_device(Device::Cpu).contiguous();
+        let mut bytes = vec![0; self.data_len()];
+        t.copy_data_u8(&mut bytes, t.numel());
+        Cow::Owned(bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        self.tensor.numel() * self.tensor.kind().elt_size_in_bytes()
+    }
 }
 
 fn tensor(view: &TensorView) -> Result<Tensor> {

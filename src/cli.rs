@@ -517,7 +517,10 @@ fn fit(args: Fit) -> Result<()> {
         _ => Course::default(),
     };
     if args.resume && telling == Telling::Plain {
-        say(format!("Going on after {} epochs.", course.done()));
+        say(match course.done() {
+            0 => "Nothing is kept yet: the fit begins.".to_owned(),
+            done => format!("Going on after {done} epochs."),
+        });
     }
     let mut done = course.done();
     let tell = |epoch: Epoch| {

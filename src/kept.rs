@@ -5,27 +5,40 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use serde::Serialize;
 use serde_json::Value;
 use tch::Tensor;
 
 use crate::checkpoint::{self, About};
 use crate::failure::wrong_use;
-use crate::files;
 use crate::fit::{Course, Epoch, History, RunningMean};
 use crate::learner::Learner;
+use crate::optim::{self, Update};
+use crate::{files, libtorch};
 
 /// Where a fit is kept: one file, which a rename replaces as a whole, so that at any moment it is that of some
 /// epoch's end.
 #[derive(Debug)]
 pub struct Kept {
     path: PathBuf,
+    fit: Fit,
+}
+
+/// Which fit it is. To the same bytes it goes on only where it is computed in the same way.
+#[derive(Debug, Serialize)]
+struct Fit {
+    #[serde(flatten)]
     about: About,
+    update: Update,
+    threads: i32,
+    libtorch: &'static str,
 }
 
 impl Kept {
     /// In `folder`; `about` says which fit it is.
     pub fn new(folder: &Path, about: About) -> Kept {
-        Kept { path: folder.join("checkpoint.safetensors"), about }
+        let (update, threads, libtorch) = (optim::update(), tch::get_num_threads(), libtorch::version());
+        Kept { path: folder.join("checkpoint.safetensors"), fit: Fit { about, update, threads, libtorch } }
     }
 
     /// Makes sure that the fit can be kept; whether there is one to go on with. What a killed process left
@@ -61,7 +74,7 @@ impl Kept {
             ("seconds", Tensor::from(*seconds)),                   // ()
         ];
         let tensors = tensors.into_iter().map(|(name, t)| (format!("course.{name}"), t)).collect();
-        checkpoint::save_with(&self.path, &self.about, &learner.vs, &learner.opt, tensors)
+        checkpoint::save_with(&self.path, &self.fit, &learner.vs, &learner.opt, tensors)
     }
 
     /// Puts the fit back into a learner made with the same settings; how far it had come.
@@ -70,6 +83,14 @@ impl Kept {
     /// The file is damaged, or is that of another fit: which setting differs, or that the data does.
     pub fn load(&self, learner: &mut Learner) -> Result<Course> {
         let (metadata, saved) = checkpoint::read(&self.path)?;
+        if checkpoint::about(&metadata).is_ok() {
+            let under_way = saved.contains_key("course.losses");
+            ensure!(
+                under_way,
+                "{}: a trained model, not a fit that was kept by --checkpoint",
+                self.path.display()
+            );
+        }
         self.same_fit(&metadata)?;
         let place = || format!("{}: cannot be gone on with", self.path.display());
         checkpoint::put_back(&saved, &learner.vs, &mut learner.opt).with_context(place)?;
@@ -92,18 +113,22 @@ impl Kept {
         checkpoint::about(metadata).with_context(|| format!("{}", self.path.display()))?;
         let [there, here]: [Value; 2] = [
             serde_json::from_str(checkpoint::about_text(metadata)?)?,
-            serde_json::from_str(&serde_json::to_string(&self.about)?)?,
+            serde_json::from_str(&serde_json::to_string(&self.fit)?)?,
         ];
         let mut differences = Vec::new();
-        for name in here["settings"].as_object().into_iter().flat_map(|settings| settings.keys()) {
-            let (there, here) = (&there["settings"][name], &here["settings"][name]);
+        let mut compare = |name: &str, there: &Value, here: &Value| {
             if there != here {
-                differences.push(format!("{} was {there} and is {here}", option(name)));
+                differences.push(format!("{name} was {there} and is {here}"));
             }
+        };
+        for name in here["settings"].as_object().into_iter().flat_map(|settings| settings.keys()) {
+            compare(&option(name), &there["settings"][name], &here["settings"][name]);
         }
-        if there["data"] != here["data"] {
-            differences.push(format!("the ratings' SHA-256 was {} and is {}", there["data"], here["data"]));
+        for name in ["update", "threads"] {
+            compare(&option(name), &there[name], &here[name]);
         }
+        compare("libtorch", &there["libtorch"], &here["libtorch"]);
+        compare("the ratings' SHA-256", &there["data"], &here["data"]);
         if differences.is_empty() && there != here {
             differences.push("users, movies or training rows are others".to_owned());
         }

@@ -23,6 +23,8 @@ pub struct Needed {
     pub weights: u64,
     /// All weights, with what the optimiser remembers of each.
     pub state: u64,
+    /// The largest tensor of these.
+    pub largest: u64,
     /// The larger of a training batch with its gradients and of a pass over the validation rows.
     pub activations: u64,
     /// The ratings.
@@ -36,16 +38,18 @@ impl Needed {
         let (users, movies, trn, val) = (size(n_users), size(n_movies), n_trn as u64, n_val as u64);
         let (u, m) = (size(settings.n_factors.0), size(settings.n_factors.1));
         let tables = users * u + movies * m;
+        let table = (users * u).max(movies * m);
         // Numbers a row, of what a forward pass makes.
-        let (weights, row) = match settings.model {
-            ModelKind::Dot => (tables, u + m + u),
-            ModelKind::Bias | ModelKind::Learner => (tables + users + movies, u + m + u),
+        let (weights, largest, row) = match settings.model {
+            ModelKind::Dot => (tables, table, u + m + u),
+            ModelKind::Bias | ModelKind::Learner => (tables + users + movies, table, u + m + u),
             ModelKind::Net => {
                 let mut widths = vec![u + m];
                 widths.extend(settings.hidden.iter().map(|&n| size(n)));
                 widths.push(1);
                 let linear: u64 = widths.windows(2).map(|w| w[0] * w[1] + w[1]).sum();
-                (tables + linear, widths.iter().sum::<u64>() + u + m)
+                let widest = widths.windows(2).map(|w| w[0] * w[1]).max().unwrap_or(0);
+                (tables + linear, table.max(widest), widths.iter().sum::<u64>() + u + m)
             }
         };
         let buffers = match settings.rule {
@@ -57,6 +61,7 @@ impl Needed {
         Needed {
             weights,
             state: weights * (1 + buffers) * FLOAT,
+            largest: largest * FLOAT,
             activations: (2 * batch * row).max(pass * row) * FLOAT,
             ratings: (2 * trn + val) * RATING,
         }
@@ -67,9 +72,9 @@ impl Needed {
         self.state + self.activations + self.ratings
     }
 
-    /// In the computer's own memory, while the model is saved: its bytes, and the file made of them.
+    /// In the computer's own memory, while the model is saved: the file, and the tensor that is added to it.
     pub fn saving(&self) -> u64 {
-        2 * self.state
+        self.state + self.largest
     }
 
     /// Compares with what the device and the computer have left; where they do not say, all fits.
@@ -77,10 +82,9 @@ impl Needed {
     /// # Errors
     /// It does not fit.
     pub fn check(&self, device: Device) -> Result<()> {
-        let own = if device == Device::Cpu {
-            self.state + self.saving().max(self.activations)
-        } else {
-            self.saving()
+        let own = match device {
+            Device::Cpu => self.training().max(self.state + self.saving()),
+            _ => self.saving(),
         };
         let mut compared = vec![("memory is", own, available(Path::new("/")))];
         if let Device::Cuda(index) = device {
@@ -209,7 +213,13 @@ mod tests {
         // By hand: (3 + 5)·4 weights and as many momenta; in one pass 7 rows of u, m and u·m.
         let dot = Settings { n_factors: (4, 4), ..Settings::lecture(ModelKind::Dot) };
         let needed = Needed::new(&dot, (3, 5), 2, 7);
-        let wanted = Needed { weights: 32, state: 32 * 2 * 4, activations: 7 * 12 * 4, ratings: 11 * 20 };
+        let wanted = Needed {
+            weights: 32,
+            state: 32 * 2 * 4,
+            largest: 20 * 4,
+            activations: 7 * 12 * 4,
+            ratings: 11 * 20,
+        };
         assert_eq!(needed, wanted);
         // lin1 (10, 8) and its bias, lin2 (1, 10) and its; both averages of Adam; two rows and their gradients.
         let net = Settings { n_factors: (4, 4), rule: Rule::Adam, ..Settings::lecture(ModelKind::Net) };

@@ -130,32 +130,40 @@ fn a_fit_killed_at_fifty_random_moments_gives_the_bytes_of_an_unbroken_one() {
     let took = started.elapsed().as_millis() as u64;
     let unbroken = results(&place.path("unbroken"));
 
-    let mut moments = Moments(8);
-    let (mut kills, mut fits, mut went_on) = (0, 0, 0);
-    while kills < 50 || fits == 0 {
-        let (folder, out) = (place.path(&format!("kept{fits}")), format!("out{fits}"));
-        let keep = ["--checkpoint", folder.to_str().unwrap(), "--resume"];
-        // Kills until a fit comes through by itself; the last one is let go.
-        loop {
-            let mut process = place.fit(&keep, &out).spawn().unwrap();
-            if kills < 50 {
-                std::thread::sleep(Duration::from_millis(moments.below(took + took / 8)));
-                process.kill().unwrap();
+    // Two at a time, each with its own moments and folders.
+    let kills = &|seed: u64| {
+        let mut moments = Moments(seed);
+        let (mut kills, mut fits, mut went_on) = (0, 0, 0);
+        while kills < 25 || fits == 0 {
+            let (folder, out) = (place.path(&format!("kept{seed}-{fits}")), format!("out{seed}-{fits}"));
+            let keep = ["--checkpoint", folder.to_str().unwrap(), "--resume"];
+            // Kills until a fit comes through by itself; the last one is let go.
+            loop {
+                let mut process = place.fit(&keep, &out).spawn().unwrap();
+                if kills < 25 {
+                    std::thread::sleep(Duration::from_millis(moments.below(took + took / 8)));
+                    process.kill().unwrap();
+                }
+                let output = process.wait_with_output().unwrap();
+                if output.status.success() {
+                    break;
+                }
+                assert!(kills < 25, "{}", stderr(&output));
+                kills += 1;
+                went_on += usize::from(folder.join("checkpoint.safetensors").exists());
             }
-            let output = process.wait_with_output().unwrap();
-            if output.status.success() {
-                break;
-            }
-            assert!(kills < 50, "{}", stderr(&output));
-            kills += 1;
-            went_on += usize::from(folder.join("checkpoint.safetensors").exists());
+            same(&results(&place.path(&out)), &unbroken);
+            let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+            assert_eq!(left, ["checkpoint.safetensors"], "nothing half-written is left");
+            fits += 1;
         }
-        same(&results(&place.path(&out)), &unbroken);
-        let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(left, ["checkpoint.safetensors"], "nothing half-written is left");
-        fits += 1;
-    }
-    println!("{kills} kills, {went_on} of them after an epoch was kept, {fits} fits came through");
+        println!("{kills} kills, {went_on} of them after an epoch was kept; {fits} fits came through");
+        went_on
+    };
+    let went_on: usize = std::thread::scope(|scope| {
+        let both = [1, 2].map(|seed| scope.spawn(move || kills(seed)));
+        both.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
     assert!(went_on > 0, "no kill came after the first epoch");
 }
 
@@ -265,6 +273,8 @@ fn another_fit_is_not_gone_on_with_and_the_difference_is_named() {
         (["--wd", "0.001"], "--wd was 0.0005 and is 0.001"),
         (["--init", "0.2"], "--init was"),
         (["--hidden", "10,10"], "--hidden was [10] and is [10,10]"),
+        (["--threads", "2"], "--threads was 1 and is 2"),
+        (["--update", "dense"], "--update was \"lazy\" and is \"dense\""),
         (["--dropout", "0"], "--dropout was [0.1,0.2] and is [0.0,0.0]"),
     ] {
         refused(resume(&more), 2, said);

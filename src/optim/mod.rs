@@ -52,7 +52,8 @@ const BETAS: (f64, f64) = (0.9, 0.999);
 const EPS: f64 = 1e-8;
 
 /// When the rows of an embedding table are moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Update {
     /// A row is moved when a batch reads it, and then by all the steps that it sat out. On the CPU and in
     /// float32; elsewhere it is [`Update::Dense`].
@@ -67,6 +68,11 @@ static DENSE: AtomicBool = AtomicBool::new(false);
 /// What [`Optimizer::new`] takes from here on, in the whole process (as `tch::set_num_threads` is).
 pub fn set_update(update: Update) {
     DENSE.store(update == Update::Dense, Ordering::Relaxed);
+}
+
+/// What [`set_update`] said last.
+pub fn update() -> Update {
+    if DENSE.load(Ordering::Relaxed) { Update::Dense } else { Update::Lazy }
 }
 
 /// A parameter with what the optimiser remembers of it.
@@ -119,8 +125,7 @@ enum Forward {
 impl Optimizer {
     /// An optimiser for the parameters in `vs`, on their device.
     pub fn new(vs: &VarStore, rule: Rule, lr: f64, weight_decay: f64) -> Optimizer {
-        let update = if DENSE.load(Ordering::Relaxed) { Update::Dense } else { Update::Lazy };
-        Optimizer::with_update(vs, rule, lr, weight_decay, update)
+        Optimizer::with_update(vs, rule, lr, weight_decay, update())
     }
 
     /// The same with its own answer to when rows are moved, whatever [`set_update`] said.
