@@ -73,9 +73,10 @@ pub unsafe fn gradient(param: &Tensor) -> Result<Option<Gradient<'_>>> {
 /// It is contiguous, in the CPU's memory, of the kind that T says, and nobody else reads or writes it meanwhile.
 #[allow(clippy::mut_from_ref)] // a Tensor is a handle: changing what it refers to takes no `&mut`
 pub unsafe fn slice_mut<T>(tensor: &Tensor) -> &mut [T] {
-    // SAFETY: promised by the caller. An empty tensor may have no address.
     match tensor.numel() {
+        // It may have no address.
         0 => &mut [],
+        // SAFETY: promised by the caller.
         n => unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), n) },
     }
 }
@@ -85,8 +86,12 @@ pub unsafe fn slice_mut<T>(tensor: &Tensor) -> &mut [T] {
 /// # Safety
 /// As [`slice_mut`], but others may read it too.
 pub unsafe fn slice<T>(tensor: &Tensor) -> &[T] {
-    // SAFETY: promised by the caller.
-    unsafe { slice_mut(tensor) }
+    match tensor.numel() {
+        0 => &[],
+        // SAFETY: promised by the caller. Not by way of `slice_mut`: others may hold such a slice already, and beside
+        // a `&mut` they must not.
+        n => unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast_const().cast(), n) },
+    }
 }
 
 /// Puts the numbers of a matrix of int64 on the CPU into `out`, column by column, however it is stored.
