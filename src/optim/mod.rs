@@ -308,8 +308,8 @@ impl Optimizer {
 
     /// One step of libtorch's fused kernels over everything: one call, unless layers differ in their decay.
     fn dense_step(&self) -> Result<()> {
-        let groups = self.slots.chunk_by(|a, b| a.weight_decay == b.weight_decay);
-        groups.map(|slots| self.dense_step_of(slots, slots[0].weight_decay)).collect()
+        let mut groups = self.slots.chunk_by(|a, b| a.weight_decay == b.weight_decay);
+        groups.try_for_each(|slots| self.dense_step_of(slots, slots[0].weight_decay))
     }
 
     fn dense_step_of(&self, slots: &[Slot], weight_decay: f64) -> Result<()> {
