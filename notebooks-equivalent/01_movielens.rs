@@ -56,6 +56,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.print(format!("This is {}.", lecture.ml.snapshot.name()));
     nb.print(format!("{} ratings of {} movies by {} users", cf.len(), cf.items.len(), cf.users.len()));
     nb.print(format!("{} to train on, {} held out", split.trn.len(), split.val.len()));
+    match cf.repeated() {
+        0 => {}
+        n => nb.print(format!("{n} of them rate a movie again that the user had rated: each one counts")),
+    }
 
     // %% [markdown]
     // ## How people rate

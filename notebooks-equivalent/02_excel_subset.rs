@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use crate::files::write_whole;
 use crate::lecture::Lecture;
-use crate::movielens::busiest;
+use crate::movielens::{Id, Ids, busiest};
 use crate::notebook::{Notebook, Table};
 use crate::solver::{Factors, rated, solve};
 use crate::spreadsheet::Crosstab;
@@ -29,9 +29,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let top_users = busiest(ratings, "userId", 15)?;
     let top_movies = busiest(ratings, "movieId", 15)?;
     let titles = lecture.ml.titles()?;
-    let title = |id: i64| titles.get(&id).cloned().unwrap_or_else(|| format!("movie {id}"));
+    let title = |id: &Id| titles.get(&id.to_string()).cloned().unwrap_or_else(|| format!("movie {id}"));
     let mut counts = Table::new(["userId", "ratings given", "movieId", "ratings received", "title"]);
-    for (&(user, given), &(movie, received)) in top_users.iter().zip(&top_movies) {
+    for ((user, given), (movie, received)) in top_users.iter().zip(&top_movies) {
         counts.push([
             user.to_string(),
             given.to_string(),
@@ -46,29 +46,35 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## Given some ratings
     //
     // `pd.crosstab(top_r.userId, top_r.movieId, top_r.rating, aggfunc=np.sum)`: users down, movies across. The
-    // gaps are what we would like to know.
+    // gaps are what we would like to know. (Where a user has rated a movie more than once, which in the
+    // lecture's data nobody has, the cell is the mean of it, not the sum.)
 
     // %%
     let (cf, _) = lecture.ratings();
-    let mut users: Vec<i64> = top_users.iter().map(|&(id, _)| id).collect();
-    let mut movies: Vec<i64> = top_movies.iter().map(|&(id, _)| id).collect();
-    users.sort_unstable();
-    movies.sort_unstable();
-    let mut cells = vec![vec![None; movies.len()]; users.len()];
+    let index = |ids: &Ids, id: &Id| ids.find(&id.to_string()).map_or(0, |index| index as usize);
+    let ascending = |busiest: &[(Id, usize)], ids: &Ids| -> Vec<(Id, usize)> {
+        let mut named: Vec<Id> = busiest.iter().map(|(id, _)| id.clone()).collect();
+        named.sort();
+        named.into_iter().map(|id| (id.clone(), index(ids, &id))).collect()
+    };
+    let (users, user_idx): (Vec<Id>, Vec<usize>) = ascending(&top_users, &cf.users).into_iter().unzip();
+    let (movies, movie_idx): (Vec<Id>, Vec<usize>) = ascending(&top_movies, &cf.items).into_iter().unzip();
+    let mut cells = vec![vec![Vec::new(); movies.len()]; users.len()];
     for (&[user, movie], &y) in cf.cats.iter().zip(&cf.y) {
-        let (user, movie) = (cf.users.ids()[user as usize], cf.items.ids()[movie as usize]);
-        if let (Ok(row), Ok(column)) = (users.binary_search(&user), movies.binary_search(&movie)) {
-            cells[row][column] = Some(y);
+        let row = user_idx.iter().position(|&index| index == user as usize);
+        let column = movie_idx.iter().position(|&index| index == movie as usize);
+        if let (Some(row), Some(column)) = (row, column) {
+            cells[row][column].push(y);
         }
     }
-    let index = |id: &i64, ids: &crate::movielens::Ids| ids.index(*id).map_or(0, |i| i as usize);
+    let mean = |ys: &Vec<f32>| (!ys.is_empty()).then(|| ys.iter().sum::<f32>() / ys.len() as f32);
     let crosstab = Crosstab {
-        user_idx: users.iter().map(|id| index(id, &cf.users)).collect(),
-        movie_idx: movies.iter().map(|id| index(id, &cf.items)).collect(),
-        titles: movies.iter().map(|&id| title(id)).collect(),
-        ratings: cells,
+        titles: movies.iter().map(title).collect(),
+        ratings: cells.iter().map(|row| row.iter().map(mean).collect()).collect(),
         users,
+        user_idx,
         movies,
+        movie_idx,
     };
     nb.show(crosstab_table(&crosstab));
     nb.print(format!(
@@ -157,7 +163,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
 fn crosstab_table(crosstab: &Crosstab) -> Table {
     let mut columns = vec!["movie".to_owned(), "movieId".to_owned()];
-    columns.extend(crosstab.users.iter().map(i64::to_string));
+    columns.extend(crosstab.users.iter().map(Id::to_string));
     let mut table = Table::new(columns);
     for (movie, (title, id)) in crosstab.titles.iter().zip(&crosstab.movies).enumerate() {
         let mut row = vec![title.clone(), id.to_string()];
@@ -172,11 +178,13 @@ fn crosstab_table(crosstab: &Crosstab) -> Table {
 fn crosstab_csv(crosstab: &Crosstab) -> String {
     let mut text = String::from("userId");
     for (id, title) in crosstab.movies.iter().zip(&crosstab.titles) {
-        text += &format!(",\"{id} {}\"", title.replace('"', "\"\""));
+        text += &format!(",\"{}\"", format!("{id} {title}").replace('"', "\"\""));
     }
     text.push('\n');
     for (user, row) in crosstab.users.iter().zip(&crosstab.ratings) {
-        text += &user.to_string();
+        let user = user.to_string();
+        let plain = !user.contains(['"', ',', '\n', '\r']);
+        text += &if plain { user } else { format!("\"{}\"", user.replace('"', "\"\"")) };
         for rating in row {
             text += &rating.map_or(",".to_owned(), |y| format!(",{y:.1}"));
         }

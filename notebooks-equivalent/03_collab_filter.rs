@@ -14,7 +14,7 @@ use crate::fit::mse_loss;
 use crate::learner::Learner;
 use crate::lecture::Lecture;
 use crate::models::named_parameters;
-use crate::movielens::{CollabFilterDataset, Split, get_cv_idxs};
+use crate::movielens::{CollabFilterDataset, Split, SplitBy, get_cv_idxs};
 use crate::notebook::Notebook;
 use crate::optim::Rule;
 use crate::optim::schedule::{CosineRestarts, Schedule};
@@ -26,14 +26,19 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## Get the validation indexes
     //
     // A fifth of the rows is held out. `get_cv_idxs` is NumPy's own permutation with seed 42, drawn here by the
-    // same generator (a Mersenne Twister), so these are the very rows that the lecture held out.
+    // same generator (a Mersenne Twister), so these are the very rows that the lecture held out. (`--split` holds
+    // out others: the last fifth by time, or of each user's ratings.)
     //
     // - **`wd`** is *weight decay*, also called L2 regularization: the loss is made to grow with the squares of
     //   the weights, which keeps them small, so that the model cannot learn the training ratings by heart.
     // - **`n_factors`** is the size of the embeddings: how many numbers describe a user, and a movie.
 
     // %%
-    let val_idxs = get_cv_idxs(lecture.ml.ratings.height(), 0.2, 42);
+    let (cf, split) = lecture.ratings();
+    let val_idxs = match lecture.run.split {
+        SplitBy::Random { seed } => get_cv_idxs(cf.len(), 0.2, seed),
+        _ => split.val.clone(),
+    };
     let wd = 2e-4;
     let n_factors = 50;
     nb.show(format!("{:?} … {} in all", &val_idxs[..val_idxs.len().min(10)], val_idxs.len()));
@@ -45,7 +50,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // dependent variable.
 
     // %%
-    let cf = CollabFilterDataset::from_data_frame(&lecture.ml.ratings, "userId", "movieId", "rating")?;
+    let ratings = &lecture.ml.ratings;
+    let cf = CollabFilterDataset::from_data_frame(ratings, "userId", "movieId", "rating")?;
+    let cf = cf.on_scale(lecture.ml.scale);
     let split = Split::new(cf.len(), &val_idxs);
 
     // %% [markdown]

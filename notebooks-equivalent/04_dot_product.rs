@@ -87,24 +87,23 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // type `Ids` holds the mapping in both directions, since we will want the titles back.
 
     // %%
-    let (user_id, movie_id) = (lecture.ml.ratings.column("userId")?, lecture.ml.ratings.column("movieId")?);
-    let user2idx = Ids::new(user_id.i64()?.iter().flatten());
-    let movie2idx = Ids::new(movie_id.i64()?.iter().flatten());
+    let ratings = &lecture.ml.ratings;
+    let (user2idx, users) = Ids::map(ratings.column("userId")?)?;
+    let (movie2idx, movies) = Ids::map(ratings.column("movieId")?)?;
     let mut first = Table::new(["index", "userId", "movieId"]);
-    for (index, (user, movie)) in user2idx.ids().iter().zip(movie2idx.ids()).enumerate().take(5) {
+    for (index, (user, movie)) in user2idx.ids().zip(movie2idx.ids()).enumerate().take(5) {
         first.push([index.to_string(), user.to_string(), movie.to_string()]);
     }
     nb.show(first.caption("The first ids of each column, and the index that each gets"));
 
     // %% [markdown]
-    // Applied to both columns (the lecture's `apply`), the ids of the ratings become indices:
+    // Applied to both columns (the lecture's `apply`), the ids of the ratings become indices. `Ids::map` has done
+    // it on the way, as pandas' `factorize` does:
 
     // %%
-    let users: Vec<Option<i64>> = user_id.i64()?.iter().flatten().map(|x| user2idx.index(x)).collect();
-    let movies: Vec<Option<i64>> = movie_id.i64()?.iter().flatten().map(|x| movie2idx.index(x)).collect();
     let mut mapped = Table::new(["user", "movie"]);
     for (user, movie) in users.iter().zip(&movies).take(5) {
-        mapped.push([user, movie].map(|index| index.map_or(String::new(), |i| i.to_string())));
+        mapped.push([user.to_string(), movie.to_string()]);
     }
     nb.show(mapped);
 

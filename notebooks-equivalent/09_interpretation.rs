@@ -53,8 +53,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let mut top: Vec<i64> = (0..cf.items.len()).filter(|&movie| times_rated[movie as usize] > 0).collect();
     top.sort_by_key(|&movie| (std::cmp::Reverse(times_rated[movie as usize]), movie));
     top.truncate(3000);
-    let titles: HashMap<String, String> =
-        lecture.ml.titles()?.into_iter().map(|(id, title)| (id.to_string(), title)).collect();
+    let titles = lecture.ml.titles()?;
     let name = |movie: i64| {
         let id = cf.items.name(movie);
         titles.get(&id).cloned().unwrap_or_else(|| format!("movie {id}"))

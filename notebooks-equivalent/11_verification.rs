@@ -19,7 +19,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     for fit in &ensemble.fits {
         nb.print(format!("{:18} {} seeds of {} losses", fit.name, fit.runs.len(), fit.runs[0].len()));
     }
-    if !lecture.ml.is_the_lectures() {
+    if !lecture.is_the_lectures() {
         nb.print("It is an ensemble of the lecture's data, and this is other data: nothing can be compared.");
         return Ok(());
     }

@@ -293,8 +293,7 @@ impl Source {
             );
         }
         let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating")?;
-        let mut by_id: HashMap<String, String> =
-            ml.titles()?.into_iter().map(|(id, title)| (id.to_string(), title)).collect();
+        let mut by_id = ml.titles()?;
         let titles: Vec<Option<String>> = model.about.movies.iter().map(|id| by_id.remove(id)).collect();
         let search =
             Titles::new((0..).zip(&titles).filter_map(|(row, title)| Some((row, title.as_deref()?))));

@@ -1,5 +1,7 @@
 //! The command line: parse, dispatch, print the error chain. The commands are the lecture's table of contents.
 
+mod data;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,7 +16,6 @@ use crate::interrupt::{self, Interrupted};
 use crate::kept::Kept;
 use crate::learner::Learner;
 use crate::lecture::{Lecture, RunOptions};
-use crate::movielens::MovieLens;
 use crate::notebook::{Echo, html, ipynb};
 use crate::optim::{self, Rule, Update};
 use crate::progress::{self, Telling, epoch_event, follow, say};
@@ -22,6 +23,7 @@ use crate::sections::Section;
 use crate::settings::{ModelKind, Plan, Settings};
 use crate::verify::ensemble::{self, Ensemble, Made, Processes};
 use crate::{ask, doctor, files, libtorch, plots, sections, verify};
+use data::Data;
 
 /// Lecture 5 of fast.ai's "Deep Learning for Coders" (2017), collaborative filtering on MovieLens, over
 /// libtorch.
@@ -65,9 +67,6 @@ struct Common {
     /// Where to compute: auto (CUDA where there is one), cpu, cuda or cuda:N.
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device)]
     device: String,
-    /// The folder that holds ratings.csv and movies.csv.
-    #[arg(long, value_name = "DIR", default_value = "data/ml-latest-small")]
-    data: PathBuf,
     /// The folder to write results to.
     #[arg(long, value_name = "DIR", default_value = "out")]
     out: PathBuf,
@@ -91,6 +90,8 @@ struct Common {
     /// Print one JSON object a line: each epoch, and at the end the metrics.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    data: Data,
 }
 
 #[derive(Args)]
@@ -306,17 +307,19 @@ impl Common {
 
     /// Sets the process up, reads the data and begins a run.
     fn begin(&self) -> Result<Lecture> {
+        self.data.check().map_err(wrong_use)?;
         let device = libtorch::device(&self.device)?;
         // Before libtorch starts its threads, which inherit it.
         libtorch::flush_subnormals();
         tch::set_num_threads(self.threads);
         optim::set_update(if self.update == "dense" { Update::Dense } else { Update::Lazy });
-        let ml = MovieLens::read(&self.data)?;
+        let ml = self.data.read()?;
         // Until here nothing is lost by a Ctrl-C that ends the process at once.
         interrupt::listen()?;
         let run = RunOptions {
             seed: self.seed,
             device,
+            split: self.data.split(),
             out: self.out.clone(),
             dpi: self.dpi,
             svg: self.svg,
@@ -407,8 +410,9 @@ fn about(lecture: &Lecture) -> html::RunInfo {
             .to_owned(),
         settings: vec![
             pair("seed", m.seed.to_string()),
-            pair("data", lecture.ml.snapshot.name().to_owned()),
-            pair("ratings.csv", format!("sha256 {}", lecture.ml.sha256)),
+            pair("data", lecture.ml.snapshot.name()),
+            pair(&lecture.ml.file_name(), format!("sha256 {}", lecture.ml.sha256)),
+            pair("split", lecture.run.split.to_string()),
         ],
         machine: vec![
             pair("device", m.device.clone()),
@@ -433,11 +437,8 @@ fn finish(lecture: &Lecture) -> Result<()> {
             if !lecture.metrics.fits.is_empty() {
                 say(lecture.metrics.beside_the_lecture().to_text());
             }
-            if !lecture.ml.is_the_lectures() {
-                say(format!(
-                    "The data is {}: the lecture's numbers are left out.",
-                    lecture.ml.snapshot.name()
-                ));
+            if let Some(why) = lecture.why_not_the_lectures() {
+                say(format!("{why}: the lecture's numbers are left out."));
             }
             say(format!("Results are in {}/", lecture.run.out.display()));
         }
@@ -597,7 +598,7 @@ impl Verify {
         let how = Processes {
             jobs: self.jobs.map_or(processors, usize::from),
             device: self.common.device.clone(),
-            data: self.common.data.clone(),
+            data: self.common.data.arguments(),
             threads: self.common.threads,
             command: format!(
                 "lecture5 verify --seeds {n} --seed {first} --fits {} --device {} --threads {}",
@@ -616,14 +617,14 @@ impl Verify {
     /// Refuses ratings that are not those of `saved`, before anything is run on them.
     fn same_ratings(&self, saved: &Ensemble, whose: &str) -> Result<()> {
         let (ours, place) = match &self.from {
-            Some(path) => (Ensemble::read(path)?.made.data, path),
-            None => (MovieLens::read(&self.common.data)?.sha256, &self.common.data),
+            Some(path) => (Ensemble::read(path)?.made.data, path.display().to_string()),
+            None => (self.common.data.read()?.id(self.common.data.split()), self.common.data.shown()),
         };
         ensure!(
             ours == saved.made.data,
             "{whose} to other ratings (sha256 {}) than {} has (sha256 {ours}): their losses cannot be compared",
             saved.made.data,
-            place.display()
+            place
         );
         Ok(())
     }

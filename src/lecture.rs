@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use polars::prelude::{AnyValue, DataFrame};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
@@ -12,7 +12,7 @@ use tch::{Device, Tensor};
 use crate::checkpoint::{self, About};
 use crate::fit::{Event, History};
 use crate::metrics::{FitMetrics, Metrics};
-use crate::movielens::{CollabFilterDataset, MovieLens, Split, get_cv_idxs};
+use crate::movielens::{CollabFilterDataset, MovieLens, Split, SplitBy};
 use crate::notebook::{Notebook, Table};
 use crate::optim::Optimizer;
 use crate::plots::{self, Figure};
@@ -28,6 +28,8 @@ pub struct RunOptions {
     pub seed: i64,
     /// Where the tensors are.
     pub device: Device,
+    /// How the ratings to hold out are chosen.
+    pub split: SplitBy,
     /// The folder of results.
     pub out: PathBuf,
     /// Resolution of the PNG plots, in dots per inch.
@@ -58,10 +60,14 @@ pub struct Lecture {
 
 impl Lecture {
     /// A run on data that is read already.
+    ///
+    /// # Errors
+    /// The ratings cannot be split in the way that is asked for.
     pub fn new(run: RunOptions, ml: MovieLens) -> Result<Lecture> {
-        let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating")?;
+        let cf = ml.dataset()?;
+        let val_idxs = run.split.val_idxs(&cf, ml.times().as_deref());
+        let split = Split::new(cf.len(), &val_idxs.with_context(|| format!("{}", ml.file.display()))?);
         let metrics = Metrics::new(run.seed, run.device, &ml, &cf);
-        let split = Split::new(cf.len(), &get_cv_idxs(cf.len(), 0.2, 42));
         Ok(Lecture {
             run,
             ml,
@@ -74,7 +80,24 @@ impl Lecture {
         })
     }
 
-    /// The ratings with contiguous ids, and the lecture's split of them.
+    /// Whether the lecture's numbers can be expected: of its own data, scale and split.
+    pub fn is_the_lectures(&self) -> bool {
+        self.why_not_the_lectures().is_none()
+    }
+
+    /// What is not the lecture's, in a sentence.
+    pub fn why_not_the_lectures(&self) -> Option<String> {
+        if !self.ml.is_the_lectures() {
+            return Some(format!("The data is {}", self.ml.snapshot.name()));
+        }
+        if self.run.split != SplitBy::LECTURE {
+            return Some(format!("The split ({}) is not the lecture's", self.run.split));
+        }
+        let (low, high) = self.ml.scale.filter(|scale| *scale != (0.5, 5.0))?;
+        Some(format!("The range of the ratings, {low} to {high}, is not the lecture's"))
+    }
+
+    /// The ratings with contiguous ids, and the run's split of them.
     pub fn ratings(&self) -> (Rc<CollabFilterDataset>, Rc<Split>) {
         (Rc::clone(&self.cf), Rc::clone(&self.split))
     }
@@ -120,7 +143,7 @@ impl Lecture {
 
     /// The lecture's numbers for a fit, where they can be expected: on the lecture's own data.
     fn reference(&self, name: &str) -> Option<&'static ReferenceFit> {
-        reference::lecture(name).filter(|_| self.ml.is_the_lectures())
+        reference::lecture(name).filter(|_| self.is_the_lectures())
     }
 
     /// Writes a plot into `plots/` and shows it under the calling cell.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use lecture5::movielens::{
-    CollabFilterDataset, Ids, LECTURE_SHA256, MovieLens, Snapshot, Split, busiest, get_cv_idxs,
+    CollabFilterDataset, Id, Ids, LECTURE_SHA256, MovieLens, Snapshot, Split, busiest, get_cv_idxs,
 };
 use sha2::{Digest, Sha256};
 
@@ -73,7 +73,7 @@ fn the_data_has_the_lectures_counts_and_range() {
     let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating").unwrap();
     assert_eq!((cf.len(), cf.users.len(), cf.items.len()), (100_004, 671, 9_066));
     assert_eq!(cf.range(), (0.5, 5.0));
-    assert_eq!(ml.titles().unwrap()[&1], "Toy Story (1995)");
+    assert_eq!(ml.titles().unwrap()["1"], "Toy Story (1995)");
     assert_eq!(ml.titles().unwrap().len(), 9_066 - 5, "five movies have no title in the package");
 }
 
@@ -108,21 +108,23 @@ fn an_id_is_found_by_its_text_and_named_by_it() {
 #[test]
 fn ids_become_contiguous_in_the_order_in_which_they_first_appear() {
     let ids = Ids::new([31, 1029, 31, 7, 1029]);
-    assert_eq!(ids.ids(), [31, 1029, 7]);
-    assert_eq!((ids.index(7), ids.index(8), ids.id(1), ids.id(3)), (Some(2), None, Some(1029), None));
+    assert_eq!(ids.ids().collect::<Vec<_>>(), [31, 1029, 7].map(Id::Whole));
+    assert_eq!((ids.id(1), ids.id(3), ids.id(-1)), (Some(Id::Whole(1029)), None, None));
     let ml = lectures();
     let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating").unwrap();
-    assert_eq!(cf.items.index(1), Some(417), "as the lecture's spreadsheet heads its column");
+    assert_eq!(cf.items.find("1"), Some(417), "as the lecture's spreadsheet heads its column");
 }
 
 #[test]
 fn the_busiest_users_and_movies_are_those_of_the_lectures_spreadsheet() {
     let ml = lectures();
     let users = busiest(&ml.ratings, "userId", 5).unwrap();
-    assert_eq!(users, [(547, 2391), (564, 1868), (624, 1735), (15, 1700), (73, 1610)]);
-    let movies: Vec<i64> =
+    let expected = [(547, 2391), (564, 1868), (624, 1735), (15, 1700), (73, 1610)];
+    assert_eq!(users, expected.map(|(id, count)| (Id::Whole(id), count)));
+    let movies: Vec<Id> =
         busiest(&ml.ratings, "movieId", 15).unwrap().into_iter().map(|(id, _)| id).collect();
-    assert_eq!(movies, [356, 296, 318, 593, 260, 480, 2571, 1, 527, 589, 1196, 110, 1270, 608, 1198]);
+    let expected = [356, 296, 318, 593, 260, 480, 2571, 1, 527, 589, 1196, 110, 1270, 608, 1198];
+    assert_eq!(movies, expected.map(Id::Whole));
 }
 
 #[test]
@@ -147,7 +149,7 @@ fn the_2018_snapshot_is_told_by_its_counts() {
     // 610 users, 9,724 movies and 100,836 ratings, as GroupLens' README of 2018 states them.
     let mut text = String::from("userId,movieId,rating,timestamp\n");
     for row in 0..100_836 {
-        text += &format!("{},{},3.5,0\n", row % 610 + 1, row % 9_724 + 1);
+        text += &format!("{},{},{},0\n", row % 610 + 1, row % 9_724 + 1, 3 + row % 2);
     }
     let folder = folder(&text);
     let ml = MovieLens::read(folder.path()).unwrap();
@@ -160,8 +162,8 @@ fn a_field_that_cannot_be_read_is_named_with_its_line() {
     let head = "userId,movieId,rating,timestamp\n1,31,2.5,1\n";
     assert_eq!(refusal(&format!("{head}1,1029,abc,2\n")), "ratings.csv line 3: rating 'abc' is not a number");
     assert_eq!(
-        refusal(&format!("{head}x,1029,3,2\n")),
-        "ratings.csv line 3: userId 'x' is not a whole number"
+        refusal(&format!("{head}2,1029,3,noon\n")),
+        "ratings.csv line 3: timestamp 'noon' is not a whole number"
     );
     assert_eq!(refusal(&format!("{head}1,1029\n")), "ratings.csv line 3: 2 of 4 fields: '1,1029'");
     assert_eq!(refusal(&format!("{head}1,,3,2\n")), "ratings.csv line 3: no movieId");
@@ -175,11 +177,11 @@ fn a_field_that_cannot_be_read_is_named_with_its_line() {
 fn a_file_that_is_no_table_of_ratings_says_what_is_missing() {
     assert_eq!(
         refusal("userId,movieId,timestamp\n1,2,3\n"),
-        "ratings.csv line 1: no column 'rating'; expected userId,movieId,rating,timestamp, found \
-         'userId,movieId,timestamp'"
+        "ratings.csv line 1: no column 'rating'; expected 'userId', 'movieId', 'rating', found 'userId', \
+         'movieId', 'timestamp'"
     );
     assert_eq!(refusal("userId,movieId,rating,timestamp\n"), "ratings.csv: a header and no rows");
-    assert!(refusal("").starts_with("ratings.csv line 1: no column 'userId'"));
+    assert_eq!(refusal(""), "ratings.csv: an empty file");
     let nowhere = MovieLens::read(&PathBuf::from("no/such/folder")).unwrap_err().to_string();
     assert_eq!(nowhere, "no/such/folder: no such folder; --data takes the folder that holds ratings.csv");
 }

@@ -244,7 +244,8 @@ fn both_updates_give_the_same_losses_with_any_rule_and_schedule() {
         .filter(|[u, m]| (u * 7 + m * 11) % 3 == 0)
         .collect();
     let y = pairs.iter().map(|[u, m]| 0.5 + 0.5 * ((u * 3 + m * 5) % 10) as f32).collect();
-    let cf = CollabFilterDataset { users: Ids::new(0..40), items: Ids::new(0..30), cats: pairs, y };
+    let cf =
+        CollabFilterDataset { users: Ids::new(0..40), items: Ids::new(0..30), cats: pairs, y, scale: None };
     let split = Split::new(cf.len(), &(0..cf.len()).step_by(5).collect::<Vec<_>>());
     for model in ModelKind::ALL {
         for rule in [Rule::Sgd { momentum: 0.9 }, Rule::Sgd { momentum: 0.0 }, Rule::Adam, Rule::AdamW] {

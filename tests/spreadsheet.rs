@@ -6,6 +6,7 @@
 
 use calamine::{Data, Range, Reader, Xlsx};
 use lecture5::descent::{self, Optimizer, Row};
+use lecture5::movielens::Id;
 use lecture5::solver::{Descent, Factors, rated, solve};
 use lecture5::spreadsheet::{Crosstab, collab_filter, epochs_shown, graddesc};
 use std::collections::BTreeMap;
@@ -18,15 +19,23 @@ fn crosstab() -> Crosstab {
     let text = include_str!("fixtures/crosstab.tsv");
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
     Crosstab {
-        users: rows[3..].iter().map(|row| row[0].parse().unwrap()).collect(),
+        users: rows[3..].iter().map(|row| Id::Whole(row[0].parse().unwrap())).collect(),
         user_idx: rows[3..].iter().map(|row| row[1].parse().unwrap()).collect(),
-        movies: rows[0][2..].iter().map(|cell| cell.parse().unwrap()).collect(),
+        movies: rows[0][2..].iter().map(|cell| Id::Whole(cell.parse().unwrap())).collect(),
         movie_idx: rows[1][2..].iter().map(|cell| cell.parse().unwrap()).collect(),
         titles: rows[2][2..].iter().map(|cell| cell.to_string()).collect(),
         ratings: rows[3..]
             .iter()
             .map(|row| row[2..].iter().map(|cell| cell.parse().ok()).collect())
             .collect(),
+    }
+}
+
+/// A numeric id as a cell has it.
+fn id(id: &Id) -> f64 {
+    match id {
+        Id::Whole(id) => *id as f64,
+        Id::Text(text) => panic!("'{text}' is no number"),
     }
 }
 
@@ -231,7 +240,7 @@ fn both_grids_hold_the_ratings_the_factors_and_their_predictions() {
             let (row, col) = corner(bias);
             assert!(close(number(&sheet, (26, 2)), factors.rmse(&crosstab.ratings)), "{name}");
             for u in 0..15 {
-                assert_eq!(number(&sheet, (row + 1 + u, 0)), crosstab.users[u as usize] as f64);
+                assert_eq!(number(&sheet, (row + 1 + u, 0)), id(&crosstab.users[u as usize]));
                 assert_eq!(number(&sheet, (row + 1 + u, col)), crosstab.user_idx[u as usize] as f64);
                 assert_eq!(number(&sheet, (row + 1 + u, 1)), factors.users[u as usize][0]);
                 for m in 0..15 {
@@ -281,7 +290,7 @@ fn the_embedding_sheet_has_a_row_a_rating_and_the_rmse_of_dotprod() {
     let (crosstab, descent) = (crosstab(), descent(false));
     let sheet = open(collab()).worksheet_range("movielens_emb").unwrap();
     for (row, (u, m, y)) in (6..).zip(rated(&crosstab.ratings)) {
-        let cells = [crosstab.users[u] as f64, crosstab.movies[m] as f64, y, u as f64, m as f64];
+        let cells = [id(&crosstab.users[u]), id(&crosstab.movies[m]), y, u as f64, m as f64];
         for (col, value) in (0..).zip(cells) {
             assert_eq!(number(&sheet, (row, col)), value);
         }

@@ -7,7 +7,9 @@ use lecture5::titles::{Found, Titles};
 
 fn titles() -> Titles {
     let ml = MovieLens::read(Path::new("data/ml-latest-small")).unwrap();
-    let mut named: Vec<(i64, String)> = ml.titles().unwrap().into_iter().collect();
+    let titles = ml.titles().unwrap();
+    let mut named: Vec<(i64, String)> =
+        titles.into_iter().map(|(id, title)| (id.parse().unwrap(), title)).collect();
     named.sort();
     Titles::new(named.iter().map(|(id, title)| (*id, title.as_str())))
 }
@@ -89,7 +91,9 @@ fn an_unknown_title_brings_the_likest_ones() {
 #[test]
 fn every_title_finds_its_own_movie() {
     let ml = MovieLens::read(Path::new("data/ml-latest-small")).unwrap();
-    let mut named: Vec<(i64, String)> = ml.titles().unwrap().into_iter().collect();
+    let titles = ml.titles().unwrap();
+    let mut named: Vec<(i64, String)> =
+        titles.into_iter().map(|(id, title)| (id.parse().unwrap(), title)).collect();
     named.sort();
     let titles = Titles::new(named.iter().map(|(id, title)| (*id, title.as_str())));
     for (id, title) in named.iter().step_by(97) {

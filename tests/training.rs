@@ -29,7 +29,8 @@ fn small() -> (CollabFilterDataset, Split) {
         .filter(|[u, m]| (u * 7 + m * 11) % 3 == 0)
         .collect();
     let y = pairs.iter().map(|[u, m]| 0.5 + 0.5 * ((u * 3 + m * 5) % 10) as f32).collect::<Vec<_>>();
-    let cf = CollabFilterDataset { users: Ids::new(0..40), items: Ids::new(0..30), cats: pairs, y };
+    let cf =
+        CollabFilterDataset { users: Ids::new(0..40), items: Ids::new(0..30), cats: pairs, y, scale: None };
     let val: Vec<usize> = (0..cf.len()).step_by(5).collect();
     let split = Split::new(cf.len(), &val);
     (cf, split)

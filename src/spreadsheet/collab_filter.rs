@@ -1,20 +1,23 @@
 //! `collab_filter.xlsx`: 15 users, 15 movies, and the factors that explain the ratings.
 
 use super::{At, Ink, finished, formula, legend, title_font, titled};
+use crate::movielens::Id;
 use crate::solver::{Descent, Factors, rated};
 use anyhow::{Result, ensure};
 use rust_xlsxwriter::utility::{row_col_to_cell, row_col_to_cell_absolute};
-use rust_xlsxwriter::{Chart, ChartLegendPosition, ChartType, Format, FormatAlign, FormatBorder, Workbook};
+use rust_xlsxwriter::{
+    Chart, ChartLegendPosition, ChartType, Format, FormatAlign, FormatBorder, Workbook, Worksheet,
+};
 
 /// The ratings of the busiest users for the most rated movies, ids ascending.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Crosstab {
     /// user ids
-    pub users: Vec<i64>,
+    pub users: Vec<Id>,
     /// their contiguous indices
     pub user_idx: Vec<usize>,
     /// movie ids
-    pub movies: Vec<i64>,
+    pub movies: Vec<Id>,
     /// their contiguous indices
     pub movie_idx: Vec<usize>,
     /// movie titles
@@ -69,6 +72,11 @@ pub fn collab_filter(crosstab: &Crosstab, dotprod: &Descent, bias: &Descent) -> 
     for descent in [dotprod, bias] {
         crosstab.check(&descent.start)?;
     }
+    let crosstab = &Crosstab {
+        users: told_apart(&crosstab.users, &crosstab.user_idx),
+        movies: told_apart(&crosstab.movies, &crosstab.movie_idx),
+        ..crosstab.clone()
+    };
     let mut book = Workbook::new();
     grid(&mut book, "dotprod", crosstab, &dotprod.start, false)?;
     grid(&mut book, "dotprod solved", crosstab, &dotprod.solution, true)?;
@@ -77,6 +85,31 @@ pub fn collab_filter(crosstab: &Crosstab, dotprod: &Descent, bias: &Descent) -> 
     embedding(&mut book, crosstab, &dotprod.start)?;
     fall(&mut book, crosstab, dotprod, bias)?;
     finished(book, "Collaborative filtering in a spreadsheet")
+}
+
+/// Ids that `MATCH` tells apart: it knows numbers to 53 bits, and text whatever its case, with wildcards, up to
+/// 255 characters. What goes beyond that is called by its index.
+fn told_apart(ids: &[Id], idx: &[usize]) -> Vec<Id> {
+    let folded = |id: &Id| id.to_string().to_lowercase();
+    let plain = |id: &Id| match id {
+        Id::Whole(id) => id.unsigned_abs() < 1 << 53,
+        Id::Text(text) => {
+            text.chars().count() <= 100
+                && !text.contains(|c: char| "*?~".contains(c) || c.is_control())
+                && ids.iter().filter(|other| folded(other) == folded(id)).count() == 1
+        }
+    };
+    let named =
+        |(id, index): (&Id, &usize)| if plain(id) { id.clone() } else { Id::Text(format!("no. {index}")) };
+    ids.iter().zip(idx).map(named).collect()
+}
+
+fn write_id(sheet: &mut Worksheet, (row, col): At, id: &Id, format: &Format) -> Result<()> {
+    match id {
+        Id::Whole(id) => sheet.write_with_format(row, col, *id, format)?,
+        Id::Text(id) => sheet.write_with_format(row, col, id, format)?,
+    };
+    Ok(())
 }
 
 /// Where things stand on a sheet with two grids, zero-based. Ratings on top, predictions below; left of the
@@ -239,14 +272,14 @@ fn grid(book: &mut Workbook, name: &str, crosstab: &Crosstab, factors: &Factors,
     )?;
     for (m, col) in (l.grid()..).take(crosstab.movies.len()).enumerate() {
         sheet.write_with_format(Layout::TITLES, col, short(&crosstab.titles[m]), &upright)?;
-        sheet.write_with_format(Layout::MOVIE_IDS, col, crosstab.movies[m], &grey)?;
+        write_id(sheet, (Layout::MOVIE_IDS, col), &crosstab.movies[m], &grey)?;
         for row in [Layout::MOVIE_INDICES, l.indices_again()] {
             sheet.write_with_format(row, col, crosstab.movie_idx[m] as u32, &head)?;
         }
     }
     for u in 0..l.n_users {
         for row in [Layout::RATINGS + u, l.predictions() + u] {
-            sheet.write_with_format(row, 0, crosstab.users[u as usize], &grey)?;
+            write_id(sheet, (row, 0), &crosstab.users[u as usize], &grey)?;
             sheet.write_with_format(row, l.user_indices(), crosstab.user_idx[u as usize] as u32, &centre)?;
         }
     }
@@ -404,7 +437,7 @@ fn embedding(book: &mut Workbook, crosstab: &Crosstab, factors: &Factors) -> Res
     let (plain, orange) = (Ink::Plain.format("0").set_align(FormatAlign::Center), Ink::Weight.format("0.00"));
     for (u, id) in (0..).zip(&crosstab.users) {
         sheet.write_with_format(FIRST + u, user_table, u, &plain)?;
-        sheet.write_with_format(FIRST + u, user_table + 1, *id, &plain)?;
+        write_id(sheet, (FIRST + u, user_table + 1), id, &plain)?;
         for k in 0..k_all {
             let text = format!("=dotprod!{}", cell(l.user_number(u, k)));
             let value = factors.users[u as usize][k as usize];
@@ -414,7 +447,7 @@ fn embedding(book: &mut Workbook, crosstab: &Crosstab, factors: &Factors) -> Res
     for (m, id) in (0u16..).zip(&crosstab.movies) {
         let row = FIRST + u32::from(m);
         sheet.write_with_format(row, movie_table, m, &plain)?;
-        sheet.write_with_format(row, movie_table + 1, *id, &plain)?;
+        write_id(sheet, (row, movie_table + 1), id, &plain)?;
         for k in 0..k_all {
             let text = format!("=dotprod!{}", cell(l.movie_number(m, k)));
             let value = factors.movies[m as usize][k as usize];
@@ -428,8 +461,8 @@ fn embedding(book: &mut Workbook, crosstab: &Crosstab, factors: &Factors) -> Res
     };
     let (user_ids, movie_ids) = (ids(user_table, l.n_users), ids(movie_table, u32::from(l.n_movies)));
     for (row, (u, m, y)) in (FIRST..).zip(rated(&crosstab.ratings)) {
-        sheet.write_with_format(row, 0, crosstab.users[u], &plain)?;
-        sheet.write_with_format(row, 1, crosstab.movies[m], &plain)?;
+        write_id(sheet, (row, 0), &crosstab.users[u], &plain)?;
+        write_id(sheet, (row, 1), &crosstab.movies[m], &plain)?;
         sheet.write_with_format(row, 2, y, &Ink::Data.format("0.0"))?;
         let index = |id: u16, ids: &str| format!("=MATCH({},{ids},0)-1", cell((row, id)));
         formula(sheet, (row, 3), &index(0, &user_ids), u as f64, &plain)?;

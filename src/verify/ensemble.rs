@@ -1,7 +1,8 @@
 //! Ensembles: the losses of a fit for many seeds, run in processes of their own, and kept as a file.
 
+use std::ffi::OsString;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,7 +47,7 @@ impl Made {
             machine: machine(),
             device: lecture.metrics.device.clone(),
             threads: lecture.metrics.threads,
-            data: lecture.ml.sha256.clone(),
+            data: lecture.ml.id(lecture.run.split),
         }
     }
 }
@@ -179,8 +180,8 @@ pub struct Processes {
     pub jobs: usize,
     /// As `--device` takes it.
     pub device: String,
-    /// The folder of the ratings.
-    pub data: PathBuf,
+    /// Which ratings, as options.
+    pub data: Vec<OsString>,
     /// Of libtorch, within an operation.
     pub threads: i32,
     /// The command to note in the file.
@@ -244,8 +245,8 @@ fn one_process(program: &Path, model: ModelKind, seed: i64, how: &Processes) -> 
     let what = || format!("--model {} with seed {seed}", model.name());
     let output = Command::new(program)
         .args(["one-run", "--model", model.name(), "--seed", &seed.to_string(), "--device", &how.device])
-        .args(["--threads", &how.threads.to_string(), "--data"])
-        .arg(&how.data)
+        .args(["--threads", &how.threads.to_string()])
+        .args(&how.data)
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("{}: {} does not start", what(), program.display()))?;

@@ -1,0 +1,18 @@
+//! Any bytes in a model file are refused, or are tensors with what they say of themselves.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use lecture5::checkpoint;
+use libfuzzer_sys::fuzz_target;
+
+static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a folder"));
+
+fuzz_target!(|bytes: &[u8]| {
+    let path = FOLDER.path().join("model.safetensors");
+    std::fs::write(&path, bytes).expect("the file is written");
+    match checkpoint::read(&path) {
+        Err(error) => assert!(format!("{error:#}").contains("model.safetensors")),
+        Ok((metadata, _)) => drop(checkpoint::about(&metadata)),
+    }
+});

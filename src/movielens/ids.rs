@@ -1,0 +1,218 @@
+//! Ids of users and movies, and the indices that embeddings need instead.
+
+use std::fmt;
+use std::hash::Hash;
+
+use anyhow::{Result, bail};
+use polars::prelude::*;
+
+/// An id as the data has it. Ordered by number or, where they are text, by text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Id {
+    /// A whole number.
+    Whole(i64),
+    /// Anything else.
+    Text(String),
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Id::Whole(id) => write!(f, "{id}"),
+            Id::Text(id) => f.write_str(id),
+        }
+    }
+}
+
+/// A mapping from ids with gaps to contiguous indices, in the order in which the ids first appear: the
+/// lecture's `{o:i for i,o in enumerate(ratings.userId.unique())}`. An embedding is a table looked up by
+/// row number, so its ids must not skip any. A column of whole numbers is mapped as such, any other as text.
+#[derive(Debug, Clone)]
+pub struct Ids(Kind);
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Whole(Index<i64>),
+    Text(Index<String>),
+}
+
+/// The ids in index order, and where each one is.
+#[derive(Debug, Clone)]
+struct Index<T> {
+    ids: Vec<T>,
+    at: PlHashMap<T, i64>,
+}
+
+impl<T: Clone + Eq + Hash> Index<T> {
+    fn empty() -> Index<T> {
+        Index { ids: Vec::new(), at: PlHashMap::new() }
+    }
+
+    /// The index of an id, a new one if it has none.
+    fn of<Q: Eq + Hash + ?Sized + ToOwned<Owned = T>>(&mut self, id: &Q) -> i64
+    where
+        T: std::borrow::Borrow<Q>,
+    {
+        if let Some(&index) = self.at.get(id) {
+            return index;
+        }
+        let index = self.ids.len() as i64;
+        self.ids.push(id.to_owned());
+        self.at.insert(id.to_owned(), index);
+        index
+    }
+}
+
+impl Ids {
+    /// Maps whole numbers.
+    pub fn new(ids: impl IntoIterator<Item = i64>) -> Ids {
+        let mut index = Index::empty();
+        for id in ids {
+            index.of(&id);
+        }
+        Ids(Kind::Whole(index))
+    }
+
+    /// Maps the distinct values of a column, and says which index each row gets: the lecture's `apply`.
+    ///
+    /// # Errors
+    /// The column holds neither whole numbers nor text.
+    pub fn map(column: &Column) -> Result<(Ids, Vec<i64>)> {
+        match column.dtype() {
+            DataType::Int64 => {
+                let mut index = Index::empty();
+                let rows = column.i64()?.iter().flatten().map(|id| index.of(&id)).collect();
+                Ok((Ids(Kind::Whole(index)), rows))
+            }
+            DataType::String => {
+                let mut index = Index::empty();
+                let rows = column.str()?.iter().flatten().map(|id| index.of(id)).collect();
+                Ok((Ids(Kind::Text(index)), rows))
+            }
+            other => bail!("column '{}' is {other}: ids are whole numbers or text", column.name()),
+        }
+    }
+
+    /// How many there are: the lecture's `nunique()`.
+    pub fn len(&self) -> i64 {
+        match &self.0 {
+            Kind::Whole(index) => index.ids.len() as i64,
+            Kind::Text(index) => index.ids.len() as i64,
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The index of an id given as text, as a person types it or a file keeps it.
+    pub fn find(&self, id: &str) -> Option<i64> {
+        match &self.0 {
+            Kind::Whole(index) => index.at.get(&id.trim().parse::<i64>().ok()?).copied(),
+            Kind::Text(index) => index.at.get(id).or_else(|| index.at.get(id.trim())).copied(),
+        }
+    }
+
+    /// The id at an index.
+    pub fn id(&self, index: i64) -> Option<Id> {
+        let at = usize::try_from(index).ok()?;
+        match &self.0 {
+            Kind::Whole(index) => index.ids.get(at).map(|id| Id::Whole(*id)),
+            Kind::Text(index) => index.ids.get(at).map(|id| Id::Text(id.clone())),
+        }
+    }
+
+    /// The id at an index as text: what [`Ids::find`] takes. Empty where there is none.
+    pub fn name(&self, index: i64) -> String {
+        self.id(index).map(|id| id.to_string()).unwrap_or_default()
+    }
+
+    /// The ids in index order.
+    pub fn ids(&self) -> impl Iterator<Item = Id> + '_ {
+        (0..self.len()).filter_map(|index| self.id(index))
+    }
+}
+
+/// What the models are trained on: contiguous indices and ratings, in file order. fastai's
+/// `CollabFilterDataset`. A pair of user and movie may stand in several rows: each of them is a rating.
+#[derive(Debug, Clone)]
+pub struct CollabFilterDataset {
+    /// userId ↔ index.
+    pub users: Ids,
+    /// movieId ↔ index.
+    pub items: Ids,
+    /// One [user index, movie index] a rating.
+    pub cats: Vec<[i64; 2]>,
+    /// The ratings, in stars.
+    pub y: Vec<f32>,
+    /// Lowest and highest rating that can be given, where the data's own are not meant.
+    pub scale: Option<(f64, f64)>,
+}
+
+impl CollabFilterDataset {
+    /// The lecture's `CollabFilterDataset.from_csv(path, 'ratings.csv', 'userId', 'movieId', 'rating')`, from
+    /// the table already read.
+    ///
+    /// # Errors
+    /// There is no such column, or it cannot be one of ids or ratings.
+    pub fn from_data_frame(ratings: &DataFrame, user: &str, item: &str, rating: &str) -> Result<Self> {
+        let (user, item) = (ratings.column(user)?, ratings.column(item)?);
+        let (users, items) = std::thread::scope(|scope| {
+            let users = scope.spawn(|| Ids::map(user));
+            let items = Ids::map(item);
+            (users.join(), items)
+        });
+        let (users, user_rows) = users.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let (items, item_rows) = items?;
+        let cats = user_rows.into_iter().zip(item_rows).map(|(user, item)| [user, item]).collect();
+        let y = ratings.column(rating)?.f64()?.iter().flatten().map(|r| r as f32).collect();
+        Ok(CollabFilterDataset { users, items, cats, y, scale: None })
+    }
+
+    /// The same ratings, of a scale that need not end where they do.
+    pub fn on_scale(self, scale: Option<(f64, f64)>) -> Self {
+        CollabFilterDataset { scale, ..self }
+    }
+
+    /// Number of ratings.
+    pub fn len(&self) -> usize {
+        self.y.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.y.is_empty()
+    }
+
+    /// Lowest and highest rating, in stars: the lecture's `min_rating,max_rating`. Those of the scale if one
+    /// is stated, otherwise the data's.
+    pub fn range(&self) -> (f64, f64) {
+        self.scale.unwrap_or_else(|| {
+            let (low, high) =
+                self.y.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &r| (l.min(r), h.max(r)));
+            (f64::from(low), f64::from(high))
+        })
+    }
+
+    /// How many ratings are of a pair of user and movie that an earlier row has rated already.
+    pub fn repeated(&self) -> usize {
+        let mut pairs = self.cats.clone();
+        pairs.sort_unstable();
+        pairs.dedup();
+        self.len() - pairs.len()
+    }
+}
+
+/// The ids that occur most often in a column, busiest first, and how often: the lecture's
+/// `ratings.groupby('userId')['rating'].count().sort_values(ascending=False)[:n]`. Ties go to the lower id.
+pub fn busiest(ratings: &DataFrame, column: &str, n: usize) -> Result<Vec<(Id, usize)>> {
+    let (ids, rows) = Ids::map(ratings.column(column)?)?;
+    let mut counts: Vec<(Id, usize)> = ids.ids().map(|id| (id, 0)).collect();
+    for row in rows {
+        counts[row as usize].1 += 1;
+    }
+    counts.sort_by(|(id, count), (other, others)| others.cmp(count).then_with(|| id.cmp(other)));
+    counts.truncate(n);
+    Ok(counts)
+}

@@ -1,0 +1,145 @@
+//! Which ratings are held out.
+
+use std::fmt;
+
+use anyhow::{Context, Result, ensure};
+use rand_mt::Mt;
+
+use super::CollabFilterDataset;
+
+/// The lecture's share of the ratings to hold out, and its seed: fastai's `get_cv_idxs(n, seed=42, val_pct=0.2)`.
+const VAL_PCT: f64 = 0.2;
+/// See [`VAL_PCT`].
+pub const LECTURE_SEED: u32 = 42;
+
+/// How a fifth of the ratings is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SplitBy {
+    /// The lecture's: any fifth, whoever and whenever they are from.
+    Random {
+        /// Of NumPy's generator.
+        seed: u32,
+    },
+    /// The last fifth by time: the future is predicted from the past, as in service. Users and movies that
+    /// appear only then are predicted without ever having been trained.
+    Time,
+    /// A fifth of each user's ratings, so that every user with five or more is tested alike: her last ones
+    /// by time (what recommenders call a leave-last-out or chronological split by user), or where the data
+    /// has no times any of them (a stratified split).
+    User {
+        /// Of NumPy's generator, where there are no times.
+        seed: u32,
+    },
+}
+
+impl SplitBy {
+    /// The lecture's split.
+    pub const LECTURE: SplitBy = SplitBy::Random { seed: LECTURE_SEED };
+
+    /// The rows to hold out, in no particular order. `times` has one entry a rating. Equal times are in file
+    /// order.
+    ///
+    /// # Errors
+    /// There are no times to split by, or too few ratings: one of the parts would be empty.
+    pub fn val_idxs(self, data: &CollabFilterDataset, times: Option<&[i64]>) -> Result<Vec<usize>> {
+        let n = data.len();
+        let fifth = |n: usize| (VAL_PCT * n as f64) as usize;
+        let rows = match self {
+            SplitBy::Random { seed } => get_cv_idxs(n, VAL_PCT, seed),
+            SplitBy::Time => {
+                let times = times.context(
+                    "--split time needs the time of each rating, and the data has no timestamps \
+                     (--timestamp COL names them)",
+                )?;
+                let mut rows: Vec<usize> = (0..n).collect();
+                rows.sort_by_key(|&row| times[row]);
+                rows.split_off(n - fifth(n))
+            }
+            SplitBy::User { seed } => {
+                // Of every user the rows in time's order, or in one drawn at random.
+                let mut order: Vec<usize> = match times {
+                    Some(_) => (0..n).collect(),
+                    None => numpy_permutation(n, seed),
+                };
+                match times {
+                    Some(times) => order.sort_by_key(|&row| (data.cats[row][0], times[row])),
+                    None => order.sort_by_key(|&row| data.cats[row][0]),
+                }
+                let of_one_user = order.chunk_by(|&a, &b| data.cats[a][0] == data.cats[b][0]);
+                of_one_user.flat_map(|rows| &rows[rows.len() - fifth(rows.len())..]).copied().collect()
+            }
+        };
+        ensure!(
+            !rows.is_empty(),
+            "{n} rating{} of {} user{} are too few to hold out a fifth{}",
+            if n == 1 { "" } else { "s" },
+            data.users.len(),
+            if data.users.len() == 1 { "" } else { "s" },
+            match self {
+                SplitBy::User { .. } if n >= 5 => " of each user's: no user has five; take --split random",
+                _ => ": there must be five or more",
+            }
+        );
+        Ok(rows)
+    }
+}
+
+impl fmt::Display for SplitBy {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            SplitBy::Random { seed } => write!(f, "random, seed {seed}"),
+            SplitBy::Time => f.write_str("time"),
+            SplitBy::User { seed } => write!(f, "user, seed {seed}"),
+        }
+    }
+}
+
+/// fastai's `get_cv_idxs(n)`: the rows held out for validation, as NumPy draws them with
+/// `np.random.seed(seed); np.random.permutation(n)[:int(val_pct*n)]`.
+///
+/// The lecture's call is `get_cv_idxs(len(ratings))`, that is seed 42 and a fifth of the rows.
+pub fn get_cv_idxs(n: usize, val_pct: f64, seed: u32) -> Vec<usize> {
+    let mut rows = numpy_permutation(n, seed);
+    rows.truncate((val_pct * n as f64) as usize);
+    rows
+}
+
+/// `np.random.RandomState(seed).permutation(n)`: MT19937, a Fisher-Yates shuffle from the end, each index
+/// drawn by masked rejection on 32-bit outputs (NumPy's legacy generator).
+fn numpy_permutation(n: usize, seed: u32) -> Vec<usize> {
+    let mut generator = Mt::new(seed);
+    let mut rows: Vec<usize> = (0..n).collect();
+    for last in (1..n).rev() {
+        let mask = (last as u32 + 1).next_power_of_two() - 1;
+        let at = loop {
+            let drawn = generator.next_u32() & mask;
+            if drawn <= last as u32 {
+                break drawn as usize;
+            }
+        };
+        rows.swap(last, at);
+    }
+    rows
+}
+
+/// The rows of both parts of a split, each in file order (fastai splits by a boolean mask, so the shuffled
+/// order of `val_idxs` does not matter).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// Rows to train on.
+    pub trn: Vec<usize>,
+    /// Rows held out.
+    pub val: Vec<usize>,
+}
+
+impl Split {
+    /// Splits `n` rows.
+    pub fn new(n: usize, val_idxs: &[usize]) -> Split {
+        let mut held_out = vec![false; n];
+        for &row in val_idxs {
+            held_out[row] = true;
+        }
+        let (val, trn) = (0..n).partition(|&row| held_out[row]);
+        Split { trn, val }
+    }
+}

@@ -1,0 +1,128 @@
+//! Properties of the readers: what is written in a dialect is read back, and no bytes make them panic.
+
+use std::path::Path;
+
+use lecture5::movielens::text::{self, Dialect, Holds, Wanted};
+use polars::prelude::DataFrame;
+use proptest::prelude::*;
+
+const WANTED: [Wanted; 4] = [
+    Wanted { column: "userId", name: "userId", holds: Holds::Ids, optional: false },
+    Wanted { column: "movieId", name: "movieId", holds: Holds::Ids, optional: false },
+    Wanted { column: "rating", name: "rating", holds: Holds::Ratings(None), optional: false },
+    Wanted { column: "timestamp", name: "timestamp", holds: Holds::Times, optional: true },
+];
+
+/// The same columns of a file without a header.
+fn by_number() -> [Wanted<'static>; 4] {
+    let mut wanted = WANTED;
+    for (want, column) in wanted.iter_mut().zip(["1", "2", "3", "4"]) {
+        want.column = column;
+    }
+    wanted
+}
+
+fn read(
+    bytes: Vec<u8>,
+    name: &str,
+    dialect: Option<Dialect>,
+    wanted: &[Wanted],
+) -> anyhow::Result<DataFrame> {
+    let path = Path::new(name);
+    text::read(path, &text::decode(path, bytes)?, dialect, wanted)
+}
+
+/// A column's fields as text.
+fn fields(table: &DataFrame, name: &str) -> Vec<String> {
+    let column = table.column(name).unwrap();
+    (0..table.height()).map(|row| column.get(row).unwrap().str_value().into_owned()).collect()
+}
+
+/// A row: two ids, a rating, a time.
+type Row = (String, String, f32, i64);
+
+/// Ids that may be anything but empty, blank at the ends, or with characters that `not` forbids.
+fn id(not: &'static str) -> impl Strategy<Value = String> {
+    let words = "[^\u{0}]{1,12}".prop_map(move |text| text.replace(|c| not.contains(c), "_"));
+    prop_oneof![any::<i64>().prop_map(|id| id.to_string()), words]
+        .prop_filter("blank at an end", |id| !id.is_empty() && id.trim_ascii() == id)
+}
+
+fn rows(not: &'static str) -> impl Strategy<Value = Vec<Row>> {
+    let rating = any::<f32>().prop_filter("finite", |x| x.is_finite());
+    prop::collection::vec((id(not), id(not), rating, any::<i64>()), 1..30)
+}
+
+fn check(table: &DataFrame, rows: &[Row]) -> Result<(), TestCaseError> {
+    prop_assert_eq!(table.height(), rows.len());
+    prop_assert_eq!(fields(table, "userId"), rows.iter().map(|row| row.0.clone()).collect::<Vec<_>>());
+    prop_assert_eq!(fields(table, "movieId"), rows.iter().map(|row| row.1.clone()).collect::<Vec<_>>());
+    let ratings: Vec<f64> = table.column("rating").unwrap().f64().unwrap().iter().flatten().collect();
+    prop_assert_eq!(ratings, rows.iter().map(|row| row.2.to_string().parse().unwrap()).collect::<Vec<f64>>());
+    let times: Vec<i64> = table.column("timestamp").unwrap().i64().unwrap().iter().flatten().collect();
+    prop_assert_eq!(times, rows.iter().map(|row| row.3).collect::<Vec<_>>());
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn any_table_written_as_csv_is_read_back(
+        rows in rows(""),
+        separator in prop::sample::select(vec![",", "\t", ";", "|", "::"]),
+        end in prop::sample::select(vec!["\n", "\r\n"]),
+        quote_all: bool,
+        told: bool,
+    ) {
+        let quoted = |field: &str| {
+            if quote_all || field.contains(['"', '\n', '\r']) || field.contains(separator) {
+                format!("\"{}\"", field.replace('"', "\"\""))
+            } else {
+                field.to_owned()
+            }
+        };
+        let mut text = ["userId", "movieId", "rating", "timestamp"].map(quoted).join(separator) + end;
+        for (user, item, rating, time) in &rows {
+            let row = [user.clone(), item.clone(), rating.to_string(), time.to_string()];
+            text += &(row.map(|field| quoted(&field)).join(separator) + end);
+        }
+        let dialect = told.then_some(Dialect { separator, header: true, quotes: true });
+        let table = read(text.into_bytes(), "any.csv", dialect, &WANTED);
+        check(&table.map_err(|error| TestCaseError::fail(format!("{error:#}")))?, &rows)?;
+    }
+
+    #[test]
+    fn any_table_written_as_the_old_movielens_did_is_read_back(
+        rows in rows("\n\r:\t|"),
+        dialect in prop::sample::select(vec![Dialect::DOUBLE_COLON, Dialect::TABS, Dialect::BARS]),
+    ) {
+        let mut text = String::new();
+        for (user, item, rating, time) in &rows {
+            text += &([user.clone(), item.clone(), rating.to_string(), time.to_string()].join(dialect.separator) + "\n");
+        }
+        // A byte order mark of the first id is one of the file.
+        prop_assume!(!text.starts_with('\u{feff}'));
+        let table = read(text.into_bytes(), "ratings.dat", Some(dialect), &by_number());
+        check(&table.map_err(|error| TestCaseError::fail(format!("{error:#}")))?, &rows)?;
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused_in_one_line_and_never_panic(
+        bytes in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..200),
+            // Bytes that mean something to a reader, so that rows come about.
+            prop::collection::vec(prop::sample::select(b"1234.,:;|\t\"\r\n e-u\xe9\x00".to_vec()), 0..200),
+        ],
+        header: bool,
+        which in 0..4_usize,
+        name in prop::sample::select(vec!["ratings.csv", "ratings.dat"]),
+    ) {
+        let header_line: &[u8] = if header { b"userId,movieId,rating,timestamp\n" } else { b"" };
+        let bytes = [header_line, &bytes].concat();
+        let dialects = [Some(Dialect::CSV), Some(Dialect::DOUBLE_COLON), Some(Dialect::TABS), None];
+        let wanted = if header { WANTED } else { by_number() };
+        if let Err(error) = read(bytes, name, dialects[which], &wanted) {
+            let said = format!("{error:#}");
+            prop_assert!(said.starts_with(name) && said.lines().count() == 1, "{}", said);
+        }
+    }
+}
