@@ -172,12 +172,17 @@ def judge(fault, runs, saved, n):
     return {name for name, arguments in checks.items() if fails(*arguments)}
 
 
+def differ(run, other):
+    """Whether two runs differ by more than the digits that are printed and kept; one that stopped differs."""
+    return isinstance(run, str) or any(abs(a / b - 1) > 1e-9 for a, b in zip(run, other))
+
+
 def examine(fault, saved):
     """Runs a fault with more and more seeds; what caught it, and with how many. A fit that is not affected has the
     committed runs."""
     found = {}
     none = Fault(None, fault.options)
-    affected = [m for m in fault.fits if fault.run(m, 0) != none.run(m, 0)]
+    affected = [m for m in fault.fits if differ(fault.run(m, 0), none.run(m, 0))]
     broken = [fault.run(m, 0) for m in affected if isinstance(fault.run(m, 0), str)]
     if broken:
         return {"stops": broken[0], "fits": affected}
