@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::cli::whole;
 use crate::failure::wrong_use;
 use crate::interpret::nearest;
 use crate::movielens::{CollabFilterDataset, MovieLens};
@@ -59,10 +60,10 @@ pub struct Similar {
     #[arg(long, value_name = "FILE")]
     ratings: Option<PathBuf>,
     /// How many.
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, value_parser = whole::<u16>(1, u16::MAX.into()))]
     top: u16,
     /// Leave out movies (or users) with fewer ratings in training: their vectors are mostly chance.
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true, value_parser = whole::<u32>(0, u32::MAX.into()))]
     min_ratings: u32,
     #[command(flatten)]
     source: Source,
@@ -74,10 +75,10 @@ pub struct Recommend {
     #[command(flatten)]
     who: Who,
     /// How many.
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, value_parser = whole::<u16>(1, u16::MAX.into()))]
     top: u16,
     /// Leave out movies with fewer ratings in training.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = whole::<u32>(1, u32::MAX.into()))]
     min_ratings: u32,
     #[command(flatten)]
     source: Source,

@@ -202,7 +202,8 @@ struct OneRun {
 /// libtorch's generator takes the lower 32 bits of a seed: beyond them two seeds would be one without a word.
 const MOST_SEED: i64 = u32::MAX as i64;
 
-fn whole<T: TryFrom<i64>>(low: i64, high: i64) -> impl Fn(&str) -> Result<T> + Clone {
+/// Takes a whole number within bounds, and says which where it is not.
+pub(crate) fn whole<T: TryFrom<i64>>(low: i64, high: i64) -> impl Fn(&str) -> Result<T> + Clone {
     move |text| {
         let n = text.trim().parse::<i64>().ok().filter(|n| (low..=high).contains(n));
         let n = n.and_then(|n| T::try_from(n).ok());
