@@ -179,10 +179,10 @@ struct Verify {
 #[derive(Args)]
 struct Tune {
     /// Folds that the training rows are cut into.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(2..=20))]
+    #[arg(long, value_name = "N", default_value_t = 5, allow_negative_numbers = true, value_parser = whole::<u16>(2, 20))]
     folds: u16,
     /// Steps down the gradient for the weights of the Gaussian process; 0 leaves that out.
-    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 30, allow_negative_numbers = true, value_parser = whole::<u16>(0, 1000))]
     steps: u16,
     /// What to choose again [default: everything].
     #[arg(long, value_name = "WHAT,…", value_delimiter = ',', value_parser = ["biases", "knn", "svdpp", "bayes", "gp", "blend"])]
