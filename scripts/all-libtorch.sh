@@ -41,7 +41,7 @@ for pair in "${pairs[@]}"; do
     cargo update --quiet -p tch --precise "$tch"
     cargo update --quiet -p torch-sys --precise "$tch"
     scripts/setup-libtorch.sh "$variant"
-    cargo test --release "${tests[@]}"
+    cargo test --release --no-fail-fast "${tests[@]}"
     "$CARGO_TARGET_DIR/release/lecture5" doctor
   ) 2>&1 | tee "$copy.log"
   status=${PIPESTATUS[0]}

@@ -11,14 +11,23 @@ set -euo pipefail
 "$(dirname "$0")/setup.sh"
 cd "$(dirname "$0")/.."
 
+# Containers cross between libtorch, which is not instrumented, and pages that are.
+export ASAN_OPTIONS="detect_container_overflow=0:${ASAN_OPTIONS:-}"
+export CARGO_TARGET_DIR=$PWD/target/sanitize
+mkdir -p "$CARGO_TARGET_DIR"
+
+# The C++ page alone, each of its functions called.
+libtorch=${LIBTORCH:-$PWD/libtorch}
+"${CXX:-g++}" -std=c++17 -g -O1 -w -fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined \
+  -I"$libtorch/include" -I"$libtorch/include/torch/csrc/api/include" tests/extra.cpp -o "$CARGO_TARGET_DIR/extra" \
+  -L"$libtorch/lib" -Wl,-rpath,"$libtorch/lib" -ltorch_cpu -lc10 -ldl
+"$CARGO_TARGET_DIR/extra"
+
 (($#)) || set -- --test training
-# Which target is named matters: then build scripts and macros are left as they are.
+# With the target named, build scripts and macros are left as they are.
 target=$(rustc -vV | sed -n 's/^host: //p')
-export CARGO_TARGET_DIR=target/sanitize
 export RUSTC_BOOTSTRAP=1 # the switch is not in stable Rust yet
 export RUSTFLAGS="-Zsanitizer=address"
 # Trapping needs no library of GCC's beside the one that rustc links.
 export CXXFLAGS="-fsanitize=address,undefined -fsanitize-undefined-trap-on-error"
-# Containers cross between libtorch, which is not instrumented, and pages that are.
-export ASAN_OPTIONS="detect_container_overflow=0:${ASAN_OPTIONS:-}"
 exec cargo test --release --target "$target" "$@"

@@ -1,0 +1,84 @@
+// Calls every function of src/libtorch/extra.cpp once or more, for the sanitisers: scripts/sanitize.sh compiles both with
+// them. It ends with status 0, or at the first check that fails.
+
+#include "../src/libtorch/extra.cpp"
+
+#include <torch/torch.h>
+
+#include <cstdlib>
+#include <iostream>
+
+#define CHECK_THAT(what) \
+  if (!(what)) std::cerr << "line " << __LINE__ << ": " #what "\n", std::exit(1)
+
+// A function went well.
+void good(char *message) {
+  if (message) std::cerr << message << "\n", std::exit(1);
+}
+
+// It refused, and said why.
+void refused(char *message) {
+  CHECK_THAT(message != nullptr && std::strlen(message) > 0);
+  std::free(message);
+}
+
+int main() {
+  CHECK_THAT(std::string(lecture5_torch_version()).rfind("2.", 0) == 0);
+  lecture5_flush_denormal(true);
+
+  // The generator goes on from a saved state as it went on before; no other tensor is taken for a state.
+  at::Tensor *state = nullptr;
+  good(lecture5_rng_state(-1, &state));
+  const auto first = torch::rand({5});
+  good(lecture5_set_rng_state(-1, state));
+  CHECK_THAT(torch::equal(first, torch::rand({5})));
+  delete state;
+  const auto foreign = torch::zeros({3}, torch::kByte), floats = torch::zeros({3});
+  refused(lecture5_set_rng_state(-1, &foreign));
+  refused(lecture5_set_rng_state(-1, &floats));
+
+  for (const bool sparse : {false, true}) {
+    auto table = torch::ones({4, 2}).set_requires_grad(true);
+    at::Tensor *params[] = {&table};
+    lecture5_gradient_t gradient;
+    good(lecture5_gradient(&table, &gradient));
+    CHECK_THAT(gradient.values == nullptr);
+
+    const auto ids = torch::tensor({1, 1, 3});
+    good(lecture5_record_begin(params, 1));
+    refused(lecture5_record_begin(params, 1));
+    torch::empty({2}); // whose inputs libtorch does not hand on
+    torch::embedding(table, ids, -1, false, sparse).sum().backward();
+    char *calls = lecture5_record_end();
+    CHECK_THAT(std::strstr(calls, "aten::embedding t0g,4,2") != nullptr);
+    std::free(calls);
+
+    good(lecture5_gradient(&table, &gradient));
+    CHECK_THAT((gradient.ids != nullptr) == sparse);
+    float sum = 0;
+    for (size_t i = 0; i < gradient.n_values; ++i) sum += gradient.values[i];
+    for (size_t i = 0; i < gradient.n_ids; ++i) CHECK_THAT(gradient.ids[i] == 1 || gradient.ids[i] == 3);
+    CHECK_THAT(sum == 6);
+
+    lecture5_forget_gradient(&table);
+    good(lecture5_gradient(&table, &gradient));
+    CHECK_THAT(gradient.values == nullptr);
+  }
+
+  // p = 1, g = 2: SGD at 0.1 gives 0.8; Adam's first step is its rate whatever the gradient.
+  at::Tensor p = torch::ones({2}), g = torch::full({2}, 2.0f), m = torch::zeros({2}), v = torch::zeros({2});
+  at::Tensor t = torch::zeros({}), wrong = torch::zeros({3});
+  at::Tensor *ps[] = {&p}, *gs[] = {&g}, *ms[] = {&m}, *vs[] = {&v}, *ts[] = {&t}, *wrongs[] = {&wrong};
+  good(lecture5_fused_sgd(ps, gs, ms, 1, 0.1, 0.9, 0));
+  CHECK_THAT(torch::allclose(p, torch::full({2}, 0.8f)));
+  refused(lecture5_fused_sgd(ps, wrongs, ms, 1, 0.1, 0.9, 0));
+  m.zero_();
+  good(lecture5_fused_adam(ps, gs, ms, vs, ts, 1, 0.1, 0.9, 0.999, 1e-8, 0, false));
+  CHECK_THAT(torch::allclose(p, torch::full({2}, 0.7f)));
+  good(lecture5_fused_adam(ps, gs, ms, vs, ts, 1, 0.1, 0.9, 0.999, 1e-8, 0.01, true));
+  CHECK_THAT(t.item<float>() == 2);
+
+  const long long free = lecture5_cuda_free(0);
+  CHECK_THAT(free >= -1);
+  std::cout << "extra.cpp: every function was called, and the sanitisers have nothing to say\n";
+}
