@@ -187,7 +187,7 @@ def examine(fault, saved):
     if broken:
         return {"stops": broken[0], "fits": affected}
     committed = {fit["name"]: fit["runs"] for fit in saved["fits"]}
-    for n in SEEDS:
+    for n in [n for n in SEEDS if n <= fault.options.seeds]:
         with ThreadPoolExecutor(fault.options.jobs) as pool:
             mine = {m: list(pool.map(lambda seed: fault.run(m, seed), range(n))) for m in affected}
         runs = {m: mine.get(m, committed[FITS[m]]) for m in FITS}
@@ -218,6 +218,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="FAULT")
     parser.add_argument("--table", action="store_true", help="run nothing, print the table")
+    parser.add_argument("--seeds", type=int, default=SEEDS[-1], help="no fault is run with more than this many")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
     parser.add_argument("--prefix", default="", help="command to run the others with, such as 'nice'")
     options = parser.parse_args()

@@ -81,7 +81,7 @@ fn a_shift_of_the_smallest_detectable_size_is_found_with_the_stated_power() {
     let (n, alpha, mut normal) = (20, 0.001, Normal::new(3));
     // Known spread 1, so that the detectable shift is a number and not a draw.
     let unit: Vec<f64> = {
-        let values: Vec<f64> = (0..n).map(|i| f64::from(i)).collect();
+        let values: Vec<f64> = (0..n).map(f64::from).collect();
         let (_, sd) = stats::mean_sd(&values);
         values.iter().map(|v| v / sd).collect()
     };
