@@ -82,7 +82,7 @@ fn a_wrong_ratings_csv_is_refused_in_one_line_before_anything_is_written() {
         ("not UTF-8", [GOOD.as_bytes(), b"1,caf\xe9,3,70\n"].concat(), "ratings.csv line 8: not UTF-8 text; save it as UTF-8"),
         ("UTF-16", b"\xff\xfeu\0s\0e\0r\0".to_vec(), "ratings.csv: text in UTF-16; save it as UTF-8"),
         ("bytes of zero", [GOOD.as_bytes(), b"1,\0,3,70\n"].concat(), "ratings.csv line 8: a byte of zero"),
-        ("truncated in a row", GOOD.as_bytes()[..GOOD.len() - 5].to_vec(), "line 7: 3 of 4 fields: '3,31,2'"),
+        ("truncated in a row", GOOD.as_bytes()[..GOOD.len() - 4].to_vec(), "line 7: 3 of 4 fields: '3,31,2'"),
         ("truncated in a quote", with_row("1,\"32,3,70"), "ratings.csv line 8: a quote that is never closed"),
         ("text after a quote", with_row("1,\"32\"x,3,70"), "ratings.csv line 8: text after the closing quote of '32'"),
         ("gzip", gzip.to_vec(), "ratings.csv: compressed by gzip; unpack it first"),
@@ -141,7 +141,7 @@ fn wrong_files_of_other_kinds_are_refused_in_one_line_too() {
         ("an SQLite database", vec![("r.db", b"SQLite format 3\0")], "run --ratings @/r.db", 1, "r.db: an SQLite database; export the ratings as CSV"),
         ("a picture", vec![("r.png", b"\x89PNG\r\n\x1a\n\0\0")], "run --ratings @/r.png", 1, "r.png line 3: a byte of zero; this is no text"),
         ("a Parquet file", vec![("r.parquet", b"PAR1\x15\x04")], "run --ratings @/r.parquet", 1, "r.parquet: a Parquet file; save its table as CSV"),
-        ("verify on a damaged file", vec![("ratings.csv", b"userId,movieId,rating\n1,2,x\n")], "verify --seeds 3 --fits dot --jobs 1 --data @", 1, "ratings.csv line 2: rating 'x' is not a number"),
+        ("verify on a damaged file", vec![("ratings.csv", b"userId,movieId,rating\n1,2,x\n")], "verify --seeds 4 --fits dot --jobs 1 --data @", 1, "ratings.csv line 2: rating 'x' is not a number"),
         ("verify on no folder", vec![], "verify --quick --fits dot --jobs 1 --data @/none", 1, "none: no such folder"),
     ];
     for (what, files, command, status, said) in &table {
