@@ -14,6 +14,7 @@
 //! | a Neural Net Version of this | [`models::EmbeddingNet`] | `07_embedding_net.rs` |
 //! | Talk about the training loop | [`descent`], [`fit`](mod@fit) | `08_training_loop.rs` |
 //! | beyond it: what the embeddings mean | [`interpret`], [`trained`], [`titles`], [`ask`] | `09_interpretation.rs` |
+//! | beyond it: how good can it get? | [`beyond`] | `10_beyond.rs` |
 //! | beyond it: are these the lecture's numbers? | [`verify`] | `11_verification.rs` |
 //!
 //! Around it: [`cli`] parses and dispatches, [`sections`] lists the notebooks and [`lecture`] is what they share,

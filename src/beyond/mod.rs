@@ -44,7 +44,7 @@ pub struct Model {
     pub needs_times: bool,
     /// Whether it holds a covariance for each pair of ratings that share a user or a movie.
     pub needs_pairs: bool,
-    /// Whether the blend takes it in. Chosen by `lecture5 tune`.
+    /// Whether the blend takes it in. Chosen on folds of the training rows; see `lecture5 tune`.
     pub blended: bool,
 }
 
