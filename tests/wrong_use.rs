@@ -99,7 +99,7 @@ const OPTIONS: &[Case] = &[
     ("predict --user 1", 2, "--movie <TITLE|ID>"),
     ("similar --movie 1 --from {tmp}/none", 1, "none: no such model"),
     ("recommend --user 1 --from {tmp}", 1, "Is a directory"),
-    ("predict --user 1 --movie 1 --from {file}", 1, "file: no model of this program"),
+    ("predict --user 1 --movie 1 --from {file}", 1, "file: not a whole safetensors file"),
     // Files and folders.
     ("run --data=", 2, "a value is required for '--data <DIR>'"),
     ("run --out=", 2, "a value is required for '--out <DIR>'"),
