@@ -16,9 +16,10 @@ export ASAN_OPTIONS="detect_container_overflow=0:${ASAN_OPTIONS:-}"
 export CARGO_TARGET_DIR=$PWD/target/sanitize
 mkdir -p "$CARGO_TARGET_DIR"
 
-# The C++ page alone, each of its functions called.
+# The C++ page alone, each of its functions called. NDEBUG as in build.rs: without it libtorch's own classes have
+# another layout than in the library.
 libtorch=${LIBTORCH:-$PWD/libtorch}
-"${CXX:-g++}" -std=c++17 -g -O1 -w -fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined \
+"${CXX:-g++}" -std=c++17 -g -O1 -w -DNDEBUG -fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined \
   -I"$libtorch/include" -I"$libtorch/include/torch/csrc/api/include" tests/extra.cpp -o "$CARGO_TARGET_DIR/extra" \
   -L"$libtorch/lib" -Wl,-rpath,"$libtorch/lib" -ltorch_cpu -lc10 -ldl
 "$CARGO_TARGET_DIR/extra"

@@ -47,7 +47,6 @@ int main() {
     const auto ids = torch::tensor({1, 1, 3});
     good(lecture5_record_begin(params, 1));
     refused(lecture5_record_begin(params, 1));
-    torch::empty({2}); // whose inputs libtorch does not hand on
     torch::embedding(table, ids, -1, false, sparse).sum().backward();
     char *calls = lecture5_record_end();
     CHECK_THAT(std::strstr(calls, "aten::embedding t0g,4,2") != nullptr);
@@ -67,11 +66,10 @@ int main() {
 
   // p = 1, g = 2: SGD at 0.1 gives 0.8; Adam's first step is its rate whatever the gradient.
   at::Tensor p = torch::ones({2}), g = torch::full({2}, 2.0f), m = torch::zeros({2}), v = torch::zeros({2});
-  at::Tensor t = torch::zeros({}), wrong = torch::zeros({3});
-  at::Tensor *ps[] = {&p}, *gs[] = {&g}, *ms[] = {&m}, *vs[] = {&v}, *ts[] = {&t}, *wrongs[] = {&wrong};
+  at::Tensor t = torch::zeros({});
+  at::Tensor *ps[] = {&p}, *gs[] = {&g}, *ms[] = {&m}, *vs[] = {&v}, *ts[] = {&t};
   good(lecture5_fused_sgd(ps, gs, ms, 1, 0.1, 0.9, 0));
   CHECK_THAT(torch::allclose(p, torch::full({2}, 0.8f)));
-  refused(lecture5_fused_sgd(ps, wrongs, ms, 1, 0.1, 0.9, 0));
   m.zero_();
   good(lecture5_fused_adam(ps, gs, ms, vs, ts, 1, 0.1, 0.9, 0.999, 1e-8, 0, false));
   CHECK_THAT(torch::allclose(p, torch::full({2}, 0.7f)));

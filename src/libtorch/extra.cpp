@@ -97,11 +97,8 @@ std::unique_ptr<at::ObserverContext> call_starts(const at::RecordFunction &call)
     text.precision(17);
     text << call.name();
     if (const auto op = call.operator_name(); op && !op->overload_name.empty()) text << "." << op->overload_name;
-    record->calls.push_back(text.str());
-    // Some operations are called without their inputs being handed on, and then this throws: libtorch prints a
-    // warning, and what is written of the call is its name.
     for (const auto &input : call.inputs()) record->write(text << " ", input);
-    record->calls.back() = text.str();
+    record->calls.push_back(text.str());
   }
   return nullptr;
 }

@@ -95,9 +95,9 @@ pub fn fused_sgd(
     momentum: f64,
     weight_decay: f64,
 ) -> Result<()> {
-    assert!(params.len() == grads.len() && params.len() == momenta.len());
+    assert!(same_sizes(&[params, grads, momenta]));
     let (p, g, v) = (pointers(params), pointers(grads), pointers(momenta));
-    // SAFETY: three arrays of n live tensors each.
+    // SAFETY: three arrays of n live tensors each, of equal sizes.
     unsafe {
         check(lecture5_fused_sgd(p.as_ptr(), g.as_ptr(), v.as_ptr(), p.len(), lr, momentum, weight_decay))
     }
@@ -131,10 +131,10 @@ pub fn fused_adam(
     with: AdamStep,
 ) -> Result<()> {
     let n = params.len();
-    assert!([grads.len(), exp_avgs.len(), exp_avg_sqs.len(), steps.len()].iter().all(|&len| len == n));
+    assert!(same_sizes(&[params, grads, exp_avgs, exp_avg_sqs]) && steps.len() == n);
     let (p, g, t) = (pointers(params), pointers(grads), pointers(steps));
     let (m, v) = (pointers(exp_avgs), pointers(exp_avg_sqs));
-    // SAFETY: five arrays of n live tensors each.
+    // SAFETY: five arrays of n live tensors each, of equal sizes but for the steps.
     unsafe {
         check(lecture5_fused_adam(
             p.as_ptr(),
@@ -151,6 +151,14 @@ pub fn fused_adam(
             with.decoupled,
         ))
     }
+}
+
+/// Whether the lists are of the same length, and what stands at the same place of the same size: libtorch's fused
+/// kernels do not look, and would read past the end.
+fn same_sizes(lists: &[&[&Tensor]]) -> bool {
+    lists.iter().all(|list| {
+        list.len() == lists[0].len() && list.iter().zip(lists[0]).all(|(a, b)| a.numel() == b.numel())
+    })
 }
 
 fn pointers(tensors: &[&Tensor]) -> Vec<*const C_tensor> {
