@@ -5,9 +5,10 @@
 #
 # as in `0.24.0 0.26.0:cuda`; all published ones on the CPU otherwise.
 #
-# Each pair gets a copy of the working tree, so that this one's Cargo.lock and ./libtorch stay as they are. The copies
-# and their one target folder are kept in target/all-libtorch; delete it when done. A first build takes a
-# few minutes a pair; `cuda` fetches 3 GB and needs no card (without one the CUDA tests say that they were skipped).
+# Each pair gets a copy of the working tree with a target folder of its own, in target/all-libtorch, so that this
+# one's Cargo.lock and ./libtorch stay as they are, and nothing built for one libtorch is taken for another. They stay
+# there for the next time; delete them when done. A first build takes a few minutes a pair; `cuda` fetches 3 GB and
+# needs no card (without one the CUDA tests say that they were skipped).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,8 +21,7 @@ tests=(--lib --test training --test parity --test machines)
 if (($#)); then shift; tests=("$@"); fi
 
 here=$PWD
-unset LIBTORCH LIBTORCH_LIB LIBTORCH_INCLUDE LIBTORCH_USE_PYTORCH
-export CARGO_TARGET_DIR=$here/target/all-libtorch/target
+unset LIBTORCH LIBTORCH_LIB LIBTORCH_INCLUDE LIBTORCH_USE_PYTORCH CARGO_TARGET_DIR
 
 summary=() failed=0
 for pair in "${pairs[@]}"; do
@@ -42,7 +42,7 @@ for pair in "${pairs[@]}"; do
     cargo update --quiet -p torch-sys --precise "$tch"
     scripts/setup-libtorch.sh "$variant"
     cargo test --release --no-fail-fast "${tests[@]}"
-    "$CARGO_TARGET_DIR/release/lecture5" doctor
+    target/release/lecture5 doctor
   ) 2>&1 | tee "$copy.log"
   status=${PIPESTATUS[0]}
   set -e
