@@ -29,6 +29,8 @@ for pair in "${pairs[@]}"; do
   [[ $pair == *:* ]] && variant=${pair#*:}
   copy=$here/target/all-libtorch/$tch-$variant
   mkdir -p "$copy"
+  # Files that are no longer there must not stay in a copy of an earlier time.
+  find "$copy" -mindepth 1 -maxdepth 1 ! -name target ! -name libtorch -exec rm -rf {} +
   git ls-files -z --cached --others --exclude-standard |
     while IFS= read -r -d '' file; do [[ ! -e $file ]] || printf '%s\0' "$file"; done |
     tar -cf - --null -T - | tar -xf - -C "$copy"
