@@ -19,6 +19,7 @@ use crate::lecture::Lecture;
 use crate::notebook::{Notebook, Table};
 use crate::plots;
 use crate::settings::ModelKind;
+use crate::titles::short;
 use crate::trained::Trained;
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
@@ -152,7 +153,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         let mut table = Table::new(["at one end", "score", "at the other end", "score "]);
         for (&low, &high) in order.iter().zip(order.iter().rev()).take(8) {
             let score = |at: usize| format!("{:+.2}", scores[at]);
-            table.push([name(top[low]), score(low), name(top[high]), score(high)]);
+            table.push([short(&name(top[low])), score(low), short(&name(top[high])), score(high)]);
         }
         let share = 100.0 * components.shares[k];
         nb.show(table.caption(format!("component {}, {share:.0} % of the variance", k + 1)));
@@ -163,10 +164,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %%
     let some = top.len().min(50);
-    let without_year = |title: String| title.split(" (").next().unwrap_or_default().to_owned();
     if let [first, second, ..] = &along[..] {
         let points: Vec<(f64, f64)> = (0..some).map(|at| (first[at], second[at])).collect();
-        let labels: Vec<String> = top[..some].iter().map(|&movie| without_year(name(movie))).collect();
+        let labels: Vec<String> = top[..some].iter().map(|&movie| short(&name(movie))).collect();
         let title = format!("The {some} most rated movies in the plane of two principal components");
         let axes = ("first component", "second component");
         match plots::labelled_scatter("movie_components", &title, axes, &points, &labels) {
@@ -192,9 +192,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     for &movie in top.iter().take(10) {
         let found = near(movie, 3)?;
         let mut cells: Vec<String> =
-            found.iter().map(|&(other, cosine)| format!("{} {cosine:.2}", name(other))).collect();
+            found.iter().map(|&(other, cosine)| format!("{} {cosine:.2}", short(&name(other)))).collect();
         cells.resize(3, String::new());
-        table.push([name(movie)].into_iter().chain(cells));
+        table.push([short(&name(movie))].into_iter().chain(cells));
     }
     nb.show(table);
 
@@ -241,7 +241,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // The same question to the users' vectors. *Stars apart* is the mean difference of what two people gave to
     // the movies that both have rated, after each rating has lost its user's mean: the vectors do not know who is
-    // generous, that is in the biases.
+    // generous, that is in the biases. (The learner has seen four fifths of these ratings, so this is no test of
+    // its predictions; it says what its similarity is made of.)
 
     // %%
     let mut rated: Vec<BTreeMap<i64, f64>> = vec![BTreeMap::new(); cf.users.len() as usize];
@@ -283,14 +284,20 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     for &user in people.iter().take(200) {
         for (other, _) in like(user, 10)? {
             neighbours.extend(apart(user, other));
-            strangers.extend(apart(user, people[generator.next_u32() as usize % people.len()]));
+            let stranger = people[generator.next_u32() as usize % people.len()];
+            if stranger != user {
+                strangers.extend(apart(user, stranger));
+            }
         }
     }
-    nb.print(format!(
-        "stars apart: {:.3} from the ten nearest, {:.3} from strangers",
-        mean(&neighbours),
-        mean(&strangers)
-    ));
+    match neighbours.is_empty() {
+        true => nb.print("No two of them have rated the same movie."),
+        false => nb.print(format!(
+            "stars apart: {:.3} from the ten nearest, {:.3} from strangers",
+            mean(&neighbours),
+            mean(&strangers)
+        )),
+    }
 
     // %% [markdown]
     // ## Ask it yourself

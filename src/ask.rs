@@ -3,7 +3,7 @@
 //!
 //! Lecture: "which other movies are similar to it, which people are similar to this person?"
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -99,88 +99,90 @@ pub struct Predict {
 /// `lecture5 similar`
 pub fn similar(args: Similar) -> Result<()> {
     let asked = args.source.open()?;
-    let about = &asked.model.about;
-    let (u, m) = asked.model.vectors();
-    let top = usize::from(args.top);
-    let enough = |ratings: &[u32], but: Option<i64>| -> Vec<i64> {
-        let rows = (0..).zip(ratings).filter(|&(row, &n)| n >= args.min_ratings && Some(row) != but);
-        rows.map(|(row, _)| row).collect()
-    };
+    match &args.movie {
+        Some(movie) => similar_movies(&asked, movie, &args),
+        None => similar_people(&asked, &args),
+    }
+}
 
-    if let Some(movie) = &args.movie {
-        let movie = asked.movie(movie, "--movie")?;
-        let candidates = enough(&about.movie_ratings, Some(movie));
-        ensure!(
-            !candidates.is_empty(),
-            "no other movie has {} ratings: lower --min-ratings",
-            args.min_ratings
-        );
-        let found = nearest(&m, &m.get(movie), &candidates, top)
-            .with_context(|| format!("{}: nothing is known of it", asked.name(movie)))?;
-        let own = about.movie_ratings[movie as usize];
-        if args.source.json {
-            let similar = found.iter().map(|&(row, cosine)| {
-                let mut entry = asked.entry(row);
-                entry["cosine"] = json!(cosine);
-                entry
-            });
-            say(json!({"movie": asked.entry(movie), "similar": similar.collect::<Vec<_>>()}));
-            return Ok(());
-        }
-        say(format!("Movies similar to {}, by the cosine of their vectors:", asked.name(movie)));
-        let mut table = Table::new(["cosine", "movie", "id", "ratings"]);
-        for (row, cosine) in found {
-            let ratings = about.movie_ratings[row as usize].to_string();
-            table.push([
-                format!("{cosine:.3}"),
-                asked.name(row),
-                about.movies[row as usize].clone(),
-                ratings,
-            ]);
-        }
-        say(table.to_text());
-        say(format!("Movies with fewer than {} ratings in training are left out.", args.min_ratings));
-        if own < args.min_ratings {
-            say(format!("It was itself trained on {own} only: do not trust this much."));
-        }
+fn similar_movies(asked: &Asked, movie: &str, args: &Similar) -> Result<()> {
+    let about = &asked.model.about;
+    let movie = asked.movie(movie, "--movie")?;
+    let candidates = args.candidates(&about.movie_ratings, Some(movie))?;
+    let (_, m) = asked.model.vectors();
+    let found = nearest(&m, &m.get(movie), &candidates, usize::from(args.top))
+        .with_context(|| format!("{}: nothing is known of it", asked.name(movie)))?;
+    if args.source.json {
+        let similar = found.iter().map(|&(row, cosine)| {
+            let mut entry = asked.entry(row);
+            entry["cosine"] = json!(cosine);
+            entry
+        });
+        say(json!({"movie": asked.entry(movie), "similar": similar.collect::<Vec<_>>()}));
         return Ok(());
     }
+    say(format!("Movies similar to {}, by the cosine of their vectors:", asked.name(movie)));
+    let mut table = Table::new(["cosine", "movie", "id", "ratings"]);
+    for (row, cosine) in found {
+        let at = row as usize;
+        let ratings = about.movie_ratings[at].to_string();
+        table.push([format!("{cosine:.3}"), asked.name(row), about.movies[at].clone(), ratings]);
+    }
+    say(table.to_text());
+    say(format!("Movies with fewer than {} ratings in training are left out.", args.min_ratings));
+    let own = about.movie_ratings[movie as usize];
+    if own < args.min_ratings {
+        say(format!("{} itself has {own}: do not trust this much.", asked.name(movie)));
+    }
+    Ok(())
+}
 
+fn similar_people(asked: &Asked, args: &Similar) -> Result<()> {
+    let about = &asked.model.about;
     let who = asked.who(args.user.as_deref(), args.ratings.as_deref())?;
+    let candidates = args.candidates(&about.user_ratings, who.row)?;
+    let (u, _) = asked.model.vectors();
     let vector = match (&who.folded, who.row) {
         (Some(folded), _) => folded.vectors().0.get(0),
         (None, row) => u.get(row.unwrap_or(0)),
     };
-    let candidates = enough(&about.user_ratings, who.row);
-    ensure!(!candidates.is_empty(), "no other user has {} ratings: lower --min-ratings", args.min_ratings);
-    let found =
-        nearest(&u, &vector, &candidates, top).with_context(|| format!("{}: nothing is known", who.name))?;
-    let rows = found.into_iter().map(|(row, cosine)| {
-        let theirs = asked.rated_by(&about.users[row as usize]);
+    let found = nearest(&u, &vector, &candidates, usize::from(args.top))
+        .with_context(|| format!("{}: nothing is known", who.name))?;
+    let mut table = Table::new(["cosine", "user", "ratings", "rated by both", "stars apart"]);
+    let mut similar = Vec::new();
+    for (row, cosine) in found {
+        let (user, ratings) = (&about.users[row as usize], about.user_ratings[row as usize]);
+        let theirs = asked.rated_by(user);
         let both: Vec<f32> =
             who.rated.iter().filter_map(|(movie, y)| Some((theirs.get(movie)? - y).abs())).collect();
         let apart = (!both.is_empty()).then(|| both.iter().sum::<f32>() / both.len() as f32);
-        (row, cosine, both.len(), apart)
-    });
-    let rows: Vec<(i64, f64, usize, Option<f32>)> = rows.collect();
+        similar
+            .push(json!({"user": user, "cosine": cosine, "rated_by_both": both.len(), "stars_apart": apart}));
+        let apart = apart.map_or("–".to_owned(), |stars| format!("{stars:.2}"));
+        let counts = [ratings, both.len() as u32].map(|n| n.to_string());
+        table.push([format!("{cosine:.3}"), user.clone()].into_iter().chain(counts).chain([apart]));
+    }
     if args.source.json {
-        let similar = rows.iter().map(|(row, cosine, both, apart)| {
-            json!({"user": about.users[*row as usize], "cosine": cosine, "rated_by_both": both, "stars_apart": apart})
-        });
-        say(json!({"user": who.id, "similar": similar.collect::<Vec<_>>()}));
+        say(json!({"user": who.id, "similar": similar}));
         return Ok(());
     }
     say(format!("People similar to {}, by the cosine of their vectors:", who.name));
-    let mut table = Table::new(["cosine", "user", "ratings", "rated by both", "stars apart"]);
-    for (row, cosine, both, apart) in rows {
-        let apart = apart.map_or("–".to_owned(), |stars| format!("{stars:.2}"));
-        let user = about.users[row as usize].clone();
-        let ratings = about.user_ratings[row as usize].to_string();
-        table.push([format!("{cosine:.3}"), user, ratings, both.to_string(), apart]);
-    }
     say(table.to_text());
-    say("\"Stars apart\" is the mean difference of their ratings of what both have rated.");
+    say(
+        "\"Stars apart\" is the mean difference of their ratings of what both have rated: the vectors compare \
+         tastes, not who is generous.",
+    );
     Ok(())
+}
+
+impl Similar {
+    /// The rows with ratings enough, but for the one that is asked about.
+    fn candidates(&self, ratings: &[u32], but: Option<i64>) -> Result<Vec<i64>> {
+        let rows = (0..).zip(ratings).filter(|&(row, &n)| n >= self.min_ratings && Some(row) != but);
+        let rows: Vec<i64> = rows.map(|(row, _)| row).collect();
+        ensure!(!rows.is_empty(), "no other has {} ratings: lower --min-ratings", self.min_ratings);
+        Ok(rows)
+    }
 }
 
 /// `lecture5 recommend`
@@ -221,7 +223,12 @@ pub fn recommend(args: Recommend) -> Result<()> {
         1 => "that no rating was trained on".to_owned(),
         n => format!("with fewer than {n} ratings in training"),
     };
-    say(format!("Left out: {} movies that {} has rated, {little_known} {fewer}.", who.rated.len(), who.name));
+    let movies = if who.rated.len() == 1 { "movie" } else { "movies" };
+    say(format!(
+        "Left out: {} {movies} that {} has rated, {little_known} {fewer}.",
+        who.rated.len(),
+        who.name
+    ));
     Ok(())
 }
 
@@ -271,7 +278,7 @@ struct Person {
     /// The model that knows a new user, and nobody else.
     folded: Option<Trained>,
     /// What she has rated, by the rows of movies.
-    rated: HashMap<i64, f32>,
+    rated: BTreeMap<i64, f32>,
 }
 
 impl Source {
@@ -398,8 +405,8 @@ impl Asked {
     }
 
     /// What a user of the data has rated, by the model's rows of movies.
-    fn rated_by(&self, user: &str) -> HashMap<i64, f32> {
-        let Some(user) = self.cf.users.find(user) else { return HashMap::new() };
+    fn rated_by(&self, user: &str) -> BTreeMap<i64, f32> {
+        let Some(user) = self.cf.users.find(user) else { return BTreeMap::new() };
         let theirs = self.cf.cats.iter().zip(&self.cf.y).filter(|(cats, _)| cats[0] == user);
         theirs.filter_map(|(cats, &y)| Some((*self.rows.get(&cats[1])?, y))).collect()
     }

@@ -42,11 +42,19 @@ pub fn complain(line: &str) {
     drop(writeln!(std::io::stderr(), "{line}"));
 }
 
-/// An error's text without the C++ frames that libtorch's errors carry.
+/// An error's text on one line, without the C++ frames that libtorch's errors carry. Indented lines stay lines:
+/// they are a list, of the movies that could be meant.
 fn without_trace(text: &str) -> String {
     let trace = |line: &str| line.starts_with("frame #") || line.starts_with("Exception raised from ");
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty() && !trace(l)).collect();
-    lines.join(" ")
+    let mut out = String::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty() && !trace(line)) {
+        match line.starts_with("  ") {
+            true => out += &format!("\n{}", line.trim_end()),
+            false if out.is_empty() => out += line.trim(),
+            false => out += &format!(" {}", line.trim()),
+        }
+    }
+    out
 }
 
 /// A panic is a fault of this program, but for one: `tch` panics where libtorch finds no memory. Either is
@@ -94,6 +102,8 @@ mod tests {
         let said = "weights: size mismatch, got 3\nException raised from f at /x.cpp:3 (most recent call first):\n\
                     frame #0: c10::Error + 0x6a (0x7f in libc10.so)\nframe #1: <unknown function>\n";
         assert_eq!(without_trace(said), "weights: size mismatch, got 3");
+        let list = "which of these?\n   1  Toy Story\n  29  The City of Lost Children";
+        assert_eq!(without_trace(list), list);
     }
 
     #[test]

@@ -51,8 +51,8 @@ impl Titles {
     }
 
     /// The movie that is meant by `asked`. The first of these that finds any decides: the same title; the
-    /// same but for a leading article; a title that contains it; one that has all of its words; one that is
-    /// a few slips away. A year, if one is given, must be the movie's.
+    /// same but for a leading article; one that begins with it; one that contains it; one that has all of its
+    /// words; one that is a few slips away. A year, if one is given, must be the movie's.
     pub fn find(&self, asked: &str) -> Found {
         let (title, year) = split_year(asked);
         let Some(name) = names(title).into_iter().next() else { return Found::Unknown(Vec::new()) };
@@ -71,9 +71,10 @@ impl Titles {
         let long_enough = name.chars().count() >= 3;
         let same = |theirs: &str| theirs == name;
         let same_but_article = |theirs: &str| without_article(theirs) == without_article(name);
+        let begins = |theirs: &str| theirs.strip_prefix(name).is_some_and(|rest| rest.starts_with(' '));
         let contains = |theirs: &str| long_enough && format!(" {theirs}").contains(&inside);
         let has_words = |theirs: &str| long_enough && words.is_subset(&theirs.split(' ').collect());
-        let ways: [&dyn Fn(&str) -> bool; 4] = [&same, &same_but_article, &contains, &has_words];
+        let ways: [&dyn Fn(&str) -> bool; 5] = [&same, &same_but_article, &begins, &contains, &has_words];
         let by = |way: &dyn Fn(&str) -> bool| -> Vec<&Movie> {
             self.movies.iter().filter(|movie| movie.names.iter().any(|theirs| way(theirs))).collect()
         };
@@ -88,7 +89,8 @@ impl Titles {
 
     /// The title that is at most one slip in six letters away, or else the likest ones.
     fn nearly(&self, name: &str, year: Option<&str>) -> Found {
-        let slips = |theirs: &str| strsim::osa_distance(theirs, name);
+        let name = without_article(name);
+        let slips = |theirs: &str| strsim::osa_distance(without_article(theirs), name);
         let length = name.chars().count();
         let close: Vec<(usize, i64)> = if length < 4 {
             Vec::new()
@@ -165,6 +167,13 @@ fn spoken(title: &str) -> String {
         }
         _ => title.to_owned(),
     }
+}
+
+/// A title for a narrow place: "The Matrix" for "Matrix, The (1999)".
+pub fn short(title: &str) -> String {
+    let (name, _) = split_year(title);
+    let before_bracket = name.split(" (").next().unwrap_or(name);
+    spoken(before_bracket)
 }
 
 /// Lower case, no accents, "and" for "&", apostrophes closed up, and single spaces for all else that is

@@ -1,0 +1,246 @@
+//! The commands that ask a saved model: similar, recommend, predict; and Python, which reads the same file.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn lecture5(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lecture5")).args(arguments).output().expect("the program starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A quickly trained model of the lecture's data, made once for all tests.
+fn model(kind: &'static str) -> PathBuf {
+    static FOLDERS: OnceLock<TempDir> = OnceLock::new();
+    let out = FOLDERS.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        for kind in ["dot", "bias", "net"] {
+            let out = folder.path().to_str().unwrap();
+            let plan = ["--optimizer", "adam", "--schedule", "0.01x2", "--batch-size", "2048", "--dpi", "20"];
+            let output = lecture5(&[&["fit", "--quiet", "--model", kind, "--out", out], &plan[..]].concat());
+            assert!(output.status.success(), "{}", stderr(&output));
+        }
+        folder
+    });
+    out.path().join("models").join(format!("{kind}.safetensors"))
+}
+
+/// Asks the biased model, and expects an answer.
+fn ask(arguments: &[&str]) -> String {
+    let output = lecture5(&[arguments, &["--from", model("bias").to_str().unwrap()]].concat());
+    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+    assert_eq!(stderr(&output), "", "{arguments:?}");
+    stdout(&output)
+}
+
+fn ask_json(arguments: &[&str]) -> Value {
+    serde_json::from_str(&ask(&[arguments, &["--json"]].concat())).unwrap()
+}
+
+/// Asks in a way that is refused: the message, and the status with which it ended.
+fn refused(arguments: &[&str]) -> (String, Option<i32>) {
+    let output = lecture5(arguments);
+    assert_eq!(stdout(&output), "", "{arguments:?}");
+    (stderr(&output), output.status.code())
+}
+
+fn file(folder: &TempDir, name: &str, text: &str) -> String {
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn similar_names_movies_by_falling_cosine_and_not_the_movie_itself() {
+    let answer = ask_json(&["similar", "--movie", "toy story", "--top", "7"]);
+    assert_eq!(
+        (answer["movie"]["movie"].as_str(), answer["movie"]["title"].as_str()),
+        (Some("1"), Some("Toy Story (1995)"))
+    );
+    let similar = answer["similar"].as_array().unwrap();
+    let cosines: Vec<f64> = similar.iter().map(|s| s["cosine"].as_f64().unwrap()).collect();
+    assert!(cosines.len() == 7 && cosines.is_sorted_by(|a, b| a >= b) && cosines[0] <= 1.0, "{cosines:?}");
+    assert!(similar.iter().all(|s| s["movie"] != "1" && s["ratings"].as_u64().unwrap() >= 20));
+    assert_eq!(ask(&["similar", "--movie", "1"]), ask(&["similar", "--movie", "TOY STORY (1995)"]));
+    let people = ask_json(&["similar", "--user", "15"]);
+    assert_eq!(people["similar"].as_array().unwrap().len(), 10);
+    assert!(people["similar"].as_array().unwrap().iter().all(|s| s["user"] != "15"));
+}
+
+#[test]
+fn recommend_leaves_out_what_the_user_has_rated_and_says_so() {
+    let text = std::fs::read_to_string("data/ml-latest-small/ratings.csv").unwrap();
+    let rated: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("15,")?.split(',').next()).collect();
+    assert_eq!(rated.len(), 1700);
+    let answer = ask_json(&["recommend", "--user", "15", "--top", "2000"]);
+    let named = answer["recommendations"].as_array().unwrap();
+    assert_eq!(named.len(), 2000);
+    assert!(named.iter().all(|movie| !rated.contains(&movie["movie"].as_str().unwrap())));
+    let stars: Vec<f64> = named.iter().map(|movie| movie["stars"].as_f64().unwrap()).collect();
+    assert!(stars.is_sorted_by(|a, b| a >= b) && stars.iter().all(|s| (0.5..=5.0).contains(s)));
+    assert_eq!(answer["left_out"]["rated"], 1700);
+    assert!(ask(&["recommend", "--user", "15"]).contains("Left out: 1700 movies that user 15 has rated"));
+
+    let first = named[0]["movie"].as_str().unwrap();
+    let predicted = ask_json(&["predict", "--user", "15", "--movie", first]);
+    assert_eq!((&predicted["stars"], &predicted["rated"]), (&named[0]["stars"], &Value::Null));
+    assert!(ask(&["predict", "--user", "15", "--movie", "1"]).contains("the rating in the data is 2.0"));
+}
+
+#[test]
+fn a_new_user_is_described_by_titles_or_by_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let by_title = file(
+        &folder,
+        "t.csv",
+        "\u{feff}title,rating\r\ntoy story,5\r\n\"Matrix, The\",4.5\r\nPulp Fictoin,0.5\r\n",
+    );
+    let by_id = file(&folder, "i.csv", "rating,movieId,title\n5,1,x\n4.5,2571,y\n0.5,296,z\n");
+    let named = |path: &str| ask_json(&["recommend", "--ratings", path])["recommendations"].clone();
+    assert_eq!(named(&by_title), named(&by_id));
+    let all = ask_json(&["recommend", "--ratings", &by_title, "--top", "9000"]);
+    let rated = ["1", "2571", "296"].map(Value::from);
+    assert!(all["recommendations"].as_array().unwrap().iter().all(|movie| !rated.contains(&movie["movie"])));
+
+    let (likes, dislikes) =
+        (file(&folder, "l.csv", "movieId,rating\n1,5\n"), file(&folder, "d.csv", "movieId,rating\n1,0.5\n"));
+    let stars =
+        |path: &str| ask_json(&["predict", "--ratings", path, "--movie", "3114"])["stars"].as_f64().unwrap();
+    assert!(stars(&likes) > stars(&dislikes), "one rating is heard");
+    assert_eq!(ask_json(&["similar", "--ratings", &likes])["similar"].as_array().unwrap().len(), 10);
+}
+
+#[test]
+fn what_cannot_be_answered_says_why_and_what_else_could_be_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let bias = model("bias");
+    let from = ["--from", bias.to_str().unwrap()];
+    let ratings = |text: &str| file(&folder, "my.csv", text);
+    for (arguments, status, said) in [
+        (vec!["similar", "--movie", "star wars"], 2, "fits 8 movies"),
+        (vec!["similar", "--movie", "star wars"], 2, "  260  Star Wars: Episode IV - A New Hope (1977)"),
+        (vec!["similar", "--movie", "Toy Story (1996)"], 2, "     1  Toy Story (1995)"),
+        (vec!["predict", "--user", "15", "--movie", "qqqqqqqqqqqq"], 2, "is no movie that the model knows"),
+        (
+            vec!["recommend", "--user", "9999"],
+            2,
+            "none of the 671 users that the model knows (1, 2, 3, 4, 5, …)",
+        ),
+        (vec!["recommend"], 2, "--user"),
+        (vec!["recommend", "--user", "1", "--ratings", "x.csv"], 2, "cannot be used with"),
+        (vec!["similar", "--user", "1", "--movie", "1"], 2, "cannot be used with"),
+        (vec!["similar", "--user", "1", "--top", "0"], 2, "--top"),
+        (vec!["similar", "--user", "1", "--min-ratings", "5000"], 1, "lower --min-ratings"),
+        (vec!["recommend", "--ratings", "no.csv"], 1, "no.csv: cannot be read"),
+    ] {
+        let (message, code) = refused(&[&arguments[..], &from].concat());
+        assert!(message.contains(said) && code == Some(status), "{arguments:?} {code:?}: {message}");
+    }
+    for (text, said) in [
+        ("", "expected the columns title (or movieId) and rating"),
+        ("film,stars\nHeat,4\n", "found 'film,stars'"),
+        ("title,rating\n", "a header and no ratings"),
+        ("title,rating\nHeat,four\n", "line 2: rating 'four' is not a number"),
+        ("title,rating\nHeat,NaN\n", "line 2: rating 'NaN' is not within 0.5 to 5.0"),
+        ("title,rating\nHeat,4\nToy Story,6\n", "line 3: rating '6' is not within 0.5 to 5.0"),
+        ("title,rating\nHeat,4\nheat (1995),5\n", "line 3: Heat (1995) is rated a second time"),
+        ("title,rating\nSabrina,4\n", "line 2: title 'Sabrina' fits 2 movies"),
+        (
+            "title,rating\nMatrix, The,4\n",
+            "line 2: 3 fields where the header has 2; a title with a comma needs quotes",
+        ),
+        ("movieId,rating\n1,4\nx,4\n", "line 3: movieId 'x' is no movie that the model knows"),
+    ] {
+        let (message, code) = refused(&[&["recommend", "--ratings", &ratings(text)], &from[..]].concat());
+        assert!(message.contains(said) && code.is_some_and(|code| code > 0), "{text:?} {code:?}: {message}");
+    }
+    let (message, code) = refused(&["recommend", "--user", "1", "--from", "no/collab_learner.safetensors"]);
+    assert!(message.contains("`lecture5 run collab_filter` makes it") && code == Some(1), "{message}");
+    let foreign = file(&folder, "foreign.safetensors", "not a model");
+    let (message, code) = refused(&["recommend", "--user", "1", "--from", &foreign]);
+    assert!(message.contains("not a whole safetensors file") && code == Some(1), "{message}");
+}
+
+#[test]
+fn without_titles_ids_answer_and_other_data_is_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy("data/ml-latest-small/ratings.csv", folder.path().join("ratings.csv")).unwrap();
+    let data = ["--data", folder.path().to_str().unwrap()];
+    let answer = ask_json(&[&["similar", "--movie", "1"], &data[..]].concat());
+    assert_eq!(answer["movie"]["title"], Value::Null);
+    assert!(ask(&[&["similar", "--movie", "1"], &data[..]].concat()).contains("Movies similar to movie 1"));
+    let bias = model("bias");
+    let from = ["--from", bias.to_str().unwrap()];
+    let (message, _) = refused(&[&["similar", "--movie", "Toy Story"], &data[..], &from].concat());
+    assert!(message.contains("has no titles"), "{message}");
+
+    file(&folder, "ratings.csv", "userId,movieId,rating,timestamp\n1,1,4.0,0\n1,2,3.0,0\n");
+    let output = lecture5(&[&["recommend", "--user", "1"], &data[..], &from].concat());
+    assert!(output.status.success() && stderr(&output).contains("was trained on other ratings"));
+    assert!(stdout(&output).contains("Left out: 2 movies"));
+}
+
+#[test]
+fn python_reads_the_file_and_predicts_the_same() {
+    let python = std::env::var_os("LECTURE5_PYTHON").unwrap_or_else(|| "python3".into());
+    if !Command::new(&python)
+        .args(["-c", "import torch, safetensors"])
+        .output()
+        .is_ok_and(|o| o.status.success())
+    {
+        println!("skipped: python3 has not both torch and safetensors (set LECTURE5_PYTHON)");
+        return;
+    }
+    let page = std::fs::read_to_string("docs/model-files.md").unwrap();
+    let snippets: Vec<&str> =
+        page.split("```python\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(snippets[0].lines().count() <= 10, "the page promises ten lines");
+    for (kind, snippet) in [("bias", snippets[0]), ("net", snippets[1])] {
+        let path = model(kind);
+        let path = path.to_str().unwrap();
+        for (user, movie) in [("15", "1"), ("671", "6565"), ("1", "31")] {
+            let theirs = Command::new(&python).args(["-c", snippet, path, user, movie]).output().unwrap();
+            assert!(theirs.status.success(), "{}", stderr(&theirs));
+            let theirs: f64 = stdout(&theirs).trim().parse().unwrap();
+            let ours = lecture5(&["predict", "--user", user, "--movie", movie, "--from", path, "--json"]);
+            let ours: Value = serde_json::from_slice(&ours.stdout).unwrap();
+            assert!(
+                (ours["stars"].as_f64().unwrap() - theirs).abs() < 1e-5,
+                "{kind}: {ours} and Python's {theirs}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_model_answers_every_question() {
+    let folder = tempfile::tempdir().unwrap();
+    let my = file(&folder, "my.csv", "title,rating\nHeat,5\nToy Story,1\n");
+    for kind in ["dot", "net"] {
+        let path = model(kind);
+        let from = ["--json", "--from", path.to_str().unwrap()];
+        for question in [
+            vec!["similar", "--movie", "Heat"],
+            vec!["similar", "--user", "2"],
+            vec!["recommend", "--user", "2"],
+            vec!["recommend", "--ratings", &my],
+            vec!["predict", "--ratings", &my, "--movie", "Heat"],
+        ] {
+            let output = lecture5(&[&question[..], &from].concat());
+            assert!(output.status.success(), "{kind} {question:?}: {}", stderr(&output));
+            let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert!(Path::new(&path).exists() && answer.is_object());
+        }
+    }
+}
