@@ -1,13 +1,15 @@
-//! Rows that are moved when they are read are moved as if every step had moved them.
+//! Rows that are moved when they are read are moved as if every step had moved them, and replayed batches are
+//! computed as libtorch computes them.
 
 use std::sync::{Mutex, MutexGuard};
 
+use lecture5::fit::mse_loss;
 use lecture5::learner::Learner;
-use lecture5::models::named_parameters;
+use lecture5::models::{EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range, named_parameters};
 use lecture5::movielens::{CollabFilterDataset, Ids, MovieLens, Split, get_cv_idxs};
 use lecture5::optim::{Optimizer, Rule, Update};
 use lecture5::settings::{ModelKind, Plan, Settings};
-use tch::nn::{EmbeddingConfig, Init, Module, VarStore, embedding};
+use tch::nn::{EmbeddingConfig, Init, Module, ModuleT, VarStore, embedding};
 use tch::{Device, Kind, Tensor};
 
 /// libtorch has one generator for the process: a test that draws from it runs alone.
@@ -256,4 +258,124 @@ fn both_updates_give_the_same_losses_with_any_rule_and_schedule() {
             }
         }
     }
+}
+
+/// EmbeddingDotBias or EmbeddingNet on small tables.
+fn small(dropout: Option<f64>, update: Update) -> (VarStore, Box<dyn ModuleT>, Optimizer) {
+    tch::manual_seed(3);
+    let vs = VarStore::new(Device::Cpu);
+    let e = Embeddings { n_users: ROWS.0, n_movies: ROWS.1, n_factors: (6, 6), init: (-0.5, 0.5) };
+    let range = Range { min: 0.5, max: 5.0 };
+    let model: Box<dyn ModuleT> = match dropout {
+        None => Box::new(EmbeddingDotBias::new(&vs.root(), &e, range)),
+        Some(p) => {
+            let shape = NetShape { hidden: vec![7, 5], dropout: (p, p) };
+            Box::new(EmbeddingNet::new(&vs.root(), &e, &shape, range))
+        }
+    };
+    let opt = Optimizer::with_update(&vs, Rule::Sgd { momentum: 0.9 }, 0.05, 0.01, update);
+    (vs, model, opt)
+}
+
+/// The weights after some batches, each of whose losses goes through `change` first; and whether they were
+/// replayed.
+fn trained(dropout: Option<f64>, update: Update, change: fn(Tensor) -> Tensor) -> (Vec<Tensor>, bool) {
+    let (vs, model, mut opt) = small(dropout, update);
+    for (x, y) in &batches(60, 11) {
+        let loss = opt.loss(x, y, |x, y| mse_loss(&model.forward_t(x, true), y));
+        opt.zero_grad();
+        change(loss).backward();
+        opt.step().unwrap();
+    }
+    let replayed = opt.replays();
+    opt.settle();
+    (named_parameters(&vs).into_iter().map(|(_, t)| t).collect(), replayed)
+}
+
+#[test]
+fn models_of_known_operations_are_replayed_others_are_not_and_both_end_where_dense_ones_do() {
+    let _alone = alone();
+    for (dropout, replays) in [(None, true), (Some(0.0), true), (Some(0.3), false)] {
+        let (lazy, replayed) = trained(dropout, Update::Lazy, |loss| loss);
+        let (dense, _) = trained(dropout, Update::Dense, |loss| loss);
+        assert_eq!(replayed, replays, "dropout {dropout:?}");
+        for (ours, theirs) in lazy.iter().zip(&dense) {
+            assert!(ours.allclose(theirs, 1e-4, 1e-5, false), "dropout {dropout:?}: {ours:?} {theirs:?}");
+        }
+    }
+}
+
+#[test]
+fn a_loss_that_is_multiplied_moves_the_weights_by_as_much_more() {
+    let _alone = alone();
+    let (lazy, replayed) = trained(None, Update::Lazy, |loss| loss * 1.5);
+    let (dense, _) = trained(None, Update::Dense, |loss| loss * 1.5);
+    let (plain, _) = trained(None, Update::Dense, |loss| loss);
+    assert!(replayed);
+    for ((ours, theirs), plain) in lazy.iter().zip(&dense).zip(&plain) {
+        assert!(ours.allclose(theirs, 1e-4, 1e-5, false), "{ours:?} {theirs:?}");
+        assert!(!ours.allclose(plain, 1e-3, 1e-4, false));
+    }
+}
+
+#[test]
+fn a_step_without_a_backward_pass_is_refused() {
+    let _alone = alone();
+    let (_vs, model, mut opt) = small(None, Update::Lazy);
+    for (i, (x, y)) in batches(3, 1).iter().enumerate() {
+        let loss = opt.loss(x, y, |x, y| mse_loss(&model.forward_t(x, true), y));
+        opt.zero_grad();
+        if i < 2 {
+            loss.backward();
+            opt.step().unwrap();
+        }
+    }
+    let error = opt.step().unwrap_err().to_string();
+    assert!(error.contains("loss.backward() comes before step()"), "{error}");
+}
+
+#[test]
+fn a_model_that_hides_a_table_from_the_gradient_is_not_replayed() {
+    let _alone = alone();
+    let (_vs, model, mut opt) = small(None, Update::Lazy);
+    let (x, y) = &batches(1, 1)[0];
+    let loss = opt.loss(x, y, |x, y| mse_loss(&tch::no_grad(|| model.forward_t(x, true)), y));
+    assert!(!opt.replays() && !loss.requires_grad());
+}
+
+#[test]
+fn a_recording_lasts_until_the_rows_are_settled() {
+    let _alone = alone();
+    let (_vs, model, mut opt) = small(None, Update::Lazy);
+    let (x, y) = &batches(1, 1)[0];
+    for factor in [1.0, 3.0] {
+        // Another loss after settle() is recorded anew.
+        let mut losses = Vec::new();
+        for _ in 0..2 {
+            let loss = opt.loss(x, y, |x, y| mse_loss(&(model.forward_t(x, true) * factor), y));
+            losses.push(f64::try_from(&loss).unwrap());
+        }
+        opt.settle();
+        assert!((losses[0] / losses[1] - 1.0).abs() < 1e-5, "{losses:?}");
+    }
+}
+
+#[test]
+fn a_table_looked_up_by_more_than_the_batch_names_ends_where_the_dense_one_does() {
+    let _alone = alone();
+    let end = |update| {
+        let mut tables = Tables::new(Rule::Sgd { momentum: 0.9 }, 0.01, 5, update);
+        for (x, y) in &batches(40, 3) {
+            let loss = tables.opt.loss(x, y, |x, y| {
+                let next = (x.select(1, 0) + 1).remainder(ROWS.0);
+                let wide = (tables.wide.forward(&next) * &tables.scale).sum_dim_intlist(1, false, None);
+                mse_loss(&(wide + tables.narrow.forward(&x.select(1, 1)).squeeze_dim(1)), y)
+            });
+            tables.opt.zero_grad();
+            loss.backward();
+            tables.opt.step().unwrap();
+        }
+        tables.everything()
+    };
+    assert!(worst(&end(Update::Lazy), &end(Update::Dense)) < 1e-4);
 }

@@ -118,6 +118,8 @@ enum Forward {
     Unrecorded,
     /// By libtorch: some operation cannot be replayed.
     Eager,
+    /// By libtorch, and tables are looked up by more than the batch's columns: every row must be up to date.
+    Everywhere,
     /// By replaying.
     Replayed(Replay),
 }
@@ -187,8 +189,12 @@ impl Optimizer {
     /// this has all rows up to date after each step.
     pub fn reads(&mut self, x: &Tensor) {
         let Some(steps) = &self.steps else { return };
+        let by_column = x.device() == Device::Cpu && x.kind() == Kind::Int64 && x.dim() == 2;
+        if !by_column || matches!(self.forward, Forward::Everywhere) {
+            return self.catch_up();
+        }
         if steps.taken() >= MOST_STEPS_BEHIND {
-            self.settle();
+            self.catch_up();
         }
         self.announced = true;
         let Some(steps) = &self.steps else { return };
@@ -219,7 +225,7 @@ impl Optimizer {
         self.reads(x);
         self.replayed = None;
         match &mut self.forward {
-            Forward::Eager => forward(x, y),
+            Forward::Eager | Forward::Everywhere => forward(x, y),
             Forward::Unrecorded => {
                 let params: Vec<&Tensor> = self.slots.iter().map(|s| &s.param).collect();
                 let known: Vec<&Tensor> = [x, y].into_iter().chain(params.iter().copied()).collect();
@@ -227,7 +233,11 @@ impl Optimizer {
                 let sizes: Vec<Vec<i64>> = params.iter().map(|p| p.size()).collect();
                 let replay = Replay::new(&calls, &sizes)
                     .and_then(|mut replay| replay.agrees(&loss, &self.ids, y, &params).then_some(replay));
-                self.forward = replay.map_or(Forward::Eager, Forward::Replayed);
+                self.forward = match replay {
+                    Some(replay) => Forward::Replayed(replay),
+                    None if replay::looks_up_columns(&calls) => Forward::Eager,
+                    None => Forward::Everywhere,
+                };
                 loss
             }
             Forward::Replayed(replay) => {
@@ -240,8 +250,18 @@ impl Optimizer {
         }
     }
 
+    /// Whether [`Optimizer::loss`] has found that the batch's operations can be replayed.
+    pub fn replays(&self) -> bool {
+        matches!(self.forward, Forward::Replayed(_))
+    }
+
     /// Brings every row up to date: before anyone looks at the weights.
     pub fn settle(&mut self) {
+        self.catch_up();
+        self.forward = Forward::Unrecorded;
+    }
+
+    fn catch_up(&mut self) {
         let Some(steps) = &mut self.steps else { return };
         for slot in &mut self.slots {
             if let Some(table) = &mut slot.table {
@@ -251,7 +271,6 @@ impl Optimizer {
             let _ = slot.step.fill_(steps.in_all() as f64);
         }
         steps.start(steps.in_all());
-        self.forward = Forward::Unrecorded;
     }
 
     /// Forgets the gradients of the last step.
@@ -301,7 +320,7 @@ impl Optimizer {
             }
         }
         if !std::mem::take(&mut self.announced) {
-            self.settle();
+            self.catch_up();
         }
         Ok(())
     }

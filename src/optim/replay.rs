@@ -157,6 +157,29 @@ impl Reader<'_> {
     }
 }
 
+/// Whether each table is looked up by a column of the batch (tensor 0), so that the batch says which rows are
+/// read.
+pub(super) fn looks_up_columns(calls: &[Call]) -> bool {
+    let id = |value: Option<&Value>| match value {
+        Some(Value::Tensor(t)) => Some(t.id),
+        _ => None,
+    };
+    let mut columns = Vec::new();
+    for call in calls {
+        match call.name.as_str() {
+            "aten::select.int" if id(call.inputs.first()) == Some(0) => {
+                columns.extend(id(call.outputs.first()))
+            }
+            "aten::embedding" if !id(call.inputs.get(1)).is_some_and(|ids| columns.contains(&ids)) => {
+                return false;
+            }
+            "aten::embedding_bag" => return false,
+            _ => {}
+        }
+    }
+    true
+}
+
 impl Replay {
     /// What replays the recorded `calls`, in which x is tensor 0, y tensor 1, and the parameters (of these
     /// `sizes`) follow; `None` where some operation is not known here, or reads in a way that is not.
@@ -380,14 +403,17 @@ impl Node {
                 let inputs = x.width;
                 grads[weight].fill(0.0);
                 grads[bias].fill(0.0);
+                let (weights, weight_grads) = (weights(weight), &mut grads[weight][..]);
                 let rows = x.value.chunks_exact(inputs).zip(x.grad.chunks_exact_mut(inputs));
                 for ((x, x_grad), grad) in rows.zip(grad.chunks_exact(self.width)) {
                     x_grad.fill(0.0);
                     for (at, &g) in grad.iter().enumerate() {
                         let span = at * inputs..(at + 1) * inputs;
-                        add_scaled(x_grad, g, &weights(weight)[span.clone()]);
-                        add_scaled(&mut grads[weight][span], g, x);
+                        add_scaled(x_grad, g, &weights[span.clone()]);
+                        add_scaled(&mut weight_grads[span], g, x);
                     }
+                }
+                for grad in grad.chunks_exact(self.width) {
                     add_scaled(&mut grads[bias], 1.0, grad);
                 }
             }

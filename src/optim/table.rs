@@ -7,8 +7,9 @@ use tch::Tensor;
 
 use crate::libtorch::memory::slice_mut;
 
-/// All rows are brought up to date after so many steps, which bounds what is kept of the steps.
-pub(super) const MOST_STEPS_BEHIND: u32 = 1 << 14;
+/// All rows are brought up to date after so many steps, which bounds what is kept of the steps: 64 bytes each
+/// under SGD, 16 MiB.
+pub(super) const MOST_STEPS_BEHIND: u32 = 1 << 18;
 
 /// Numbers that are moved together: weights, and what the optimiser remembers of each (SGD has no second).
 pub(super) struct Row<'a> {

@@ -1,0 +1,142 @@
+//! `cargo bench`: what the parts of a run take. Nothing here is asserted.
+//!
+//!     cargo bench --bench lecture                 # all of it, some two minutes
+//!     cargo bench --bench lecture -- "bias, SGD"  # what has this in its name
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::Duration;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use lecture5::fit::{mse_loss, validate};
+use lecture5::learner::Learner;
+use lecture5::libtorch;
+use lecture5::models::{EmbeddingDot, EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range};
+use lecture5::movielens::{CollabFilterDataset, MovieLens, Split, get_cv_idxs};
+use lecture5::optim::{Optimizer, Rule, Update};
+use lecture5::plots::hexbin::{Extent, hexbin};
+use lecture5::settings::{ModelKind, Settings};
+use tch::nn::{ModuleT, VarStore};
+use tch::{Device, Kind, Tensor};
+
+const DATA: &str = "data/ml-latest-small";
+const BATCH: i64 = 64;
+const BATCHES: i64 = 2_000;
+const SGD: Rule = Rule::Sgd { momentum: 0.9 };
+
+/// A model on tables of so many rows in all, which are read evenly, step by step.
+struct Steps {
+    model: Box<dyn ModuleT>,
+    opt: Optimizer,
+    x: Tensor,
+    y: Tensor,
+    batch: i64,
+}
+
+impl Steps {
+    fn new(kind: ModelKind, rule: Rule, update: Update, rows: i64) -> Steps {
+        tch::manual_seed(0);
+        let vs = VarStore::new(Device::Cpu);
+        let (root, range) = (vs.root(), Range { min: 0.5, max: 5.0 });
+        let e =
+            Embeddings { n_users: rows / 2, n_movies: rows / 2, n_factors: (50, 50), init: (-0.05, 0.05) };
+        let model: Box<dyn ModuleT> = match kind {
+            ModelKind::Dot => Box::new(EmbeddingDot::new(&root, &e)),
+            ModelKind::Bias | ModelKind::Learner => Box::new(EmbeddingDotBias::new(&root, &e, range)),
+            ModelKind::Net => {
+                let shape = NetShape { hidden: vec![10], dropout: (0.0, 0.0) };
+                Box::new(EmbeddingNet::new(&root, &e, &shape, range))
+            }
+        };
+        let opt = Optimizer::with_update(&vs, rule, 0.01, 2e-4, update);
+        let x = Tensor::randint(rows / 2, [2, BATCHES * BATCH], (Kind::Int64, Device::Cpu)).tr(); // (n, 2)
+        let y = Tensor::rand([BATCHES * BATCH], (Kind::Float, Device::Cpu)) * 5.0; // (n,)
+        Steps { model, opt, x, y, batch: 0 }
+    }
+
+    fn step(&mut self) {
+        let at = self.batch * BATCH;
+        self.batch = (self.batch + 1) % BATCHES;
+        let (x, y) = (self.x.narrow(0, at, BATCH), self.y.narrow(0, at, BATCH));
+        let loss = self.opt.loss(&x, &y, |x, y| mse_loss(&self.model.forward_t(x, true), y));
+        self.opt.zero_grad();
+        loss.backward();
+        self.opt.step().expect("a step");
+    }
+}
+
+/// By model, optimiser, update and number of rows.
+fn steps(c: &mut Criterion) {
+    let mut group = c.benchmark_group("step");
+    for (name, kind, rule) in [
+        ("dot, SGD", ModelKind::Dot, SGD),
+        ("bias, SGD", ModelKind::Bias, SGD),
+        ("bias, Adam", ModelKind::Bias, Rule::Adam),
+        ("net, SGD", ModelKind::Net, SGD),
+    ] {
+        for (update, all_rows) in
+            [(Update::Lazy, &[10_000, 100_000, 1_000_000][..]), (Update::Dense, &[10_000, 100_000])]
+        {
+            for &rows in all_rows {
+                let id = BenchmarkId::new(format!("{name}, {update:?}"), rows);
+                let mut steps = None;
+                group.bench_function(id, |b| {
+                    let steps = steps.get_or_insert_with(|| Steps::new(kind, rule, update, rows));
+                    b.iter(|| steps.step());
+                });
+            }
+        }
+    }
+    group.finish();
+}
+
+fn read() -> (MovieLens, CollabFilterDataset) {
+    let ml = MovieLens::read(Path::new(DATA)).expect("the lecture's data");
+    let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating").expect("ids");
+    (ml, cf)
+}
+
+/// The lecture's data, from its two files to batches, and back from predictions to a plot.
+fn data(c: &mut Criterion) {
+    let (ml, cf) = read();
+    c.bench_function("read both files", |b| b.iter(|| MovieLens::read(Path::new(DATA))));
+    c.bench_function("ids to indices", |b| {
+        b.iter(|| CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating"));
+    });
+    for n in [100_004, 1_000_000] {
+        c.bench_function(&format!("split {n} rows"), |b| {
+            b.iter(|| Split::new(n, &get_cv_idxs(black_box(n), 0.2, 42)));
+        });
+    }
+    let split = Split::new(cf.len(), &get_cv_idxs(cf.len(), 0.2, 42));
+    let learner =
+        Learner::new(&cf, &split, &Settings::lecture(ModelKind::Bias), Device::Cpu).expect("a model");
+    c.bench_function("shuffle an epoch", |b| b.iter(|| learner.data.trn.shuffled()));
+    c.bench_function("validate 20,000 rows", |b| {
+        b.iter(|| validate(&*learner.model, &learner.data.val, 128).expect("a loss"));
+    });
+    let xs: Vec<f64> = (0..20_000).map(|i| 0.5 + 4.5 * f64::from(i) / 20_000.0).collect();
+    let ys: Vec<f64> = (0..20_000).map(|i| 0.5 + 0.5 * f64::from(i * 7 % 10)).collect();
+    let extent = Extent { x: (0.5, 5.0), y: (0.5, 5.0) };
+    c.bench_function("20,000 points into hexagons", |b| {
+        b.iter_batched(
+            || (xs.clone(), ys.clone()),
+            |(x, y)| hexbin(&x, &y, extent, (30, 15)),
+            BatchSize::LargeInput,
+        );
+    });
+}
+
+/// Short: these are for comparing, not for the third digit.
+fn briefly() -> Criterion {
+    libtorch::flush_subnormals();
+    tch::set_num_threads(1);
+    Criterion::default()
+        .without_plots()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(1))
+}
+
+criterion_group! { name = lecture; config = briefly(); targets = steps, data }
+criterion_main!(lecture);

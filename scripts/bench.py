@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+"""The lecture's four fits in lecture5 and in PyTorch, in turn, several times; prints Markdown tables.
+
+Started by scripts/bench.sh, which builds the one and installs the other. What is timed is the fit itself, training and
+validation of all its epochs, as each program measures it on its own clock: not its start, not the reading of the data,
+no plots. PyTorch runs scripts/pytorch_twin.py, the same fits with the same random numbers.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+
+import pytorch_twin as twin
+
+ROOT = Path(__file__).resolve().parent.parent
+LECTURE5 = ROOT / "target/release/lecture5"
+MODELS = {"collab_learner": "learner", "embedding_dot": "dot", "embedding_dot_bias": "bias", "embedding_net": "net"}
+TITLES = {"collab_learner": "fastai's learner, Adam, 3 epochs", "embedding_dot": "EmbeddingDot, SGD, 6 epochs",
+          "embedding_dot_bias": "EmbeddingDotBias, SGD, 3 epochs", "embedding_net": "EmbeddingNet, SGD, 6 epochs"}
+
+
+def ours(model, update, threads, extra=()):
+    """A fit of lecture5: its seconds, its last validation loss, and the seconds from the start of the process to the
+    first epoch's line."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [LECTURE5, "fit", "--model", model, "--update", update, "--threads", str(threads), "--device", "cpu",
+                   "--data", ROOT / "data/ml-latest-small", "--out", out, "--json", *extra]
+        began = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        process.stdout.readline()
+        first = time.perf_counter() - began
+        process.communicate()
+        if process.returncode:
+            sys.exit(f"bench: lecture5 fit --model {model} failed")
+        fit = json.loads((Path(out) / "metrics.json").read_text())["fits"][0]
+    return fit["seconds"], fit["epochs"][-1]["val"], first
+
+
+def pytorch(name, implementation, data):
+    options = SimpleNamespace(device="cpu", optimizer_impl=implementation, dump_init=False, time=False)
+    began = time.perf_counter()
+    with open(os.devnull, "w") as nowhere:
+        stdout, sys.stdout = sys.stdout, nowhere
+        try:
+            rows, _ = twin.run(name, 0, data, options)
+        finally:
+            sys.stdout = stdout
+    return time.perf_counter() - began, rows[-1][1]
+
+
+def fastai_learner():
+    """Three epochs of today's fastai, as its own tutorial calls it: another split and schedule, the same work."""
+    import pandas
+    from fastai.collab import CollabDataLoaders, collab_learner
+
+    ratings = pandas.read_csv(ROOT / "data/ml-latest-small/ratings.csv")
+    dls = CollabDataLoaders.from_df(ratings, user_name="userId", item_name="movieId", rating_name="rating",
+                                    valid_pct=0.2, seed=42, bs=64)
+    learn = collab_learner(dls, n_factors=50, y_range=(0.5, 5.0), wd=2e-4)
+    began = time.perf_counter()
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(3, 1e-2)
+    return time.perf_counter() - began
+
+
+def spread(seconds):
+    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f}–{max(seconds):.2f})"
+
+
+def fits(options):
+    data = twin.load(ROOT / "data/ml-latest-small", "cpu")
+    kinds = ["lecture5", "dense", "default", "fused"]
+    seconds = {kind: {name: [] for name in MODELS} for kind in kinds}
+    last = {kind: {} for kind in kinds}
+    for round_ in range(options.rounds):
+        for name, model in MODELS.items():
+            for kind in kinds:
+                if kind in ("lecture5", "dense"):
+                    taken, val, _ = ours(model, "lazy" if kind == "lecture5" else "dense", options.threads)
+                else:
+                    taken, val = pytorch(name, kind, data)
+                seconds[kind][name].append(taken)
+                last[kind][name] = val
+                print(f"round {round_ + 1} of {options.rounds}: {name}, {kind}: {taken:.2f} s", file=sys.stderr)
+
+    print("| fit | lecture5, s | its `--update dense`, s | PyTorch's default loop, s | its fused optimisers, s | "
+          "times the default | times the fused |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
+
+    def row(title, times):
+        median = {kind: statistics.median(times[kind]) for kind in kinds}
+        cells = [spread(times[kind]) for kind in kinds]
+        ratios = [f"{median[kind] / median['lecture5']:.1f}" for kind in ("default", "fused")]
+        print("| " + " | ".join([title, *cells, *ratios]) + " |")
+
+    for name in MODELS:
+        row(TITLES[name], {kind: seconds[kind][name] for kind in kinds})
+    whole = {kind: [sum(round_) for round_ in zip(*seconds[kind].values())] for kind in kinds}
+    row("**the whole lecture, 18 epochs**", whole)
+    apart = max(abs(last[kind][name] / last["default"][name] - 1) for kind in kinds for name in MODELS)
+    print(f"\nMedian (lowest–highest) of {options.rounds} rounds, the four columns in turn. The last validation losses "
+          f"of all four agree within {apart:.0e} (relative).")
+
+
+def starts(options):
+    ours_, theirs = [], []
+    load = f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import pytorch_twin as t; "
+    load += f"t.load({str(ROOT / 'data/ml-latest-small')!r}, 'cpu')"
+    for _ in range(max(options.rounds, 3)):
+        taken, _, first = ours("dot", "lazy", options.threads, ["--schedule", "0.1x1"])
+        ours_.append(first - taken)
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", load], check=True)
+        theirs.append(time.perf_counter() - began)
+    print(f"\nFrom the start of the process to the first batch, data read: lecture5 {spread(ours_)} s, "
+          f"PyTorch {spread(theirs)} s.")
+
+
+def fastai_row(options):
+    try:
+        import fastai.collab  # noqa: F401
+    except ImportError:
+        print("\nfastai's own collab learner is not installed here.")
+        return
+    import fastai
+    seconds = [fastai_learner() for _ in range(options.rounds)]
+    print(f"\nfastai {fastai.__version__}'s own collab learner, three epochs of 1,251 batches: {spread(seconds)} s.")
+
+
+def scale(users=162_000, movies=59_000, ratings=20_000_000, steps=1_000):
+    """What the dense loop would need for an epoch of 25 million ratings, a fifth of them held out."""
+    params = {"u": torch.zeros(users, 50).uniform_(-0.01, 0.01).requires_grad_(),
+              "m": torch.zeros(movies, 50).uniform_(-0.01, 0.01).requires_grad_(),
+              "ub": torch.zeros(users, 1).requires_grad_(), "mb": torch.zeros(movies, 1).requires_grad_()}
+    optimizer = twin.make_optimizer("sgd", params, 0.1, 2e-4, "default")
+    each = []
+    for _ in range(steps):
+        u, m, y = torch.randint(users, (64,)), torch.randint(movies, (64,)), torch.rand(64) * 5
+        began = time.perf_counter()
+        loss = torch.nn.functional.mse_loss(twin.dot_bias(params, u, m), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        each.append(time.perf_counter() - began)
+    mean, batches = sum(each) / steps, -(-ratings // 64)
+    print(f"\nPyTorch's default loop on {users:,} users and {movies:,} movies (EmbeddingDotBias, SGD, batch 64): "
+          f"{mean * 1e3:.1f} ms a step over {steps:,} steps, so {mean * batches / 3600:.1f} hours for the {batches:,} "
+          "batches of an epoch (extrapolated, not run).")
+
+
+def processor():
+    try:
+        for line in open("/proc/cpuinfo"):
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="how often each fit is run (3)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(),
+                        help="of both programs (all processors, as PyTorch takes them)")
+    parser.add_argument("--fastai", action="store_true", help="time fastai's own collab learner too, where it is")
+    parser.add_argument("--scale", action="store_true",
+                        help="also PyTorch's dense loop at MovieLens 25M's size, a thousand steps (a minute or two)")
+    options = parser.parse_args()
+    if options.rounds < 1 or options.threads < 1:
+        parser.error("--rounds and --threads are at least 1")
+    torch.set_num_threads(options.threads)
+    print(f"{processor()}, {os.cpu_count()} processors; {options.threads} threads in both; "
+          f"PyTorch {torch.__version__.split('+')[0]}\n", flush=True)
+    fits(options)
+    starts(options)
+    if options.fastai:
+        fastai_row(options)
+    if options.scale:
+        scale()
+
+
+if __name__ == "__main__":
+    main()
