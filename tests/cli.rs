@@ -207,7 +207,7 @@ fn verification_alone_shows_the_lecture_and_on_other_data_nothing() {
     let data = tempfile::tempdir().unwrap();
     std::fs::write(
         data.path().join("ratings.csv"),
-        "userId,movieId,rating,timestamp\n1,1,3.0,0\n1,2,4.0,0\n",
+        "userId,movieId,rating,timestamp\n1,1,3.0,0\n1,2,4.0,0\n1,3,3.5,0\n2,1,2.0,0\n2,2,5.0,0\n",
     )
     .unwrap();
     let (_folder, _, output) = run(&["run", "verification", "--data", data.path().to_str().unwrap()]);

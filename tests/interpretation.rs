@@ -29,7 +29,13 @@ fn tastes() -> (CollabFilterDataset, Split) {
         .collect();
     let stars = |&[u, m]: &[i64; 2]| if u % 3 == m % 3 { 4.5 } else { 1.0 + 0.5 * (m % 4) as f32 };
     let y = pairs.iter().map(stars).collect();
-    let cf = CollabFilterDataset { users: Ids::new(100..160), items: Ids::new(500..540), cats: pairs, y };
+    let cf = CollabFilterDataset {
+        users: Ids::new(100..160),
+        items: Ids::new(500..540),
+        cats: pairs,
+        y,
+        scale: None,
+    };
     let val: Vec<usize> = (0..cf.len()).step_by(5).collect();
     let split = Split::new(cf.len(), &val);
     (cf, split)

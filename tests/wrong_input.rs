@@ -109,8 +109,10 @@ fn a_wrong_ratings_csv_is_refused_in_one_line_before_anything_is_written() {
 fn wrong_files_of_other_kinds_are_refused_in_one_line_too() {
     let good = GOOD.as_bytes();
     let bars = "1|A|01-Jan-1995||x|".to_owned() + &["0"; 19].join("|");
+    // What it is, the files, the command, the status, a part of the error.
+    type Case<'a> = (&'a str, Vec<(&'a str, &'a [u8])>, &'a str, i32, &'a str);
     #[rustfmt::skip]
-    let table: Vec<(&str, Vec<(&str, &[u8])>, &str, i32, &str)> = vec![
+    let table: Vec<Case> = vec![
         ("no such folder", vec![], "run --data @/none", 1, "none: no such folder; --data takes the folder that holds ratings.csv"),
         ("an empty folder", vec![], "fit --model net --data @", 1, "a folder without ratings.csv, ratings.dat or u.data"),
         ("a file for a folder", vec![("r.csv", good)], "run --data @/r.csv", 1, "r.csv: a file, and --data takes a folder; for a file of ratings take --ratings"),
@@ -155,7 +157,7 @@ fn a_file_without_permission_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let data = folder(&[("ratings.csv", GOOD.as_bytes())]);
     let file = data.path().join("ratings.csv");
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::read(&file).is_ok() {
         println!("skipped: this user may read everything");
         return;

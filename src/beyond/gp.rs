@@ -1,7 +1,7 @@
 //! A Gaussian process over ratings: the best single model here.
 //!
 //! Two ratings go together to a degree, and a new one is guessed from all those it goes together with. How much
-//! any two ratings go together, their covariance, is a sum of plain reasons ([`TERMS`]): they are of the same
+//! any two ratings go together, their covariance, is a sum of plain reasons ([`terms`]): they are of the same
 //! movie, by the same user, of movies that others liked alike, of the same genre or years, given within a minute of each
 //! other, and so on. Each reason has a weight. Given the covariance K of the training ratings, the guess is
 //!
@@ -686,7 +686,7 @@ mod tests {
                 weights[at] *= f64::exp(by);
                 error(weights)
             };
-            let measured = (moved(0.2) - moved(-0.2)) / 0.4;
+            let measured = (moved(0.05) - moved(-0.05)) / 0.1;
             assert!(
                 (gradient[at] - measured).abs() < 2e-4 + 0.05 * measured.abs(),
                 "{name}: {} beside {measured}",

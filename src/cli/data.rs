@@ -1,7 +1,7 @@
 //! The options that say which ratings a command works on, and which of them it holds out.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
@@ -122,7 +122,7 @@ impl Data {
             if let Some(time) = &self.timestamp {
                 add("--timestamp", time.into());
             }
-        } else if self.data != PathBuf::from(LECTURES) {
+        } else if self.data.as_path() != Path::new(LECTURES) {
             add("--data", (&self.data).into());
         }
         if let Some((low, high)) = self.rating_range {

@@ -7,9 +7,9 @@ use rand_mt::Mt;
 
 use super::CollabFilterDataset;
 
-/// The lecture's share of the ratings to hold out, and its seed: fastai's `get_cv_idxs(n, seed=42, val_pct=0.2)`.
+/// The lecture's share of the ratings to hold out: fastai's `get_cv_idxs(n, seed=42, val_pct=0.2)`.
 const VAL_PCT: f64 = 0.2;
-/// See [`VAL_PCT`].
+/// The seed of [`get_cv_idxs`] that the lecture's numbers belong to.
 pub const LECTURE_SEED: u32 = 42;
 
 /// How a fifth of the ratings is chosen.
