@@ -5,6 +5,7 @@ use std::path::Path;
 use lecture5::movielens::text::{self, Dialect, Holds, Wanted};
 use polars::prelude::DataFrame;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 const WANTED: [Wanted; 4] = [
     Wanted { column: "userId", name: "userId", holds: Holds::Ids, optional: false },
@@ -64,7 +65,13 @@ fn check(table: &DataFrame, rows: &[Row]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// The same cases in each run, so that a failure is one for everybody.
+fn config() -> ProptestConfig {
+    ProptestConfig { rng_seed: RngSeed::Fixed(5), failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
+    #![proptest_config(config())]
     #[test]
     fn any_table_written_as_csv_is_read_back(
         rows in rows(""),
@@ -74,7 +81,8 @@ proptest! {
         told: bool,
     ) {
         let quoted = |field: &str| {
-            if quote_all || field.contains(['"', '\n', '\r']) || field.contains(separator) {
+            // A colon at the end of a field would belong to no one in ":::".
+            if quote_all || field.contains(['"', '\n', '\r']) || field.contains(|c| separator.contains(c)) {
                 format!("\"{}\"", field.replace('"', "\"\""))
             } else {
                 field.to_owned()
