@@ -113,7 +113,7 @@ fn ratings_of_each_user(n: usize, users: usize, movies: usize, random: &mut Rand
     let most = movies / 2;
     let mut counts: Vec<usize> =
         weights.iter().map(|w| (FEWEST + (w / total * spare) as usize).min(most)).collect();
-    let mut left = n.checked_sub(counts.iter().sum()).unwrap_or_default();
+    let mut left = n.saturating_sub(counts.iter().sum());
     ensure!(
         n <= most * users,
         "{n} ratings are more than half of all pairs of {users} users and {movies} movies"
