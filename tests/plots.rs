@@ -181,6 +181,18 @@ fn draw_every_figure() -> Vec<Figure> {
         })
         .collect();
 
+    let interval =
+        |name, value: f64, lecture| Interval { name, value, low: value - 0.04, high: value + 0.05, lecture };
+    let models = [
+        interval("EmbeddingDot", 1.13, true),
+        interval("EmbeddingNet", 0.79, true),
+        interval("item- and user-kNN", 0.75, false),
+        interval("a model whose name is so long that it does not fit beside its interval", 0.70, false),
+    ];
+    let found: Vec<(f64, f64)> = (0..200)
+        .map(|i| 1e-5 * 1.06_f64.powi(i))
+        .map(|lr| (lr, 0.8 + 0.7 / (1.0 + 200.0 * lr) + 3.0 * lr * lr))
+        .collect();
     let figures = [
         joint("joint", "Predictions are shy of the extremes", &preds, &targets, true),
         loss_curves("loss_curves", "embedding_dot: the losses as training goes on", &fits[0]),
@@ -236,6 +248,8 @@ fn draw_every_figure() -> Vec<Figure> {
             &names,
         ),
         strips("strips", "Four numbers, each beside 20 seeds", &numbers),
+        intervals("intervals", "Models, each with its interval", "MSE (stars²)", &models),
+        lr_finder("lr_finder", "The learning-rate finder", &found, Some(0.02)),
     ];
     figures.into_iter().map(|figure| figure.expect("good data draws")).collect()
 }
