@@ -344,7 +344,7 @@ fn ensembles_of_other_ratings_or_without_common_seeds_are_refused() {
     other.made.data = "0".to_owned();
     assert!(against(&saved, &other, 0.01).unwrap_err().to_string().contains("other ratings"));
     let mut other = saved.clone();
-    other.fits[0].seeds.iter_mut().for_each(|seed| *seed += 100);
+    other.fits[0].seeds.iter_mut().for_each(|seed| *seed += 1000);
     assert!(against(&saved, &other, 0.01).unwrap_err().to_string().contains("seeds in common"));
     let mut few = saved.clone();
     few.fits.iter_mut().for_each(|fit| fit.runs.truncate(3));

@@ -27,6 +27,9 @@ pub const AGAINST_MARGIN: f64 = 0.005;
 pub const EXACT: f64 = 1e-6;
 /// Fewest runs that a spread can be told from.
 pub const FEWEST_RUNS: usize = 4;
+/// Runs from which on rank judges every number: among N + 1 as likely ranks the most extreme one has probability
+/// 1/(N + 1), and four fits, one test each, share [`ALPHA`].
+pub const RANKS_SUFFICE: usize = 79;
 /// Runs made up for the numbers that t judges.
 pub const DRAWS: usize = 9_999;
 
@@ -94,7 +97,7 @@ pub struct Number {
     pub p_t: f64,
     /// Two-sided, by rank, of this number alone.
     pub p_rank: f64,
-    /// What decides: t, or rank where the ensemble contradicts a normal distribution.
+    /// What decides: t, or rank where runs are many or contradict a normal distribution.
     pub by: By,
     /// The probability that any number of the fit that is judged alike is as many standard errors out.
     pub p_fit: f64,
@@ -110,7 +113,7 @@ pub struct Number {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum By {
-    /// By Student's t: its ensemble looks normal.
+    /// By Student's t: runs are few and look normal.
     T,
     /// By its rank alone, which holds whatever the distribution.
     Rank,
@@ -174,8 +177,9 @@ pub struct Examined<'a> {
 
 /// The numbers of one fit held against its ensemble, before the fits are taken together.
 ///
-/// A number is judged by rank where its ensemble, or that of `shape`, contradicts a normal distribution. Give the
-/// largest ensemble there is as `shape`: few runs seldom show what their distribution is.
+/// A number is judged by rank where there are enough runs for it ([`RANKS_SUFFICE`]), or where its ensemble, or that of
+/// `shape`, contradicts a normal distribution. Give the largest ensemble there is as `shape`: few runs seldom show
+/// what their distribution is.
 pub fn examine<'a>(
     fit: &'a FitEnsemble,
     shape: &FitEnsemble,
@@ -193,7 +197,8 @@ pub fn examine<'a>(
     let numbers = values.iter().enumerate().map(|(j, &value)| {
         let column = fit.column(j);
         let (mean, sd) = stats::mean_sd(&column);
-        let not_normal = [&column, &shape.column(j)].into_iter().any(|c| stats::not_normal(c));
+        let by_rank = fit.runs.len() >= RANKS_SUFFICE
+            || [&column, &shape.column(j)].into_iter().any(|c| stats::not_normal(c));
         Number {
             fit: fit.name.clone(),
             epoch: j / 2,
@@ -204,7 +209,7 @@ pub fn examine<'a>(
             interval: stats::prediction_interval(&column, 0.95),
             p_t: stats::p_by_t(&column, value),
             p_rank: stats::p_by_rank(&column, value),
-            by: if not_normal { By::Rank } else { By::T },
+            by: if by_rank { By::Rank } else { By::T },
             p_fit: 1.0,
             p_adjusted: 1.0,
             detectable: None,
