@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::whole;
-use crate::failure::wrong_use;
+use crate::failure::{complain, wrong_use};
 use crate::interpret::nearest;
 use crate::movielens::{CollabFilterDataset, MovieLens};
 use crate::notebook::Table;
@@ -293,12 +293,12 @@ impl Source {
         let model = Trained::open(&self.from)?;
         let ml = MovieLens::read(&self.data)?;
         if ml.sha256 != model.about.data {
-            eprintln!(
+            complain(&format!(
                 "note: {} was trained on other ratings than those in {}: titles and what has been rated may not \
                  belong to it",
                 self.from.display(),
                 self.data.display()
-            );
+            ));
         }
         let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating")?;
         let mut by_id = ml.titles()?;

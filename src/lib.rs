@@ -21,8 +21,8 @@
 //! [`notebook`] records what their cells show and writes it as `.ipynb` and HTML, [`plots`] draws (slices in,
 //! pictures out), [`reference`](mod@reference) holds the lecture's numbers, [`metrics`] puts ours beside them,
 //! [`checkpoint`] saves and restores, [`libtorch`] binds what `tch` does not, and [`doctor`] looks at the set-up.
-//! What can go wrong: [`memory`] refuses what cannot fit, [`interrupt`] hears Ctrl-C,
-//! [`kept`] keeps a long fit after each epoch, [`failure`] tells errors.
+//! [`random`] draws where libtorch does not. What can go wrong: [`memory`] refuses what cannot fit,
+//! [`interrupt`] hears Ctrl-C, [`kept`] keeps a long fit after each epoch, [`failure`] tells errors.
 #![warn(missing_docs)]
 
 pub mod ask;
@@ -48,6 +48,7 @@ pub mod notebook;
 pub mod optim;
 pub mod plots;
 pub mod progress;
+pub mod random;
 pub mod ratings;
 pub mod reference;
 pub mod sections;

@@ -1,23 +1,14 @@
 //! The commands that ask a saved model: similar, recommend, predict; and Python, which reads the same file.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn lecture5(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_lecture5")).args(arguments).output().expect("the program starts")
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
+mod common;
+use common::{lecture5, stderr, stdout};
 
 /// A quickly trained model of the lecture's data, made once for all tests.
 fn model(kind: &'static str) -> PathBuf {

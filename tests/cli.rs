@@ -5,17 +5,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn lecture5(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_lecture5")).args(arguments).output().expect("the program starts")
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
+mod common;
+use common::{lecture5, stderr, stdout};
 
 /// Runs with `--out` in a folder of its own, and expects success.
 fn run(arguments: &[&str]) -> (tempfile::TempDir, PathBuf, Output) {

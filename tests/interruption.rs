@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use lecture5::files;
 
+mod common;
+use common::stderr;
+
 /// A fit that is done in a blink, of 12 epochs in two `fit` calls; it draws for dropout too.
 const QUICK: &[&str] = &[
     "fit",
@@ -60,10 +63,6 @@ impl Place {
         command.args(more);
         command
     }
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 fn succeeds(mut command: Command) -> Output {

@@ -2,7 +2,7 @@
 //! false alarms against the ensemble itself, and the command on the real program.
 
 use std::collections::BTreeMap;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use lecture5::reference;
 use lecture5::verify::ensemble::{Ensemble, FitEnsemble};
@@ -12,6 +12,9 @@ use lecture5::verify::{
     decide, examine, inside,
 };
 use serde_json::Value;
+
+mod common;
+use common::lecture5;
 
 fn close(a: f64, b: f64, tolerance: f64) {
     assert!((a - b).abs() <= tolerance, "{a} is not {b} to {tolerance:e}");
@@ -350,10 +353,6 @@ fn ensembles_of_other_ratings_or_without_common_seeds_are_refused() {
     few.fits.iter_mut().for_each(|fit| fit.runs.truncate(3));
     assert!(beside_the_lecture(&few, MARGIN).unwrap_err().to_string().contains("3 seeds"));
     assert!(inside(&few, &few, MARGIN).is_err());
-}
-
-fn lecture5(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_lecture5")).args(arguments).output().expect("the program starts")
 }
 
 fn said(output: &Output) -> String {

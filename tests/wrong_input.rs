@@ -2,17 +2,15 @@
 //! and what to do, before anything is written; or it is read.
 
 use std::path::Path;
-use std::process::{Command, Output};
 
 use lecture5::movielens::MovieLens;
+
+mod common;
+use common::lecture5;
 
 /// Three users and three movies, rated often enough for a fifth to be held out.
 const GOOD: &str =
     "userId,movieId,rating,timestamp\n1,31,2.5,10\n1,1029,3,20\n2,31,4,30\n2,10,1,40\n3,10,5,50\n3,31,2,60\n";
-
-fn lecture5(arguments: &[String]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_lecture5")).args(arguments).output().expect("the program starts")
-}
 
 /// A folder with these files.
 fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {

@@ -592,8 +592,8 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::super::linalg;
-    use super::super::random::Random;
     use super::*;
+    use crate::random::Random;
 
     /// A small world with everything in it: times with ties, years and genres, some of them unknown.
     fn toy() -> (World, Rated, Pairs, Vec<f64>) {

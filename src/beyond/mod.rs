@@ -24,7 +24,6 @@ pub mod gp;
 pub mod knn;
 pub mod linalg;
 pub mod nets;
-pub mod random;
 pub mod rows;
 pub mod score;
 pub mod svdpp;

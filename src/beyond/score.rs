@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::random::Random;
+use crate::random::Random;
 
 /// Errors of predictions on rows held out, with the interval of the mean squared one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -15,8 +15,8 @@
 
 use super::baselines::{Biases, SHRINKAGE};
 use super::linalg::dot;
-use super::random::Random;
 use super::rows::{Pairs, Rated, World, in_parallel, rows_by};
+use crate::random::Random;
 
 /// Settings of both.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,7 +3,7 @@
 //! A *run* is one seed's losses of a fit, in a fixed order; an *ensemble* is several runs. What is judged is one
 //! further run, and the question is always whether it could be one more draw of the same kind.
 
-use rand_mt::Mt64;
+use crate::random::Random;
 
 /// Mean and standard deviation (divisor n − 1).
 pub fn mean_sd(values: &[f64]) -> (f64, f64) {
@@ -285,19 +285,19 @@ pub fn shift_by_rank(values: &[f64], critical: f64, power: f64) -> f64 {
 
 /// Standard normal draws by Box and Muller's method, from a fixed seed.
 pub struct Normal {
-    source: Mt64,
+    source: Random,
     kept: Option<f64>,
 }
 
 impl Normal {
     /// Draws that are the same for the same seed.
     pub fn new(seed: u64) -> Normal {
-        Normal { source: Mt64::new(seed), kept: None }
+        Normal { source: Random::new(seed), kept: None }
     }
 
     /// Uniform between 0 and 1, neither included.
     pub fn uniform(&mut self) -> f64 {
-        ((self.source.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+        self.source.uniform()
     }
 
     /// The next draw.
