@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::cli::whole;
 use crate::failure::{complain, wrong_use};
 use crate::interpret::nearest;
-use crate::movielens::{CollabFilterDataset, MovieLens};
+use crate::movielens::{self, CollabFilterDataset, MovieLens};
 use crate::notebook::Table;
 use crate::progress::say;
 use crate::titles::{Found, Titles};
@@ -27,9 +27,10 @@ struct Source {
     /// The saved model: a file of out/models/.
     #[arg(long, value_name = "FILE", default_value = DEFAULT_MODEL)]
     from: PathBuf,
-    /// The folder of the ratings that it was trained on, for titles and for what has been rated.
-    #[arg(long, value_name = "DIR", default_value = "data/ml-latest-small")]
-    data: PathBuf,
+    /// The ratings that it was trained on, for titles and for what has been rated: a folder, or a file with the
+    /// same columns [default: where they were then].
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
     /// Print the answer as JSON.
     #[arg(long)]
     json: bool,
@@ -267,6 +268,11 @@ struct Asked {
     data: PathBuf,
 }
 
+/// An id that says as much as a title, being no number.
+fn words(id: &str) -> Option<&str> {
+    id.parse::<i64>().is_err().then_some(id)
+}
+
 /// Whom a question is about.
 struct Person {
     /// As a sentence names her.
@@ -291,31 +297,52 @@ impl Source {
             bail!("{}: no such model; {made_by}", self.from.display());
         }
         let model = Trained::open(&self.from)?;
-        let ml = MovieLens::read(&self.data)?;
+        let source = self.ratings(model.about.source.as_ref());
+        let ml = MovieLens::load(&source, None).with_context(|| {
+            format!(
+                "the ratings that {} was trained on (--data says where they are now)",
+                self.from.display()
+            )
+        })?;
         if ml.sha256 != model.about.data {
             complain(&format!(
                 "note: {} was trained on other ratings than those in {}: titles and what has been rated may not \
                  belong to it",
                 self.from.display(),
-                self.data.display()
+                source.path().display()
             ));
         }
         let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating")?;
         let mut by_id = ml.titles()?;
         let titles: Vec<Option<String>> = model.about.movies.iter().map(|id| by_id.remove(id)).collect();
-        let search =
-            Titles::new((0..).zip(&titles).filter_map(|(row, title)| Some((row, title.as_deref()?))));
+        let ids = &model.about.movies;
+        let called = titles.iter().zip(ids).map(|(title, id)| title.as_deref().or(words(id)));
+        let search = Titles::new((0..).zip(called).filter_map(|(row, name)| Some((row, name?))));
         let known = (0..).zip(&model.about.movies).filter_map(|(row, id)| Some((cf.items.find(id)?, row)));
         let rows = known.collect();
-        Ok(Asked { model, titles, search, cf, rows, data: self.data.clone() })
+        Ok(Asked { model, titles, search, cf, rows, data: source.path().to_owned() })
+    }
+
+    /// Where the ratings are: as asked or, where nothing was asked, as the model's fit had them.
+    fn ratings(&self, trained_on: Option<&movielens::Source>) -> movielens::Source {
+        use movielens::Source::{File, Folder};
+        match (&self.data, trained_on) {
+            (None, Some(then)) => then.clone(),
+            (None, None) => Folder(movielens::LECTURES.into()),
+            (Some(path), Some(File { columns, .. })) if !path.is_dir() => {
+                File { path: path.clone(), columns: columns.clone() }
+            }
+            (Some(path), _) if path.is_file() => File { path: path.clone(), columns: Default::default() },
+            (Some(path), _) => Folder(path.clone()),
+        }
     }
 }
 
 impl Asked {
     /// What a movie is called: its title, or its id where it has none.
     fn name(&self, row: i64) -> String {
-        let title = self.titles[row as usize].clone();
-        title.unwrap_or_else(|| format!("movie {}", self.model.about.movies[row as usize]))
+        let (title, id) = (&self.titles[row as usize], &self.model.about.movies[row as usize]);
+        title.as_deref().or(words(id)).map_or_else(|| format!("movie {id}"), str::to_owned)
     }
 
     fn entry(&self, row: i64) -> Value {

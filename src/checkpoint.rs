@@ -15,7 +15,7 @@ use tch::{Device, Kind, Tensor};
 use crate::files::write_durably;
 use crate::libtorch::{rng_state, set_rng_state};
 use crate::models::named_parameters;
-use crate::movielens::{CollabFilterDataset, Ids, Split};
+use crate::movielens::{CollabFilterDataset, Ids, Source, Split};
 use crate::optim::Optimizer;
 use crate::settings::Settings;
 
@@ -38,6 +38,9 @@ pub struct About {
     pub movie_ratings: Vec<u32>,
     /// SHA-256 of the ratings file.
     pub data: String,
+    /// Where that was, as the fit was told.
+    #[serde(default)]
+    pub source: Option<Source>,
 }
 
 impl About {
@@ -59,6 +62,7 @@ impl About {
             user_ratings,
             movie_ratings,
             data: sha256.to_owned(),
+            source: None,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! How the program fails: in one plain line on the standard error, and with a status that says whose turn it is.
 
+use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::io::Write;
-use std::panic::PanicHookInfo;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::process::ExitCode;
 
 use anyhow::Error;
@@ -64,11 +66,11 @@ pub fn tell_panics_in_a_line() {
         return;
     }
     std::panic::set_hook(Box::new(|panic| {
-        let payload = panic.payload();
-        let text =
-            payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+        if EXPECTED.get() {
+            return;
+        }
         // The errors in an `unwrap`'s message are in quotes, their ends of lines escaped.
-        let text = text.unwrap_or("no message").replace("\\n", "\n");
+        let text = message(panic.payload()).replace("\\n", "\n");
         if out_of_memory(&text) {
             complain(
                 "error: memory ran out: take fewer --factors, smaller --hidden layers or a smaller --batch-size",
@@ -77,6 +79,26 @@ pub fn tell_panics_in_a_line() {
         }
         complain(&fault(panic, &text));
     }));
+}
+
+thread_local! {
+    static EXPECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a library's code that panics where its input is damaged, and makes that an error.
+///
+/// # Errors
+/// It panicked: with its message.
+pub fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    EXPECTED.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(run));
+    EXPECTED.set(false);
+    outcome.map_err(|panic| message(&*panic).to_owned())
+}
+
+fn message(payload: &dyn Any) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or(payload.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 /// What libtorch says where the CPU's or the CUDA device's memory is used up.

@@ -111,10 +111,14 @@ impl Kept {
     /// As JSON, which names every setting, and in which a number is what its text says on both sides.
     fn same_fit(&self, metadata: &HashMap<String, String>) -> Result<()> {
         checkpoint::about(metadata).with_context(|| format!("{}", self.path.display()))?;
-        let [there, here]: [Value; 2] = [
+        let [mut there, mut here]: [Value; 2] = [
             serde_json::from_str(checkpoint::about_text(metadata)?)?,
             serde_json::from_str(&serde_json::to_string(&self.fit)?)?,
         ];
+        // The same ratings may have been moved.
+        for about in [&mut there, &mut here] {
+            about["source"] = Value::Null;
+        }
         let mut differences = Vec::new();
         let mut compare = |name: &str, there: &Value, here: &Value| {
             if there != here {

@@ -213,7 +213,10 @@ impl Lecture {
 
     /// What there is to say of a model made with `settings` on this data.
     pub fn about(&self, settings: &Settings) -> About {
-        About::new(&self.cf, &self.split, settings, &self.ml.sha256)
+        let about = About::new(&self.cf, &self.split, settings, &self.ml.sha256);
+        // JSON has no way to name a file whose name is not text.
+        let source = Some(self.ml.source.clone()).filter(|source| source.path().to_str().is_some());
+        About { source, ..about }
     }
 
     /// Where [`Lecture::save`] puts a model.

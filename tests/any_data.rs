@@ -251,7 +251,7 @@ fn every_model_fits_any_split_of_any_data_within_its_stated_range() {
 fn ratings_that_are_all_the_same_run_once_their_range_is_stated() {
     let rows: String = (0..30).map(|row| format!("{},{},3\n", row % 5, row % 6)).collect();
     let data = folder(&[("ratings.csv", format!("userId,movieId,rating\n{rows}").as_bytes())]);
-    let error = MovieLens::read(data.path()).unwrap_err().to_string();
+    let error = MovieLens::read(data.path()).unwrap().dataset().unwrap_err().to_string();
     assert!(error.contains("all 30 ratings are 3") && error.contains("--rating-range LOW:HIGH"), "{error}");
     let path = data.path().to_str().unwrap();
     run(data.path(), &["run", "--data", path, "--rating-range", "1:5"]);

@@ -235,3 +235,53 @@ fn every_kind_of_model_answers_every_question() {
         }
     }
 }
+
+#[test]
+fn a_model_of_any_file_remembers_it_and_its_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = "reader;book;stars\n".to_owned();
+    for (at, reader) in ["ann", "bo", "cem", "dee", "eve"].into_iter().enumerate() {
+        for (book, title) in ["Emma", "Dune", "Ulysses", "1984"].into_iter().enumerate() {
+            if at != book {
+                text += &format!("{reader};{title};{}\n", 1 + (at * 3 + book) % 5);
+            }
+        }
+    }
+    let books = file(&folder, "books.csv", &text);
+    let out = folder.path().join("out");
+    let fit =
+        ["fit", "--quiet", "--model", "bias", "--schedule", "0.1x1", "--dpi", "20", "--ratings", &books];
+    let columns = ["--user", "reader", "--item", "book", "--rating", "stars", "--out", out.to_str().unwrap()];
+    let output = lecture5(&[&fit[..], &columns[..]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+
+    let from = out.join("models/bias.safetensors");
+    let from = ["--from", from.to_str().unwrap()];
+    let recommend = ["recommend", "--user", "bo", "--min-ratings", "1", "--json"];
+    let output = lecture5(&[&recommend[..], &from].concat());
+    assert_eq!(stderr(&output), "");
+    let answer: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let books_of = |answer: &Value| -> Vec<String> {
+        let found = answer["recommendations"].as_array().unwrap().iter();
+        found.map(|r| r["movie"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(books_of(&answer), ["Dune"], "all others are rated by bo");
+    let output = lecture5(&[&["predict", "--user", "bo", "--movie", "ulises", "--json"][..], &from].concat());
+    assert!(stderr(&output).contains("Ulysses"), "{}", stderr(&output));
+    let output = lecture5(&[&["predict", "--user", "bo", "--movie", "ulysses"][..], &from].concat());
+    assert!(
+        stdout(&output).contains("by user bo for Ulysses; the rating in the data is 1.0"),
+        "{}",
+        stdout(&output)
+    );
+
+    // The file has moved: the way out is said, and works with the columns that the model remembers.
+    let moved = folder.path().join("moved.csv");
+    std::fs::rename(&books, &moved).unwrap();
+    let (message, status) = refused(&[&recommend[..], &from].concat());
+    assert!(message.contains("books.csv") && message.contains("--data"), "{message}");
+    assert_eq!(status, Some(1));
+    let output = lecture5(&[&recommend[..], &from, &["--data", moved.to_str().unwrap()]].concat());
+    assert_eq!(stderr(&output), "");
+    assert_eq!(books_of(&serde_json::from_str(&stdout(&output)).unwrap()), ["Dune"]);
+}

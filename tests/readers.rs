@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use lecture5::movielens::text::{self, Dialect, Holds, Wanted};
+use lecture5::movielens::columns::{Holds, Wanted};
+use lecture5::movielens::text::{self, Dialect};
 use polars::prelude::DataFrame;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;

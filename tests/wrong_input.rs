@@ -85,7 +85,7 @@ fn a_wrong_ratings_csv_is_refused_in_one_line_before_anything_is_written() {
         ("text after a quote", with_row("1,\"32\"x,3,70"), "ratings.csv line 8: text after the closing quote of '32'"),
         ("gzip", gzip.to_vec(), "ratings.csv: compressed by gzip; unpack it first"),
         ("a ZIP archive", b"PK\x03\x04\x14\x00".to_vec(), "ratings.csv: a ZIP archive or an Excel workbook"),
-        ("Parquet under another name", b"PAR1....PAR1".to_vec(), "ratings.csv: a Parquet file; save its table as CSV"),
+        ("Parquet under another name", b"PAR1....PAR1".to_vec(), "ratings.csv: a Parquet file, and text is expected; save its table as CSV"),
         ("an HTML page", b"<!DOCTYPE html>\n<html></html>\n".to_vec(), "line 1: no column 'userId'"),
         ("one rating", b"userId,movieId,rating\n1,2,3\n".to_vec(), "1 rating of 1 user are too few"),
         ("four ratings", b"userId,movieId,rating\n1,2,3\n1,3,4\n2,2,3\n2,3,4\n".to_vec(), "ratings.csv: 4 ratings of 2 users are too few to hold out a fifth"),
@@ -140,7 +140,7 @@ fn wrong_files_of_other_kinds_are_refused_in_one_line_too() {
         ("an Excel workbook", vec![("r.xlsx", b"PK\x03\x04\x14\x00")], "run --ratings @/r.xlsx", 1, "r.xlsx: a ZIP archive or an Excel workbook; unpack it, or save the sheet as CSV"),
         ("an SQLite database", vec![("r.db", b"SQLite format 3\0")], "run --ratings @/r.db", 1, "r.db: an SQLite database; export the ratings as CSV"),
         ("a picture", vec![("r.png", b"\x89PNG\r\n\x1a\n\0\0")], "run --ratings @/r.png", 1, "r.png line 3: a byte of zero; this is no text"),
-        ("a Parquet file", vec![("r.parquet", b"PAR1\x15\x04")], "run --ratings @/r.parquet", 1, "r.parquet: a Parquet file; save its table as CSV"),
+        ("a Parquet file", vec![("r.parquet", b"PAR1\x15\x04")], "run --ratings @/r.parquet", 1, "r.parquet: not a whole Parquet file"),
         ("verify on a damaged file", vec![("ratings.csv", b"userId,movieId,rating\n1,2,x\n")], "verify --seeds 4 --fits dot --jobs 1 --data @", 1, "ratings.csv line 2: rating 'x' is not a number"),
         ("verify on no folder", vec![], "verify --quick --fits dot --jobs 1 --data @/none", 1, "none: no such folder"),
     ];

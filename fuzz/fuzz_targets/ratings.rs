@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use lecture5::movielens::text::{self, Dialect, Holds, Wanted};
+use lecture5::movielens::columns::{Holds, Wanted};
+use lecture5::movielens::text::{self, Dialect};
 use lecture5::movielens::{CollabFilterDataset, SplitBy};
 use libfuzzer_sys::fuzz_target;
 

@@ -309,7 +309,7 @@ pub fn again(lecture: &Lecture, k: usize, steps: usize, only: &[String]) -> Resu
     if wanted("blend") {
         tuner.models(&models).into_iter().for_each(&mut take);
     }
-    let value = json!({"folds": k, "data": lecture.ml.sha256, "choices": choices, "gp_weights": weights});
+    let value = json!({"folds": k, "data": lecture.ml.id(lecture.run.split), "choices": choices, "gp_weights": weights});
     let path = lecture.run.out.join("tune.json");
     files::write_whole(&path, (serde_json::to_string_pretty(&value)? + "\n").as_bytes())?;
     if telling == Telling::Json {

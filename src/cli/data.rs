@@ -7,10 +7,7 @@ use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
 use super::number;
-use crate::movielens::{ColumnNames, LECTURE_SEED, MovieLens, Source, SplitBy};
-
-/// Where the lecture's data is.
-const LECTURES: &str = "data/ml-latest-small";
+use crate::movielens::{ColumnNames, LECTURE_SEED, LECTURES, MovieLens, Source, SplitBy};
 
 #[derive(Args)]
 #[command(next_help_heading = "Data")]
@@ -18,7 +15,8 @@ pub struct Data {
     /// A MovieLens folder, old or new: with ratings.csv, ratings.dat (ml-1m) or u.data (ml-100k).
     #[arg(long, value_name = "DIR", default_value = LECTURES)]
     data: PathBuf,
-    /// Any CSV file of ratings instead; comma, tab, semicolon, bar or :: may separate. Ids may be text.
+    /// Any CSV or Parquet file of ratings instead; in a CSV comma, tab, semicolon, bar or :: may separate. Ids may be
+    /// text.
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     ratings: Option<PathBuf>,
     /// Its column of users; without a header, its number, counted from 1. So with the others.
@@ -30,7 +28,7 @@ pub struct Data {
     /// Its column of ratings.
     #[arg(long, value_name = "COL", default_value = "rating", requires = "ratings")]
     rating: String,
-    /// Its column of times: whole numbers, such as seconds since 1970.
+    /// Its column of times: whole numbers, such as seconds since 1970, or Parquet's dates and timestamps.
     #[arg(long, value_name = "COL", requires = "ratings")]
     timestamp: Option<String>,
     /// The lowest and the highest rating that can be given [default: that is].

@@ -2,7 +2,9 @@
 //!
 //! Lecture: "Movie Lens", "Create subset for Excel", "Get a validation indexes", "Prepare the data".
 
+pub mod columns;
 mod ids;
+pub mod parquet;
 mod split;
 pub mod text;
 
@@ -11,18 +13,24 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use polars::prelude::*;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use columns::{Holds, Wanted};
 pub use ids::{CollabFilterDataset, Id, Ids, busiest};
 pub use split::{LECTURE_SEED, Split, SplitBy, get_cv_idxs};
-use text::{Dialect, Holds, Wanted};
+use text::Dialect;
+
+/// Where the lecture's data is in this project.
+pub const LECTURES: &str = "data/ml-latest-small";
 
 /// Where ratings are read from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A MovieLens folder, old or new: with ratings.csv, ratings.dat or u.data.
     Folder(PathBuf),
-    /// Any CSV file.
+    /// Any file of ratings.
     File {
         /// Where it is.
         path: PathBuf,
@@ -31,9 +39,18 @@ pub enum Source {
     },
 }
 
+impl Source {
+    /// The folder or the file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Source::Folder(path) | Source::File { path, .. } => path,
+        }
+    }
+}
+
 /// The columns of somebody's ratings: their names or, in a text file without a header, their numbers,
 /// counted from 1.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnNames {
     /// Who rated.
     pub user: String,
@@ -43,6 +60,14 @@ pub struct ColumnNames {
     pub rating: String,
     /// When, as a whole number that grows with time.
     pub timestamp: Option<String>,
+}
+
+impl Default for ColumnNames {
+    /// MovieLens' own.
+    fn default() -> ColumnNames {
+        let [user, item, rating] = ["userId", "movieId", "rating"].map(str::to_owned);
+        ColumnNames { user, item, rating, timestamp: None }
+    }
 }
 
 /// Which publication of the data a file is; the lecture's numbers belong to one of them only.
@@ -140,6 +165,8 @@ pub struct MovieLens {
     pub movies: Option<DataFrame>,
     /// Which publication this is.
     pub snapshot: Snapshot,
+    /// Where they were read from.
+    pub source: Source,
     /// The file of ratings.
     pub file: PathBuf,
     /// Its SHA-256 (line ends of text taken as `\n`), in hexadecimal.
@@ -160,7 +187,8 @@ impl MovieLens {
     /// Reads ratings and, where the folder has them, movies.
     ///
     /// # Errors
-    /// A file that is missing, is no such table, or has a row that cannot be read, with file and line; ratings outside `scale`, or that are all the same and have no scale.
+    /// A file that is missing, is no such table, or has a row that cannot be read, with file and line; ratings
+    /// outside `scale`.
     pub fn load(source: &Source, scale: Option<(f64, f64)>) -> Result<MovieLens> {
         let (file, columns, dialect, titles) = match source {
             Source::Folder(folder) => {
@@ -196,14 +224,17 @@ impl MovieLens {
         ];
         let bytes = read_file(&file)?;
         let sha256 = sha256_of_lines(&bytes);
-        let ratings = text::read(&file, &text::decode(&file, bytes)?, dialect, &wanted)?;
-        check_that_ratings_differ(&file, &ratings, scale)?;
+        let any_kind = matches!(source, Source::File { .. });
+        let ratings = match any_kind && parquet::is_parquet(&bytes) {
+            true => parquet::read(&file, bytes, &wanted)?,
+            false => text::read(&file, &text::decode(&file, bytes)?, dialect, &wanted)?,
+        };
         let movies = match titles {
             Some((path, dialect)) if path.exists() => Some(read_movies(&path, dialect)?),
             _ => None,
         };
         let snapshot = Snapshot::recognise(&sha256, &ratings)?;
-        Ok(MovieLens { ratings, movies, snapshot, file, sha256, scale })
+        Ok(MovieLens { ratings, movies, snapshot, source: source.clone(), file, sha256, scale })
     }
 
     /// Whether the lecture's numbers can be expected of it.
@@ -228,8 +259,12 @@ impl MovieLens {
         id
     }
 
-    /// The ratings with contiguous ids.
+    /// The ratings with contiguous ids, to train on.
+    ///
+    /// # Errors
+    /// The ratings are all the same, and no scale is stated.
     pub fn dataset(&self) -> Result<CollabFilterDataset> {
+        check_that_ratings_differ(&self.file, &self.ratings, self.scale)?;
         let cf = CollabFilterDataset::from_data_frame(&self.ratings, "userId", "movieId", "rating")?;
         Ok(cf.on_scale(self.scale))
     }

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use polars::prelude::{Column, DataFrame, IntoColumn, StringChunkedBuilder};
+use polars::prelude::DataFrame;
+
+use super::columns::{Growing, Wanted, quoted, shortened};
 
 /// How a table is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,25 +66,6 @@ fn position(name: &str, fields: &[Cow<str>], header: bool) -> Option<usize> {
     }
 }
 
-/// `'userId', 'movieId'`, not more of them than a person would read.
-pub(super) fn quoted(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
-    let mut names: Vec<String> =
-        names.into_iter().map(|name| format!("'{}'", shortened(name.as_ref()))).collect();
-    if names.len() > 12 {
-        names.truncate(12);
-        names.push("…".to_owned());
-    }
-    names.join(", ")
-}
-
-/// A field or a row as an error shows it: on one line, and not all of a long one.
-fn shortened(text: &str) -> String {
-    let shown =
-        text.chars().take(60).map(|c| if c.is_control() { c.escape_debug().to_string() } else { c.into() });
-    let end = if text.chars().nth(60).is_some() { "…" } else { "" };
-    shown.chain([end.to_owned()]).collect()
-}
-
 /// A file's text, without a byte order mark: UTF-8 or, in the .dat and .item files of old, Latin-1.
 ///
 /// # Errors
@@ -93,7 +76,7 @@ pub fn decode(path: &Path, mut bytes: Vec<u8>) -> Result<String> {
         (b"\xfe\xff", "text in UTF-16; save it as UTF-8"),
         (b"\x1f\x8b", "compressed by gzip; unpack it first"),
         (b"PK\x03\x04", "a ZIP archive or an Excel workbook; unpack it, or save the sheet as CSV"),
-        (b"PAR1", "a Parquet file; save its table as CSV"),
+        (b"PAR1", "a Parquet file, and text is expected; save its table as CSV"),
         (b"SQLite format 3", "an SQLite database; export the ratings as CSV"),
     ];
     let shown = path.display();
@@ -124,32 +107,6 @@ fn line_at(bytes: &[u8], at: usize) -> usize {
     memchr::memchr_iter(b'\n', &bytes[..at]).count() + 1
 }
 
-/// What a column holds, which decides how it is read.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Holds {
-    /// Whole numbers, if each field is one as a program would write it; otherwise text, as it is.
-    Ids,
-    /// Finite numbers of single precision, within these bounds if there are any.
-    Ratings(Option<(f64, f64)>),
-    /// Whole numbers.
-    Times,
-    /// Text.
-    Words,
-}
-
-/// A column to read.
-#[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
-    /// Its name in the file or, where that has no header, its number, counted from 1.
-    pub column: &'a str,
-    /// Its name from here on.
-    pub name: &'static str,
-    /// What it holds.
-    pub holds: Holds,
-    /// Whether the table may lack it.
-    pub optional: bool,
-}
-
 /// Reads the wanted columns of a table, in their order. `dialect` is `None` for a file whose dialect is told
 /// by the names of the columns.
 ///
@@ -173,7 +130,10 @@ pub fn read(path: &Path, text: &str, dialect: Option<Dialect>, wanted: &[Wanted]
     let mut columns = Vec::new();
     for want in wanted {
         match position(want.column, &names, dialect.header) {
-            Some(place) => columns.push(Growing::new(want, place, dialect.header, rows)),
+            Some(place) => {
+                let said = if dialect.header { want.column } else { want.name };
+                columns.push((place, Growing::new(want, said, rows)));
+            }
             None if want.optional => {}
             None if dialect.header => {
                 let (needed, found) = (quoted(&needed), quoted(&names));
@@ -197,107 +157,14 @@ pub fn read(path: &Path, text: &str, dialect: Option<Dialect>, wanted: &[Wanted]
             let row = fields.join(dialect.separator);
             bail!(at((number, format!("{} of {n_fields} fields: '{}'", fields.len(), shortened(&row)))));
         }
-        for column in &mut columns {
-            column.push(&fields[column.place]).map_err(|why| at((number, why)))?;
+        for (place, column) in &mut columns {
+            column.push(&fields[*place]).map_err(|why| at((number, why)))?;
         }
         height += 1;
         line = records.next_into(&mut fields).map_err(at)?;
     }
-    DataFrame::new(height, columns.into_iter().map(Growing::finish).collect())
+    DataFrame::new(height, columns.into_iter().map(|(_, column)| column.finish()).collect())
         .with_context(|| format!("{}: cannot be made a table", path.display()))
-}
-
-/// A column as it is read.
-struct Growing<'a> {
-    want: &'a Wanted<'a>,
-    /// Which field of a row it is, counted from 0.
-    place: usize,
-    /// What errors call it.
-    said: &'a str,
-    values: Values,
-}
-
-enum Values {
-    Whole(Vec<i64>),
-    Numbers(Vec<f64>),
-    Text(StringChunkedBuilder),
-}
-
-impl<'a> Growing<'a> {
-    fn new(want: &'a Wanted, place: usize, header: bool, rows: usize) -> Growing<'a> {
-        let values = match want.holds {
-            Holds::Ids | Holds::Times => Values::Whole(Vec::with_capacity(rows)),
-            Holds::Ratings(_) => Values::Numbers(Vec::with_capacity(rows)),
-            Holds::Words => Values::Text(StringChunkedBuilder::new(want.name.into(), rows)),
-        };
-        Growing { want, place, said: if header { want.column } else { want.name }, values }
-    }
-
-    fn push(&mut self, field: &str) -> Result<(), String> {
-        let said = self.said;
-        if field.is_empty() && self.want.holds != Holds::Words {
-            return Err(format!("no {said}"));
-        }
-        match (&mut self.values, self.want.holds) {
-            (Values::Numbers(values), holds) => {
-                let wrong = |why: &str| format!("{said} '{}' is {why}", shortened(field));
-                let x: f64 = field.parse().map_err(|_| wrong("not a number"))?;
-                if let Holds::Ratings(scale) = holds {
-                    check_rating(x, scale).map_err(|why| wrong(&why))?;
-                }
-                values.push(x);
-            }
-            (Values::Whole(values), Holds::Ids) => match canonical(field) {
-                Some(id) => values.push(id),
-                None => {
-                    // Some id is no number, so all of them are text.
-                    let mut ids = StringChunkedBuilder::new(self.want.name.into(), values.capacity());
-                    values.iter().for_each(|id| ids.append_value(id.to_string()));
-                    ids.append_value(field);
-                    self.values = Values::Text(ids);
-                }
-            },
-            (Values::Whole(values), _) => {
-                let wrong = || format!("{said} '{}' is not a whole number", shortened(field));
-                values.push(field.parse().map_err(|_| wrong())?);
-            }
-            (Values::Text(values), _) => values.append_value(field),
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Column {
-        let name = self.want.name.into();
-        match self.values {
-            Values::Whole(values) => Column::new(name, values),
-            Values::Numbers(values) => Column::new(name, values),
-            Values::Text(values) => values.finish().into_column(),
-        }
-    }
-}
-
-/// A whole number that would be written in just these characters: "7", but not "007" or "+7", which are
-/// different ids.
-fn canonical(field: &str) -> Option<i64> {
-    let digits = field.strip_prefix('-').unwrap_or(field);
-    if field != "0" && !digits.starts_with(|c: char| ('1'..='9').contains(&c)) {
-        return None;
-    }
-    field.parse().ok()
-}
-
-/// Whether a rating can be one.
-///
-/// # Errors
-/// What it is instead.
-pub(super) fn check_rating(x: f64, scale: Option<(f64, f64)>) -> Result<(), String> {
-    if !(x as f32).is_finite() {
-        return Err("not a finite number of single precision".to_owned());
-    }
-    match scale {
-        Some((low, high)) if !(low..=high).contains(&x) => Err(format!("outside the range {low} to {high}")),
-        _ => Ok(()),
-    }
 }
 
 /// The records of a table, one after another.
