@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 fail() { printf 'bench: %s\n' "$@" >&2; exit 1; }
 
 cargo build --release
-version=$(target/release/lecture5 doctor | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n 1) ||
+version=$(target/release/lecture5 doctor | grep -oP '^libtorch\s+\K[0-9]+\.[0-9]+\.[0-9]+') ||
   fail "lecture5 doctor does not say which libtorch this is"
 
 if [[ -z ${PYTHON:-} ]]; then

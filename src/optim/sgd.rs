@@ -31,39 +31,46 @@ impl Map {
     }
 }
 
-/// SGD's steps since all rows were up to date.
+/// Steps of a stretch.
+const STRETCH: usize = 128;
+
+/// SGD's steps since all rows were up to date, kept so that what any row sat out, at whatever rates, is a product of
+/// three maps at most: to the end of the stretch in which it was last moved, from there to the present stretch,
+/// and through that.
 #[derive(Debug)]
 pub(super) struct Sgd {
     momentum: f64,
     weight_decay: f64,
     lr: f64,
     in_all: u64,
-    /// `products[k][i]` is steps i·2ᵏ to (i + 1)·2ᵏ as one map, so that any stretch of steps, whatever
-    /// their rates, is the product of a few.
-    products: Vec<Vec<Map>>,
+    /// For each step of the stretches that are over: from before it to the end of its stretch.
+    to_end: Vec<Map>,
+    /// For each of these stretches: from its end to the start of the present one.
+    between: Vec<Map>,
+    /// For each step of the present stretch: from before it until now.
+    to_now: Vec<Map>,
 }
 
 impl Sgd {
     pub fn new(momentum: f64, weight_decay: f64) -> Sgd {
-        Sgd { momentum, weight_decay, lr: 0.0, in_all: 0, products: vec![Vec::new()] }
+        let (to_end, between, to_now) = (Vec::new(), Vec::new(), Vec::new());
+        Sgd { momentum, weight_decay, lr: 0.0, in_all: 0, to_end, between, to_now }
     }
 
     /// The steps from `since` on as one map.
     fn after(&self, since: u32) -> Map {
-        let (mut at, end) = (since, self.taken());
-        let mut product = Map::IDENTITY;
-        while at < end {
-            let k = at.trailing_zeros().min((end - at).ilog2());
-            product = product.then(self.products[k as usize][(at >> k) as usize]);
-            at += 1 << k;
+        let since = since as usize;
+        let of_present = |at: usize| self.to_now.get(at).copied().unwrap_or(Map::IDENTITY);
+        match since.checked_sub(self.to_end.len()) {
+            Some(at) => of_present(at),
+            None => self.to_end[since].then(self.between[since / STRETCH]).then(of_present(0)),
         }
-        product
     }
 }
 
 impl Steps for Sgd {
     fn taken(&self) -> u32 {
-        self.products[0].len() as u32
+        (self.to_end.len() + self.to_now.len()) as u32
     }
 
     fn in_all(&self) -> u64 {
@@ -72,23 +79,20 @@ impl Steps for Sgd {
 
     fn start(&mut self, in_all: u64) {
         self.in_all = in_all;
-        self.products.iter_mut().for_each(Vec::clear);
+        [&mut self.to_end, &mut self.between, &mut self.to_now].into_iter().for_each(Vec::clear);
     }
 
     fn take(&mut self, lr: f64) {
         self.lr = lr;
         let (mu, lambda) = (self.momentum, self.weight_decay);
-        let mut map = Map { a: -lr * lambda, b: -lr * mu, c: lambda, d: mu };
-        for k in 0.. {
-            if k == self.products.len() {
-                self.products.push(Vec::new());
-            }
-            let row = &mut self.products[k];
-            row.push(map);
-            if row.len() % 2 == 1 {
-                break;
-            }
-            map = row[row.len() - 2].then(map);
+        let step = Map { a: -lr * lambda, b: -lr * mu, c: lambda, d: mu };
+        self.to_now.push(Map::IDENTITY);
+        self.to_now.iter_mut().for_each(|map| *map = map.then(step));
+        if self.to_now.len() == STRETCH {
+            let stretch = self.to_now[0];
+            self.between.iter_mut().for_each(|map| *map = map.then(stretch));
+            self.between.push(Map::IDENTITY);
+            self.to_end.append(&mut self.to_now);
         }
     }
 
@@ -110,5 +114,32 @@ impl Steps for Sgd {
                 *p -= lr * *v;
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_row_sat_out_is_the_product_of_its_steps_at_whatever_rates() {
+        let mut sgd = Sgd::new(0.9, 0.01);
+        let mut steps = Vec::new();
+        for at in 0..5 * STRETCH + 7 {
+            let lr = 0.01 * (1 + at % 10) as f64;
+            sgd.take(lr);
+            steps.push(Map { a: -lr * 0.01, b: -lr * 0.9, c: 0.01, d: 0.9 });
+            if at % 50 == 3 || at % STRETCH < 2 {
+                for since in [0, 1, at / 3, at / 2, at.saturating_sub(1), at, at + 1] {
+                    let expected = steps[since..].iter().fold(Map::IDENTITY, |map, step| map.then(*step));
+                    let Map { a, b, c, d } = sgd.after(since as u32);
+                    for (ours, expected) in
+                        [(a, expected.a), (b, expected.b), (c, expected.c), (d, expected.d)]
+                    {
+                        assert!((ours - expected).abs() <= 1e-12, "{since} to {at}: {ours}, not {expected}");
+                    }
+                }
+            }
+        }
     }
 }

@@ -7,9 +7,9 @@ use tch::Tensor;
 
 use crate::libtorch::memory::slice_mut;
 
-/// All rows are brought up to date after so many steps, which bounds what is kept of the steps: 64 bytes each
-/// under SGD, 16 MiB.
-pub(super) const MOST_STEPS_BEHIND: u32 = 1 << 18;
+/// All rows are brought up to date after so many steps, which bounds what is kept of the steps: 32 bytes each
+/// under SGD, 2 MiB.
+pub(super) const MOST_STEPS_BEHIND: u32 = 1 << 16;
 
 /// Numbers that are moved together: weights, and what the optimiser remembers of each (SGD has no second).
 pub(super) struct Row<'a> {
@@ -91,7 +91,10 @@ pub(super) struct Table {
 
 impl Table {
     /// Fewest numbers of a block.
-    const SHORTEST: usize = 32;
+    const SHORTEST: usize = 16;
+
+    /// Blocks that are asked for ahead of the one that is moved.
+    const ON_THEIR_WAY: usize = 8;
 
     /// `n_rows` rows of `numel` numbers together, all having taken part in the first `seen` steps.
     pub fn new(n_rows: i64, numel: usize, seen: u32) -> Table {
@@ -117,13 +120,15 @@ impl Table {
         let behind = |block: &usize| self.seen.get(*block).is_some_and(|&seen| seen < steps.taken());
         self.blocks.clear();
         self.blocks.extend(ids.iter().map(block).filter(behind));
-        // In a large table most rows come from main memory: asked for together, they arrive together.
-        for &block in &self.blocks {
-            let (from, to) = self.span(block, all.p.len());
-            all.part(from, to).prefetch();
-        }
-        for i in 0..self.blocks.len() {
-            self.catch_up(steps, &mut all, self.blocks[i]);
+        // In a large table most rows come from main memory: some of them are on their way while one is moved.
+        for i in 0..self.blocks.len() + Table::ON_THEIR_WAY {
+            if let Some(&coming) = self.blocks.get(i) {
+                let (from, to) = self.span(coming, all.p.len());
+                all.part(from, to).prefetch();
+            }
+            if let Some(&here) = i.checked_sub(Table::ON_THEIR_WAY).and_then(|i| self.blocks.get(i)) {
+                self.catch_up(steps, &mut all, here);
+            }
         }
     }
 
