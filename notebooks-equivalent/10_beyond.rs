@@ -14,8 +14,9 @@ use anyhow::Result;
 
 use crate::beyond::blend::{FOLDS, Predict, RIDGE, blend, out_of_fold, stack};
 use crate::beyond::rows::folds;
-use crate::beyond::score::{RESAMPLES, bootstrap_by_user, score, squared_errors};
+use crate::beyond::score::{RESAMPLES, bootstrap_by_user, mse, score, squared_errors};
 use crate::beyond::{data, models_for, nets};
+use crate::interrupt;
 use crate::lecture::Lecture;
 use crate::metrics::{Beyond, BeyondRow};
 use crate::movielens::Split;
@@ -113,6 +114,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         predictions.push((name.to_owned(), true, stars, seconds));
     }
     for model in &models {
+        interrupt::check()?;
         let started = Instant::now();
         let stars = (model.predict)(&world, &trn, &val);
         predictions.push((model.name.to_owned(), false, stars, started.elapsed().as_secs_f64()));
@@ -130,11 +132,11 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let blended: Vec<_> = models.iter().filter(|model| model.blended).collect();
     let names: Vec<&str> = blended.iter().map(|model| model.name).collect();
     let members: Vec<Predict> = blended.iter().map(|model| model.predict).collect();
-    let unseen = out_of_fold(&world, &trn, &members, FOLDS, 0);
+    let unseen = out_of_fold(&world, &trn, &members, FOLDS, 0)?;
     let weights = stack(&unseen, &trn.y, trn.mean(), RIDGE);
-    let mse = |stars: &[f64]| squared_errors(stars, &trn.y).iter().sum::<f64>() / trn.len() as f64;
-    let mut by_folds: Vec<(&str, f64)> = names.iter().copied().zip(unseen.iter().map(|p| mse(p))).collect();
-    by_folds.push(("blend", mse(&blend(&world, &unseen, &weights, trn.mean()))));
+    let mut by_folds: Vec<(&str, f64)> =
+        names.iter().copied().zip(unseen.iter().map(|p| mse(p, &trn.y))).collect();
+    by_folds.push(("blend", mse(&blend(&world, &unseen, &weights, trn.mean()), &trn.y)));
     let mut table = Table::new(["model", "weight", "MSE on folds of the training rows"]);
     for (at, (name, mse)) in by_folds.iter().enumerate() {
         let weight = weights.get(at).map_or(String::new(), |w| format!("{w:.3}"));

@@ -210,6 +210,21 @@ fn ctrl_c_without_a_checkpoint_says_that_nothing_was_kept() {
 }
 
 #[test]
+fn ctrl_c_ends_a_choice_of_settings_between_two_folds() {
+    let place = Place::new();
+    let mut process = place.command(&["tune", "--only", "biases,gp", "--steps", "1000"], "out").spawn().unwrap();
+    // It has begun, and a thousand steps are more than anyone waits for.
+    let mut first = [0; 64];
+    std::io::Read::read_exact(process.stdout.as_mut().unwrap(), &mut first).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    signal(&process, "-INT");
+    let output = process.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert_eq!(stderr(&output).trim_end(), "interrupted: nothing was kept");
+    assert!(!place.path("out/tune.json").exists());
+}
+
+#[test]
 fn an_interrupted_run_keeps_the_sections_that_are_whole() {
     let place = Place::new();
     let mut command =

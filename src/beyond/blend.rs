@@ -1,8 +1,11 @@
 //! Blending: a weighted sum of several models' predictions, with weights from predictions that each model made
 //! for ratings it had not seen (stacking: Wolpert 1992; by ridge regression: Breiman 1996).
 
+use anyhow::Result;
+
 use super::linalg::solve;
 use super::rows::{Pairs, Rated, World, folds};
+use crate::interrupt;
 
 /// A model as this module trains it: what it learns from, and what it is asked.
 pub type Predict = fn(&World, &Rated, &Pairs) -> Vec<f64>;
@@ -14,17 +17,27 @@ pub const RIDGE: f64 = 50.0;
 
 /// Each model's predictions for all training ratings, each made by the model trained on the other folds:
 /// (models, rows).
-pub fn out_of_fold(world: &World, trn: &Rated, models: &[Predict], k: usize, seed: u64) -> Vec<Vec<f64>> {
+///
+/// # Errors
+/// [`interrupt::Interrupted`].
+pub fn out_of_fold(
+    world: &World,
+    trn: &Rated,
+    models: &[Predict],
+    k: usize,
+    seed: u64,
+) -> Result<Vec<Vec<f64>>> {
     let mut made = vec![vec![0.0; trn.len()]; models.len()];
     for (learned, asked) in folds(trn.len(), k, seed) {
         let (part, questions) = (trn.pick(&learned), trn.pairs.pick(&asked));
         for (model, made) in models.iter().zip(&mut made) {
+            interrupt::check()?;
             for (&row, stars) in asked.iter().zip(model(world, &part, &questions)) {
                 made[row] = stars;
             }
         }
     }
-    made
+    Ok(made)
 }
 
 /// The weights w that minimise Σ(y − mean − Σ w·(prediction − mean))² + ridge·Σ(w − 1/models)².
@@ -88,7 +101,7 @@ mod tests {
             };
             (0..asked.len()).map(seen).collect()
         };
-        let made = out_of_fold(&world, &trn, &[remembers], 4, 0);
+        let made = out_of_fold(&world, &trn, &[remembers], 4, 0).unwrap();
         assert!(made[0].iter().all(|seen| *seen == 0.0));
         assert!(remembers(&world, &trn, &trn.pairs).iter().all(|seen| *seen == 1.0));
     }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::interpret::mean;
 use crate::random::Random;
 
 /// Errors of predictions on rows held out, with the interval of the mean squared one.
@@ -26,10 +27,15 @@ pub const RESAMPLES: usize = 2_000;
 pub fn score(predicted: &[f64], y: &[f64], user: &[usize]) -> Score {
     let n = y.len() as f64;
     let squares = squared_errors(predicted, y);
-    let mse = squares.iter().sum::<f64>() / n;
+    let mse = mean(&squares);
     let mae = predicted.iter().zip(y).map(|(p, y)| (p - y).abs()).sum::<f64>() / n;
     let (low, high) = bootstrap_by_user(&squares, user, RESAMPLES, 0);
     Score { mse, rmse: mse.sqrt(), mae, low, high }
+}
+
+/// The mean squared error, in stars².
+pub fn mse(predicted: &[f64], y: &[f64]) -> f64 {
+    mean(&squared_errors(predicted, y))
 }
 
 /// (prediction − truth)², row by row.

@@ -41,6 +41,9 @@ pub struct Svdpp {
 pub const SETTINGS: Svdpp =
     Svdpp { factors: 16, epochs: 30, lr: 0.01, wd_bias: 0.06, wd_vectors: 0.06, time: false, seeds: 4 };
 
+/// The same for timeSVD++.
+pub const TIME_SETTINGS: Svdpp = Svdpp { time: true, ..SETTINGS };
+
 /// SVD++ with its settings.
 pub fn svdpp(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
     averaged(world, trn, asked, SETTINGS)
@@ -48,7 +51,7 @@ pub fn svdpp(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
 
 /// timeSVD++ with its settings.
 pub fn time_svdpp(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
-    averaged(world, trn, asked, Svdpp { time: true, ..SETTINGS })
+    averaged(world, trn, asked, TIME_SETTINGS)
 }
 
 /// The mean prediction of `seeds` models.

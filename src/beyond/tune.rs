@@ -11,10 +11,12 @@ use super::data::from_lecture;
 use super::gp::{self, Gp, N_TERMS, Weights};
 use super::knn::{self, Knn};
 use super::rows::{Pairs, Rated, World, folds};
-use super::score::squared_errors;
+use super::score::mse;
 use super::svdpp::{self, Svdpp};
 use super::{Model as Named, models_for};
 use crate::files;
+use crate::interpret::mean;
+use crate::interrupt;
 use crate::lecture::Lecture;
 use crate::notebook::Table;
 use crate::progress::{Telling, say};
@@ -66,20 +68,32 @@ impl<'a> Tuner<'a> {
         Tuner { world, folds: folds(trn.len(), k, 1).into_iter().map(fold).collect() }
     }
 
-    fn try_all(&self, what: &str, candidates: Vec<(String, bool, Model)>) -> Choice {
-        let tried = candidates.into_iter().map(|(name, taken, model)| {
-            let folds: Vec<f64> = self
-                .folds
-                .iter()
-                .map(|fold| mean(&squared_errors(&model(self.world, &fold.trn, &fold.asked), &fold.y)))
-                .collect();
-            Tried { name, mean: mean(&folds), folds, taken }
-        });
-        Choice { what: what.to_owned(), tried: tried.collect() }
+    /// What a model answers on each fold.
+    ///
+    /// # Errors
+    /// [`interrupt::Interrupted`]. So with all that follow.
+    fn answers(&self, model: impl Fn(&World, &Rated, &Pairs) -> Vec<f64>) -> Result<Vec<Vec<f64>>> {
+        let answer = |fold: &Fold| {
+            interrupt::check()?;
+            Ok(model(self.world, &fold.trn, &fold.asked))
+        };
+        self.folds.iter().map(answer).collect()
+    }
+
+    fn tried(&self, name: String, taken: bool, answers: &[Vec<f64>]) -> Tried {
+        let folds: Vec<f64> = answers.iter().zip(&self.folds).map(|(stars, f)| mse(stars, &f.y)).collect();
+        Tried { name, mean: mean(&folds), folds, taken }
+    }
+
+    fn try_all(&self, what: &str, candidates: Vec<(String, bool, Model)>) -> Result<Choice> {
+        let tried = candidates
+            .into_iter()
+            .map(|(name, taken, model)| Ok(self.tried(name, taken, &self.answers(model)?)));
+        Ok(Choice { what: what.to_owned(), tried: tried.collect::<Result<_>>()? })
     }
 
     /// How much the biases are shrunk.
-    pub fn biases(&self) -> Choice {
+    pub fn biases(&self) -> Result<Choice> {
         let grid = [(2.0, 2.0), (5.0, 2.0), (5.0, 3.0), (5.0, 5.0), (10.0, 3.0), (10.0, 5.0)];
         let candidate = |shrinkage: (f64, f64)| -> (String, bool, Model) {
             let model = move |world: &World, trn: &Rated, asked: &Pairs| {
@@ -94,7 +108,7 @@ impl<'a> Tuner<'a> {
     }
 
     /// Neighbourhoods: how many neighbours, how much doubt.
-    pub fn neighbours(&self, users: bool) -> Choice {
+    pub fn neighbours(&self, users: bool) -> Result<Choice> {
         let taken = if users { knn::USER } else { knn::ITEM };
         let mut grid = vec![taken];
         for k in [20, 80] {
@@ -127,9 +141,9 @@ impl<'a> Tuner<'a> {
         self.try_all(what, grid.into_iter().map(candidate).collect())
     }
 
-    /// SVD++ and timeSVD++: length, epochs, decay. One seed each.
-    pub fn svdpp(&self, time: bool) -> Choice {
-        let taken = Svdpp { seeds: 1, time, ..svdpp::SETTINGS };
+    /// SVD++ and timeSVD++: length, epochs, decay.
+    pub fn svdpp(&self, time: bool) -> Result<Choice> {
+        let taken = if time { svdpp::TIME_SETTINGS } else { svdpp::SETTINGS };
         let grid = [
             taken,
             Svdpp { factors: taken.factors / 2, ..taken },
@@ -150,12 +164,12 @@ impl<'a> Tuner<'a> {
             );
             (name, with == taken, Box::new(model))
         };
-        let what = if time { "timeSVD++, one seed" } else { "SVD++, one seed" };
+        let what = if time { "timeSVD++" } else { "SVD++" };
         self.try_all(what, grid.into_iter().map(candidate).collect())
     }
 
     /// Bayesian factorisation: length of the embeddings.
-    pub fn bpmf(&self) -> Choice {
+    pub fn bpmf(&self) -> Result<Choice> {
         let candidate = |factors: usize| -> (String, bool, Model) {
             let with = Bpmf { factors, ..bpmf::SETTINGS };
             let model =
@@ -167,7 +181,7 @@ impl<'a> Tuner<'a> {
 
     /// The weights of the Gaussian process: `steps` steps of Adam (Kingma and Ba 2014) down the gradient of the folds'
     /// error by the logarithms of the weights, from equal weights. Tells of each step; the weights at the end.
-    pub fn gp(&self, steps: usize, mut told: impl FnMut(usize, &[f64])) -> Weights {
+    pub fn gp(&self, steps: usize, mut told: impl FnMut(usize, &[f64])) -> Result<Weights> {
         const LR: f64 = 0.15;
         let mut start = [0.05; N_TERMS];
         start[N_TERMS - 2..].fill(0.3);
@@ -178,6 +192,7 @@ impl<'a> Tuner<'a> {
             let mut gradient = [0.0; N_TERMS];
             let mut errors = Vec::new();
             for fold in &self.folds {
+                interrupt::check()?;
                 let process = Gp::new(self.world, &fold.trn, &fold.asked, weights);
                 let (mse, by_weight) = process.error_and_gradient(&fold.y);
                 errors.push(mse);
@@ -192,22 +207,15 @@ impl<'a> Tuner<'a> {
                 weights[at] *= (-LR * unbiased(first[at], 0.8) / size).exp();
             }
         }
-        weights
+        Ok(weights)
     }
 
     /// The models with the settings that the program has, and blends of them: each fold's rows are blended by weights
     /// from the other folds' rows.
-    pub fn models(&self, models: &[Named]) -> Vec<Choice> {
-        let made: Vec<Vec<Vec<f64>>> = models
-            .iter()
-            .map(|m| self.folds.iter().map(|f| (m.predict)(self.world, &f.trn, &f.asked)).collect())
-            .collect();
-        let tried = |name: String, stars: &[Vec<f64>], taken: bool| {
-            let folds: Vec<f64> =
-                stars.iter().zip(&self.folds).map(|(p, f)| mean(&squared_errors(p, &f.y))).collect();
-            Tried { name, mean: mean(&folds), folds, taken }
-        };
-        let single = models.iter().zip(&made).map(|(m, stars)| tried(m.name.to_owned(), stars, false));
+    pub fn models(&self, models: &[Named]) -> Result<Vec<Choice>> {
+        let made: Vec<Vec<Vec<f64>>> =
+            models.iter().map(|m| self.answers(m.predict)).collect::<Result<_>>()?;
+        let single = models.iter().zip(&made).map(|(m, stars)| self.tried(m.name.to_owned(), false, stars));
         let mut choices = vec![Choice { what: "models".to_owned(), tried: single.collect() }];
 
         // From the best model on: the one that the blend gains most by, one after another.
@@ -230,7 +238,7 @@ impl<'a> Tuner<'a> {
         while set.len() < models.len().min(5) {
             let candidates = (0..models.len()).filter(|m| !set.contains(m)).map(|m| {
                 let with: Vec<usize> = set.iter().copied().chain([m]).collect();
-                let error = tried(String::new(), &blended(&with), false).mean;
+                let error = self.tried(String::new(), false, &blended(&with)).mean;
                 (error, m)
             });
             let Some((_, best)) = candidates.min_by(|a, b| a.0.total_cmp(&b.0)) else { break };
@@ -240,10 +248,10 @@ impl<'a> Tuner<'a> {
             let mut these = names.clone();
             ours.sort();
             these.sort();
-            steps.push(tried(names.join(" + "), &blended(&set), ours == these));
+            steps.push(self.tried(names.join(" + "), ours == these, &blended(&set)));
         }
         choices.push(Choice { what: "blends".to_owned(), tried: steps });
-        choices
+        Ok(choices)
     }
 }
 
@@ -276,20 +284,20 @@ pub fn again(lecture: &Lecture, k: usize, steps: usize, only: &[String]) -> Resu
         choices.push(choice);
     };
     if wanted("biases") {
-        take(tuner.biases());
+        take(tuner.biases()?);
     }
     if wanted("knn") {
-        take(tuner.neighbours(false));
-        take(tuner.neighbours(true));
+        take(tuner.neighbours(false)?);
+        take(tuner.neighbours(true)?);
     }
     if wanted("svdpp") {
-        take(tuner.svdpp(false));
+        take(tuner.svdpp(false)?);
         if has("timeSVD++") {
-            take(tuner.svdpp(true));
+            take(tuner.svdpp(true)?);
         }
     }
     if wanted("bayes") {
-        take(tuner.bpmf());
+        take(tuner.bpmf()?);
     }
     let mut weights = None;
     if wanted("gp") && steps > 0 && has("Gaussian process without times") {
@@ -298,7 +306,7 @@ pub fn again(lecture: &Lecture, k: usize, steps: usize, only: &[String]) -> Resu
             let each: Vec<String> = errors.iter().map(|e| format!("{e:.4}")).collect();
             let mean = errors.iter().sum::<f64>() / errors.len() as f64;
             tell(format!("{step:4}  {}  mean {mean:.5}", each.join("  ")));
-        });
+        })?;
         let mut table = Table::new(["reason", "found", "taken"]);
         for ((name, found), taken) in gp::terms().zip(found).zip(gp::WEIGHTS) {
             table.push([name.to_owned(), format!("{found:.4}"), format!("{taken:.4}")]);
@@ -307,7 +315,7 @@ pub fn again(lecture: &Lecture, k: usize, steps: usize, only: &[String]) -> Resu
         weights = Some(gp::terms().zip(found).collect::<Vec<_>>());
     }
     if wanted("blend") {
-        tuner.models(&models).into_iter().for_each(&mut take);
+        tuner.models(&models)?.into_iter().for_each(&mut take);
     }
     let value = json!({"folds": k, "data": lecture.ml.id(lecture.run.split), "choices": choices, "gp_weights": weights});
     let path = lecture.run.out.join("tune.json");
@@ -317,10 +325,6 @@ pub fn again(lecture: &Lecture, k: usize, steps: usize, only: &[String]) -> Resu
     }
     tell(format!("Results are in {}", path.display()));
     Ok(())
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
 }
 
 impl Choice {
