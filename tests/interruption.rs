@@ -212,7 +212,8 @@ fn ctrl_c_without_a_checkpoint_says_that_nothing_was_kept() {
 #[test]
 fn ctrl_c_ends_a_choice_of_settings_between_two_folds() {
     let place = Place::new();
-    let mut process = place.command(&["tune", "--only", "biases,gp", "--steps", "1000"], "out").spawn().unwrap();
+    let mut process =
+        place.command(&["tune", "--only", "biases,gp", "--steps", "1000"], "out").spawn().unwrap();
     // It has begun, and a thousand steps are more than anyone waits for.
     let mut first = [0; 64];
     std::io::Read::read_exact(process.stdout.as_mut().unwrap(), &mut first).unwrap();

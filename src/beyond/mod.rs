@@ -50,7 +50,7 @@ pub struct Model {
 /// All of them, from the simplest to the best.
 pub const MODELS: [Model; 10] = [
     plain("global mean", baselines::global_mean),
-    plain("biases", baselines::biases),
+    Model { blended: true, ..plain("biases", baselines::biases) },
     plain("user-kNN", knn::user_knn),
     plain("item-kNN", knn::item_knn),
     plain("item- and user-kNN", knn::both_knn),
