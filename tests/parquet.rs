@@ -200,6 +200,10 @@ fn a_column_that_cannot_be_one_is_refused_by_its_type_or_row() {
             "r.parquet row 3: no r",
         ),
         (
+            with(users(), ("optional double r", F64(vec![Some(1.0), None, Some(1.0)])), times()),
+            "r.parquet row 2: no r",
+        ),
+        (
             with(users(), ("optional double r", F64(vec![Some(1.0), Some(7.0), None])), times()),
             "r.parquet row 2: r '7.0' is outside the range 0.5 to 5",
         ),
