@@ -123,8 +123,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The blend
     //
-    // A blend is a weighted sum of models. Its weights come from the training rows alone: they are cut in three, and each
-    // part is predicted by models that were trained on the other two; ridge regression on those predictions gives the
+    // A blend is a weighted sum of models. Its weights come from the training rows alone: they are cut in two, and each
+    // half is predicted by models that were trained on the other; ridge regression on those predictions gives the
     // weights. The same predictions say which model, or the blend, is taken as the best.
 
     // %%

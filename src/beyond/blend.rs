@@ -11,7 +11,7 @@ use crate::interrupt;
 pub type Predict = fn(&World, &Rated, &Pairs) -> Vec<f64>;
 
 /// Folds behind the weights of a blend.
-pub const FOLDS: usize = 3;
+pub const FOLDS: usize = 2;
 /// Pulls the weights towards equal ones, in ratings' worth.
 pub const RIDGE: f64 = 50.0;
 
