@@ -1,7 +1,7 @@
 //! Rows that are moved when they are read are moved as if every step had moved them, and replayed batches are
 //! computed as libtorch computes them.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::MutexGuard;
 
 use lecture5::fit::mse_loss;
 use lecture5::learner::Learner;
@@ -12,12 +12,11 @@ use lecture5::settings::{ModelKind, Plan, Settings};
 use tch::nn::{EmbeddingConfig, Init, Module, ModuleT, VarStore, embedding};
 use tch::{Device, Kind, Tensor};
 
-/// libtorch has one generator for the process: a test that draws from it runs alone.
-static GENERATOR: Mutex<()> = Mutex::new(());
+mod common;
 
 fn alone() -> MutexGuard<'static, ()> {
     tch::set_num_threads(1); // a second one would only wait for the other tests
-    GENERATOR.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    common::alone()
 }
 
 /// Two tables that are looked up by the two columns of a batch: wide rows, and single numbers as the biases

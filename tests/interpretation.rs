@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
 
 use lecture5::checkpoint::About;
 use lecture5::interpret::{in_common, nearest, pca};
@@ -14,12 +13,8 @@ use lecture5::trained::Trained;
 use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor};
 
-/// libtorch has one generator for the process: a test that draws from it runs alone.
-static GENERATOR: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    GENERATOR.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
+mod common;
+use common::alone;
 
 /// 60 users × 40 movies, three fifths of the pairs; who likes what follows two hidden tastes.
 fn tastes() -> (CollabFilterDataset, Split) {

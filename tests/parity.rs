@@ -2,7 +2,6 @@
 //! program (scripts/pytorch_twin.py) that draws the same random numbers.
 
 use std::path::Path;
-use std::sync::Mutex;
 
 use lecture5::fit::History;
 use lecture5::learner::Learner;
@@ -11,11 +10,11 @@ use lecture5::movielens::{CollabFilterDataset, MovieLens, Split, get_cv_idxs};
 use lecture5::settings::{ModelKind, Settings};
 use tch::{Cuda, Device};
 
-/// libtorch has one generator for the process: a fit at a time.
-static GENERATOR: Mutex<()> = Mutex::new(());
+mod common;
+use common::alone;
 
 fn fit(model: ModelKind, seed: i64, device: Device) -> History {
-    let _alone = GENERATOR.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _alone = alone();
     libtorch::flush_subnormals();
     tch::set_num_threads(1);
     let ml = MovieLens::read(Path::new("data/ml-latest-small")).unwrap();

@@ -1,7 +1,6 @@
 //! Models, loss, loop, optimisers, schedules and saved states, on small data.
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
 
 use lecture5::checkpoint::{self, About};
 use lecture5::fit::{Epoch, Event, RunningMean, fit, mse_loss, predict, validate};
@@ -15,12 +14,8 @@ use lecture5::settings::{ModelKind, Plan, Settings};
 use tch::nn::{ModuleT, OptimizerConfig, VarStore};
 use tch::{Device, Kind, Tensor, nn};
 
-/// libtorch has one generator for the process: a test that draws from it runs alone.
-static GENERATOR: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    GENERATOR.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
+mod common;
+use common::alone;
 
 /// 40 users × 30 movies, a third of the pairs rated by a rule with some structure.
 fn small() -> (CollabFilterDataset, Split) {

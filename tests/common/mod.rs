@@ -1,8 +1,9 @@
-//! What the tests of the program share: starting it, and reading what it says.
+//! What tests share: starting the program and reading what it says, and libtorch's generator.
 #![allow(dead_code)] // Each file of tests takes what it needs.
 
 use std::ffi::OsStr;
 use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard};
 
 pub fn lecture5(arguments: &[impl AsRef<OsStr>]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_lecture5")).args(arguments).output().expect("the program starts")
@@ -14,4 +15,11 @@ pub fn stdout(output: &Output) -> String {
 
 pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// libtorch has one generator for the process: a test that draws from it runs alone.
+static GENERATOR: Mutex<()> = Mutex::new(());
+
+pub fn alone() -> MutexGuard<'static, ()> {
+    GENERATOR.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
