@@ -4,7 +4,7 @@
 //! `v ← μ·v + (g + λ·p);  p ← p − lr·v`. Without a gradient that is the matrix
 //! `(p, v) → (p − lr·(μ·v + λ·p), μ·v + λ·p)`, and steps that a row sat out are the product of theirs.
 
-use super::table::{Row, Steps};
+use super::table::{Row, Steps, prefetch};
 use super::wide;
 
 /// A linear map of (p, v): `p ← p + (a·p + b·v);  v ← c·p + d·v`. What is added to p is kept apart from p,
@@ -94,6 +94,10 @@ impl Steps for Sgd {
             self.between.push(Map::IDENTITY);
             self.to_end.append(&mut self.to_now);
         }
+    }
+
+    fn prefetch(&self, since: u32) {
+        prefetch(self.to_end.as_ptr().wrapping_add(since as usize));
     }
 
     fn catch_up(&self, row: Row, since: u32) {

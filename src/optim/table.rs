@@ -34,24 +34,26 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Asks the processor to fetch the numbers from memory, without waiting for them.
-    fn prefetch(&self) {
-        #[cfg(target_arch = "x86_64")]
-        for numbers in [&*self.p, self.first, self.second] {
-            for line in numbers.chunks(16) {
-                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-                // SAFETY: a hint, about memory that is there.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-            }
-        }
-    }
-
     /// The numbers `from..to` of it.
     fn part(&mut self, from: usize, to: usize) -> Row<'_> {
         let second = if self.second.is_empty() { 0..0 } else { from..to };
         Row { p: &mut self.p[from..to], first: &mut self.first[from..to], second: &mut self.second[second] }
     }
 }
+
+/// Asks the processor to fetch what lies there, without waiting for it: a hint, about any address.
+#[inline(always)]
+pub(super) fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: nothing is read or written.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+    }
+}
+
+/// Numbers that the processor fetches together.
+const LINE: usize = 16;
 
 /// A rule with its steps since all rows were last up to date.
 pub(super) trait Steps: Debug {
@@ -63,6 +65,8 @@ pub(super) trait Steps: Debug {
     fn start(&mut self, in_all: u64);
     /// One more step, at this learning rate.
     fn take(&mut self, lr: f64);
+    /// Has what is kept of the steps after `since` fetched.
+    fn prefetch(&self, since: u32);
     /// Moves a row by the steps after `since`, in none of which it had a gradient.
     fn catch_up(&self, row: Row, since: u32);
     /// Moves a row, up to date but for the last step, by that step.
@@ -77,12 +81,10 @@ pub(super) trait Steps: Debug {
 pub(super) struct Table {
     /// Numbers of a row.
     width: usize,
-    /// Rows of a block.
-    rows: usize,
+    /// Rows of a block, as a power of two.
+    log2_rows: u32,
     /// Steps that each block has taken part in.
     seen: Vec<u32>,
-    /// The blocks behind that a batch reads: kept to be filled again.
-    blocks: Vec<usize>,
     /// The rows with a gradient in this step, each with where its gradient is: kept to be filled again.
     order: Vec<(u32, u32)>,
     /// The sum of a block's gradients.
@@ -90,44 +92,38 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Fewest numbers of a block.
-    const SHORTEST: usize = 16;
+    /// Numbers of a block of short rows.
+    const SHORTEST: usize = LINE;
 
-    /// Blocks that are asked for ahead of the one that is moved.
-    const ON_THEIR_WAY: usize = 8;
+    /// Ids whose rows are fetched together.
+    const TOGETHER: usize = 32;
 
     /// `n_rows` rows of `numel` numbers together, all having taken part in the first `seen` steps.
     pub fn new(n_rows: i64, numel: usize, seen: u32) -> Table {
         let n_rows = n_rows as usize;
         let width = (numel / n_rows).max(1);
-        let rows = (Table::SHORTEST / width).max(1);
+        let log2_rows = (Table::SHORTEST / width).max(1).ilog2();
+        let rows = 1 << log2_rows;
         let blocks = n_rows.div_ceil(rows);
-        Table {
-            width,
-            rows,
-            seen: vec![seen; blocks],
-            blocks: Vec::new(),
-            order: Vec::new(),
-            sum: vec![0.0; rows * width],
-        }
+        Table { width, log2_rows, seen: vec![seen; blocks], order: Vec::new(), sum: vec![0.0; rows * width] }
     }
 
     /// Brings the rows that `ids` names up to date. Ids beyond the table belong to another one.
     ///
     /// The batch's users and movies are not told apart: a row too many brought up to date does no harm.
     pub fn reads(&mut self, steps: &dyn Steps, mut all: Row, ids: &[i64]) {
-        let block = |&id: &i64| id as usize / self.rows;
-        let behind = |block: &usize| self.seen.get(*block).is_some_and(|&seen| seen < steps.taken());
-        self.blocks.clear();
-        self.blocks.extend(ids.iter().map(block).filter(behind));
-        // In a large table most rows come from main memory: some of them are on their way while one is moved.
-        for i in 0..self.blocks.len() + Table::ON_THEIR_WAY {
-            if let Some(&coming) = self.blocks.get(i) {
-                let (from, to) = self.span(coming, all.p.len());
-                all.part(from, to).prefetch();
-            }
-            if let Some(&here) = i.checked_sub(Table::ON_THEIR_WAY).and_then(|i| self.blocks.get(i)) {
-                self.catch_up(steps, &mut all, here);
+        // In a large table most rows come from main memory. Fetched one after another, with work in between, each
+        // is waited for; all in one go, they come side by side.
+        let log2_rows = self.log2_rows;
+        let block = |&id: &i64| id as usize >> log2_rows;
+        for some in ids.chunks(Table::TOGETHER) {
+            some.iter().map(block).for_each(|block| self.prefetch(&all, block));
+            let seen = |block: usize| self.seen.get(block);
+            some.iter().map(block).filter_map(seen).for_each(|&since| steps.prefetch(since));
+            for block in some.iter().map(block) {
+                if block < self.seen.len() {
+                    self.catch_up(steps, &mut all, block);
+                }
             }
         }
     }
@@ -154,9 +150,25 @@ impl Table {
         self.seen[block] = steps.taken();
     }
 
+    /// Numbers of a block.
+    fn length(&self) -> usize {
+        self.width << self.log2_rows
+    }
+
+    /// Has a block fetched.
+    #[inline(always)]
+    fn prefetch(&self, all: &Row, block: usize) {
+        prefetch(self.seen.as_ptr().wrapping_add(block));
+        for numbers in [&*all.p, all.first, all.second] {
+            let start = numbers.as_ptr().wrapping_add(block.wrapping_mul(self.length()));
+            let lines = if numbers.is_empty() { 0 } else { self.length().div_ceil(LINE) };
+            (0..lines).for_each(|line| prefetch(start.wrapping_add(line * LINE)));
+        }
+    }
+
     /// Where a block's numbers are.
     fn span(&self, block: usize, numel: usize) -> (usize, usize) {
-        let length = self.rows * self.width;
+        let length = self.length();
         (block * length, ((block + 1) * length).min(numel))
     }
 
@@ -168,8 +180,9 @@ impl Table {
         order.clear();
         order.extend(ids.iter().zip(0..).map(|(&id, at)| (id as u32, at)));
         order.sort_unstable(); // so that the sums are taken in the order of the batch
-        for same_block in order.chunk_by(|a, b| a.0 as usize / self.rows == b.0 as usize / self.rows) {
-            let block = same_block[0].0 as usize / self.rows;
+        let log2_rows = self.log2_rows;
+        for same_block in order.chunk_by(|a, b| a.0 >> log2_rows == b.0 >> log2_rows) {
+            let block = (same_block[0].0 >> log2_rows) as usize;
             ensure!(
                 self.seen[block] == before,
                 "row {} was read behind the optimiser's back",
@@ -177,12 +190,12 @@ impl Table {
             );
             let (from, to) = self.span(block, all.p.len());
             let value = |at: u32| &values[at as usize * self.width..][..self.width];
-            let grad = if let ([(_, at)], 1) = (same_block, self.rows) {
+            let grad = if let ([(_, at)], 0) = (same_block, log2_rows) {
                 value(*at)
             } else {
                 self.sum.fill(0.0);
                 for &(id, at) in same_block {
-                    let offset = id as usize % self.rows * self.width;
+                    let offset = (id as usize - (block << log2_rows)) * self.width;
                     for (sum, x) in self.sum[offset..][..self.width].iter_mut().zip(value(at)) {
                         *sum += x;
                     }
