@@ -1,5 +1,5 @@
-//! Whether a fit fits into memory, reckoned from its settings before the first tensor is made: libtorch ends
-//! a process that asks for too much, and Linux one that then uses it.
+//! Whether data and fits fit into memory, reckoned before anything is taken: Rust and libtorch end a process that
+//! asks for too much, and Linux one that then uses it.
 
 use std::path::Path;
 
@@ -15,6 +15,11 @@ use crate::settings::{ModelKind, Settings};
 const FLOAT: u64 = 4;
 /// Bytes of a rating on the device: two int64 and a float32; and while an epoch runs once more, in its order.
 const RATING: u64 = 2 * 8 + FLOAT;
+/// Bytes of a row of the table that a file is read into: two ids, a rating and a time.
+const ROW: u64 = 4 * 8;
+/// Bytes of a row once it is indexed and split too: two indices, a rating and its place; and the indices a second
+/// time while they are worked on.
+const INDEXED: u64 = 2 * 8 + FLOAT + 8 + 2 * 8;
 
 /// What a fit keeps in memory at the least, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,23 +91,53 @@ impl Needed {
             Device::Cpu => self.training().max(self.state + self.saving()),
             _ => self.saving(),
         };
-        let mut compared = vec![("memory is", own, available(Path::new("/")))];
-        if let Device::Cuda(index) = device {
-            compared.push(("memory of the CUDA device is", self.training(), libtorch::cuda_free(index)));
+        let what = format!("this fit, of {} weights,", self.weights);
+        let way_out = "take fewer --factors, smaller --hidden layers or a smaller --batch-size";
+        compare(&what, own, Device::Cpu, way_out)?;
+        match device {
+            Device::Cpu => Ok(()),
+            _ => compare(&what, self.training(), device, way_out),
         }
-        for (whose, needed, free) in compared {
-            let Some(free) = free else { continue };
-            ensure!(
-                needed <= free,
-                "this fit, of {} weights, takes {} at the least, and {} of {whose} free: take fewer --factors, \
-                 smaller --hidden layers or a smaller --batch-size",
-                self.weights,
-                gib(needed),
-                gib(free)
-            );
-        }
-        Ok(())
     }
+}
+
+/// A file that is to be read whole.
+///
+/// # Errors
+/// It does not fit into the computer's own memory. So with a table.
+pub fn check_file(path: &Path, bytes: u64) -> Result<()> {
+    compare(&format!("{}: reading it", path.display()), bytes, Device::Cpu, "take a part of it")
+}
+
+/// A table of ratings that is to be made of a file, of which `held` bytes are in memory until it is.
+///
+/// # Errors
+/// It does not fit, or not with the indices that are made of it then.
+pub fn check_table(path: &Path, rows: usize, held: usize) -> Result<()> {
+    let bytes = |each: u64| (rows as u64).saturating_mul(each);
+    let needed = bytes(ROW).max(bytes(ROW + INDEXED).saturating_sub(held as u64));
+    compare(&format!("{}: a table of {rows} rows", path.display()), needed, Device::Cpu, "take a part of it")
+}
+
+/// Ratings as tensors on a device, `n_trn` of them to train on.
+///
+/// # Errors
+/// They do not fit.
+pub fn check_ratings(n_trn: usize, n_val: usize, device: Device) -> Result<()> {
+    let needed = (2 * n_trn + n_val) as u64 * RATING;
+    compare(&format!("training on {n_trn} ratings"), needed, device, "take a part of them")
+}
+
+/// Compares with what the device has left; where it does not say, all fits.
+fn compare(what: &str, needed: u64, device: Device, way_out: &str) -> Result<()> {
+    let (whose, free) = match device {
+        Device::Cuda(index) => ("memory of the CUDA device", libtorch::cuda_free(index)),
+        _ => ("memory", available(Path::new("/"))),
+    };
+    let Some(free) = free else { return Ok(()) };
+    let (takes, left) = (gib(needed), gib(free));
+    ensure!(needed <= free, "{what} takes {takes} at the least, and {left} of {whose} is free: {way_out}");
+    Ok(())
 }
 
 fn gib(bytes: u64) -> String {
@@ -206,6 +241,20 @@ mod tests {
         ];
         assert_eq!(available(machine(&ulimit).path()), Some(2 * GIB));
         assert_eq!(available(machine(&[]).path()), None);
+    }
+
+    #[test]
+    fn more_rows_than_memory_holds_are_refused_and_what_is_freed_meanwhile_counts() {
+        let path = Path::new("a.csv");
+        let refused = |rows, held| check_table(path, rows, held).is_err();
+        assert!(!refused(1000, 0) && refused(usize::MAX, 0));
+        let free = available(Path::new("/")).unwrap_or(u64::MAX) as usize;
+        if free < usize::MAX {
+            let rows = free / 60; // 32 bytes each are there, 76 are not
+            assert!(refused(rows, 0) && !refused(rows, free / 2));
+        }
+        assert!(check_ratings(1000, 1000, Device::Cpu).is_ok());
+        assert!(check_ratings(1 << 40, 1, Device::Cpu).is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
 
+use crate::memory;
 use crate::movielens::{CollabFilterDataset, Split};
 
 /// A part of the ratings on a device.
@@ -71,12 +72,13 @@ impl ColumnarModelData {
     /// moved to `device`.
     ///
     /// # Errors
-    /// A part of the split without rows.
+    /// A part of the split without rows, or more of them than fit into the device's memory.
     pub fn new(data: &CollabFilterDataset, split: &Split, bs: i64, device: Device) -> Result<Self> {
         ensure!(bs > 0, "a batch of {bs} rows: it takes at least 1");
         for (rows, part) in [(&split.trn, "to train on"), (&split.val, "to validate on")] {
             ensure!(!rows.is_empty(), "no ratings {part}: {} ratings are too few to split", data.len());
         }
+        memory::check_ratings(split.trn.len(), split.val.len(), device)?;
         Ok(ColumnarModelData {
             trn: Columns::new(data, &split.trn, device),
             val: Columns::new(data, &split.val, device),

@@ -324,6 +324,19 @@ fn a_limit_on_memory_is_kept_to() {
     assert!(said.contains(" GiB at the least, and ") && said.contains("take fewer --factors"), "{said}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_larger_than_memory_is_not_read() {
+    let place = Place::new();
+    let file = std::fs::File::create(place.path("tmp/ratings.csv")).unwrap();
+    file.set_len(1 << 42).unwrap(); // a hole: it takes no room on the disk
+    place.refuses(&(
+        "run movielens --ratings {tmp}/ratings.csv",
+        1,
+        "ratings.csv: reading it takes 4096.0 GiB",
+    ));
+}
+
 #[test]
 fn a_damaged_or_foreign_file_is_not_gone_on_with() {
     let place = Place::new();

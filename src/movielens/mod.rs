@@ -16,6 +16,7 @@ use polars::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::memory;
 use columns::{Holds, Wanted};
 pub use ids::{CollabFilterDataset, Id, Ids, busiest};
 pub use split::{LECTURE_SEED, Split, SplitBy, get_cv_idxs};
@@ -308,7 +309,9 @@ fn files_of(folder: &Path) -> Result<[(&'static str, Dialect); 2]> {
 
 fn read_file(path: &Path) -> Result<Vec<u8>> {
     ensure!(!path.is_dir(), "{}: a folder, where a file is expected", path.display());
-    std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))
+    let unread = || format!("{}: cannot be read", path.display());
+    memory::check_file(path, std::fs::metadata(path).with_context(unread)?.len())?;
+    std::fs::read(path).with_context(unread)
 }
 
 /// Ratings that never differ teach nothing, and leave no range to squash predictions into.

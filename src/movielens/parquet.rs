@@ -12,6 +12,7 @@ use parquet::schema::types::ColumnDescriptor;
 use polars::prelude::DataFrame;
 
 use crate::failure::caught;
+use crate::memory;
 
 use super::columns::{Growing, Holds, Wanted, quoted};
 
@@ -38,12 +39,14 @@ fn damaged(path: &Path, why: &str) -> anyhow::Error {
 fn read_columns(path: &Path, bytes: Vec<u8>, wanted: &[Wanted]) -> Result<DataFrame> {
     let shown = path.display();
     let broken = |error: ParquetError| damaged(path, &error.to_string());
+    let held = bytes.len();
     let file = SerializedFileReader::new(bytes::Bytes::from(bytes)).map_err(broken)?;
     let schema = file.metadata().file_metadata().schema_descr();
     let groups = file.metadata().row_groups();
     let height = usize::try_from(groups.iter().map(|group| i128::from(group.num_rows())).sum::<i128>());
     let height = height.map_err(|_| damaged(path, "its number of rows is none"))?;
     ensure!(height > 0, "{shown}: columns and no rows");
+    memory::check_table(path, height, held)?;
 
     let mut columns = Vec::new();
     for want in wanted {

@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use polars::prelude::DataFrame;
 
+use crate::memory;
+
 use super::columns::{Growing, Wanted, quoted, shortened};
 
 /// How a table is written down.
@@ -127,6 +129,7 @@ pub fn read(path: &Path, text: &str, dialect: Option<Dialect>, wanted: &[Wanted]
     let first = records.next_into(&mut fields).map_err(at)?.unwrap_or(1);
     let (n_fields, names) = (fields.len(), fields.clone());
     let rows = records.at_most();
+    memory::check_table(path, rows, text.len())?;
     let mut columns = Vec::new();
     for want in wanted {
         match position(want.column, &names, dialect.header) {
