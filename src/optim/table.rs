@@ -43,6 +43,7 @@ impl<'a> Row<'a> {
 
 /// Asks the processor to fetch what lies there, without waiting for it: a hint, about any address.
 #[inline(always)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 pub(super) fn prefetch<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
@@ -155,13 +156,13 @@ impl Table {
         self.width << self.log2_rows
     }
 
-    /// Has a block fetched.
+    /// Has a block fetched; of one that is very long its start, after which the processor sees by itself what comes.
     #[inline(always)]
     fn prefetch(&self, all: &Row, block: usize) {
         prefetch(self.seen.as_ptr().wrapping_add(block));
         for numbers in [&*all.p, all.first, all.second] {
             let start = numbers.as_ptr().wrapping_add(block.wrapping_mul(self.length()));
-            let lines = if numbers.is_empty() { 0 } else { self.length().div_ceil(LINE) };
+            let lines = if numbers.is_empty() { 0 } else { self.length().div_ceil(LINE).min(64) };
             (0..lines).for_each(|line| prefetch(start.wrapping_add(line * LINE)));
         }
     }
