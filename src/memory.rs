@@ -8,7 +8,7 @@ use tch::Device;
 
 use crate::fit::ROWS_PER_PASS;
 use crate::libtorch;
-use crate::optim::Rule;
+use crate::optim::{self, Rule, Update};
 use crate::settings::{ModelKind, Settings};
 
 /// Bytes of a float32.
@@ -28,6 +28,8 @@ pub struct Needed {
     pub weights: u64,
     /// All weights, with what the optimiser remembers of each.
     pub state: u64,
+    /// The optimiser's own copy of the tables and of what it remembers of them ([`Update::Lazy`]).
+    pub copy: u64,
     /// The largest tensor of these.
     pub largest: u64,
     /// The larger of a training batch with its gradients and of a pass over the validation rows.
@@ -44,10 +46,12 @@ impl Needed {
         let (u, m) = (size(settings.n_factors.0), size(settings.n_factors.1));
         let tables = users * u + movies * m;
         let table = (users * u).max(movies * m);
+        let has_biases = matches!(settings.model, ModelKind::Bias | ModelKind::Learner);
+        let biases = if has_biases { users + movies } else { 0 };
         // Numbers a row, of what a forward pass makes.
         let (weights, largest, row) = match settings.model {
             ModelKind::Dot => (tables, table, u + m + u),
-            ModelKind::Bias | ModelKind::Learner => (tables + users + movies, table, u + m + u),
+            ModelKind::Bias | ModelKind::Learner => (tables + biases, table, u + m + u),
             ModelKind::Net => {
                 let mut widths = vec![u + m];
                 widths.extend(settings.hidden.iter().map(|&n| size(n)));
@@ -66,6 +70,7 @@ impl Needed {
         Needed {
             weights,
             state: weights * (1 + buffers) * FLOAT,
+            copy: (tables + biases) * (1 + buffers) * FLOAT,
             largest: largest * FLOAT,
             activations: (2 * batch * row).max(pass * row) * FLOAT,
             ratings: (2 * trn + val) * RATING,
@@ -87,8 +92,9 @@ impl Needed {
     /// # Errors
     /// It does not fit.
     pub fn check(&self, device: Device) -> Result<()> {
+        let copy = if optim::update() == Update::Lazy { self.copy } else { 0 };
         let own = match device {
-            Device::Cpu => self.training().max(self.state + self.saving()),
+            Device::Cpu => (self.training() + copy).max(self.state + self.saving()),
             _ => self.saving(),
         };
         let what = format!("this fit, of {} weights,", self.weights);
@@ -265,6 +271,7 @@ mod tests {
         let wanted = Needed {
             weights: 32,
             state: 32 * 2 * 4,
+            copy: 32 * 2 * 4,
             largest: 20 * 4,
             activations: 7 * 12 * 4,
             ratings: 11 * 20,
@@ -275,6 +282,7 @@ mod tests {
         let needed = Needed::new(&net, (3, 5), 2, 1);
         assert_eq!(needed.weights, 32 + 80 + 10 + 10 + 1);
         assert_eq!(needed.state, 133 * 3 * 4);
+        assert_eq!(needed.copy, 32 * 3 * 4);
         assert_eq!(needed.activations, 2 * 2 * (8 + 8 + 10 + 1) * 4);
         // The largest of all settings is a number, not an overflow.
         let most = Settings { n_factors: (100_000, 100_000), hidden: vec![100_000; 1000], ..net };

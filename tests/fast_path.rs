@@ -157,7 +157,7 @@ fn rows_read_behind_the_optimisers_back_are_found_out() {
     // Row 1 sat out a step; it is looked up although another one was announced.
     tables.opt.reads(&x(2));
     let loss = tables.wide.forward(&x(1).select(1, 0)).sum(Kind::Float)
-        + tables.narrow.forward(&x(1).select(1, 1)).sum(Kind::Float)
+        + tables.narrow.forward(&x(2).select(1, 1)).sum(Kind::Float)
         + tables.scale.sum(Kind::Float);
     tables.opt.zero_grad();
     loss.backward();

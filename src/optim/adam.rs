@@ -79,8 +79,6 @@ impl Steps for Adam {
         });
     }
 
-    fn prefetch(&self, _since: u32) {} // the steps are read one after another
-
     fn catch_up(&self, row: Row, since: u32) {
         run(row, &[], &self.steps[since as usize..], self.with);
     }

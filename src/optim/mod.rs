@@ -26,9 +26,9 @@ use crate::libtorch::record::record;
 use crate::libtorch::{AdamStep, fused_adam, fused_sgd};
 use crate::models::named_parameters;
 use adam::Adam;
-use replay::Replay;
+use replay::{Replay, Weights};
 use sgd::Sgd;
-use table::{MOST_STEPS_BEHIND, Row, Steps, Table};
+use table::{ByRow, MOST_STEPS_BEHIND, Row, Table};
 
 /// The rule by which a step changes the weights, with its constants.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -84,9 +84,16 @@ struct Slot {
     buffers: Vec<Tensor>,
     /// Adam: steps taken, (), float32, where libtorch's fused kernels want it.
     step: Tensor,
-    /// Where the rows stand; from the first sparse gradient on, which says that this is a table.
-    table: Option<Table>,
     weight_decay: f64,
+}
+
+impl Slot {
+    /// # Safety
+    /// As [`Row::of`].
+    unsafe fn whole(&self) -> Row<'_> {
+        // SAFETY: promised by the caller.
+        unsafe { Row::of(&self.param, &self.buffers) }
+    }
 }
 
 fn no_gradient(name: &str) -> String {
@@ -100,7 +107,11 @@ pub struct Optimizer {
     lr: f64,
     slots: Vec<Slot>,
     /// The steps that rows may be behind by; `None` where every step moves everything.
-    steps: Option<Box<dyn Steps>>,
+    steps: Option<Box<dyn ByRow>>,
+    /// The parameters with sparse gradients, since all rows were settled.
+    tables: Vec<Table>,
+    /// For each parameter the column of a batch that looks it up, where that is known.
+    columns: Vec<Option<usize>>,
     /// Whether the rows that the coming gradients belong to were announced by [`Optimizer::reads`].
     announced: bool,
     /// The announced batch, column by column.
@@ -139,7 +150,6 @@ impl Optimizer {
         let slots = named_parameters(vs).into_iter().map(|(name, param)| Slot {
             buffers: (0..buffers).map(|_| param.detach().zeros_like()).collect(),
             step: Tensor::zeros([], (Kind::Float, param.device())),
-            table: None,
             name,
             param,
             weight_decay,
@@ -147,7 +157,7 @@ impl Optimizer {
         let slots: Vec<Slot> = slots.collect();
         let in_memory = |s: &Slot| s.param.device() == Device::Cpu && s.param.kind() == Kind::Float;
         let by_row = update == Update::Lazy && slots.iter().all(|s| in_memory(s) && s.param.is_contiguous());
-        let steps = by_row.then(|| -> Box<dyn Steps> {
+        let steps = by_row.then(|| -> Box<dyn ByRow> {
             match rule {
                 Rule::Sgd { momentum } => Box::new(Sgd::new(momentum, weight_decay)),
                 Rule::Adam | Rule::AdamW => {
@@ -155,8 +165,18 @@ impl Optimizer {
                 }
             }
         });
-        let (ids, forward) = (Vec::new(), Forward::Unrecorded);
-        Optimizer { rule, lr, slots, steps, announced: false, ids, forward, replayed: None }
+        Optimizer {
+            rule,
+            lr,
+            slots,
+            steps,
+            tables: Vec::new(),
+            columns: Vec::new(),
+            announced: false,
+            ids: Vec::new(),
+            forward: Forward::Unrecorded,
+            replayed: None,
+        }
     }
 
     /// The learning rate in force.
@@ -185,9 +205,15 @@ impl Optimizer {
 
     /// Announces that the next forward pass looks up `x`, and brings every row that `x` names up to date.
     ///
-    /// Until [`Optimizer::settle`], other rows are then behind by the steps they sit out. Who never calls
-    /// this has all rows up to date after each step.
+    /// Until [`Optimizer::settle`] the optimiser moves rows in memory of its own: the model's tables have these rows
+    /// as they are now, and others as they were. Who never calls this has all rows up to date after each step.
     pub fn reads(&mut self, x: &Tensor) {
+        self.bring(x);
+        self.show();
+    }
+
+    /// Brings the rows that `x` names up to date.
+    fn bring(&mut self, x: &Tensor) {
         let Some(steps) = &self.steps else { return };
         let by_column = x.device() == Device::Cpu && x.kind() == Kind::Int64 && x.dim() == 2;
         if !by_column || matches!(self.forward, Forward::Everywhere) {
@@ -199,18 +225,19 @@ impl Optimizer {
         self.announced = true;
         let Some(steps) = &self.steps else { return };
         indices(x, &mut self.ids);
-        let bs = x.size()[0] as usize;
-        for (param, slot) in self.slots.iter_mut().enumerate() {
-            if let Some(table) = &mut slot.table {
-                let ids = match &self.forward {
-                    Forward::Replayed(replay) => replay.column(param).map(|c| &self.ids[c * bs..][..bs]),
-                    _ => None,
-                };
-                // Where it is not known which column looks this table up, a row too many does no harm.
-                let ids = ids.unwrap_or(&self.ids);
-                // SAFETY: no other reference to these numbers is alive.
-                unsafe { table.reads(&**steps, Row::of(&slot.param, &slot.buffers), ids) };
-            }
+        for table in &mut self.tables {
+            let ids = table.ids(&self.ids);
+            steps.reads(table, ids);
+        }
+    }
+
+    /// Gives the parameters the rows of the batch, for libtorch to read them.
+    fn show(&mut self) {
+        for table in &mut self.tables {
+            let ids = table.ids(&self.ids);
+            // SAFETY: no other reference to these numbers is alive.
+            let mut params = unsafe { wholes(&self.slots, &table.slots) };
+            ids.iter().for_each(|&id| table.put_back(id as usize, &mut params));
         }
     }
 
@@ -222,27 +249,35 @@ impl Optimizer {
         if self.steps.is_none() {
             return forward(x, y);
         }
-        self.reads(x);
+        self.bring(x);
         self.replayed = None;
+        if !self.replays() {
+            self.show();
+        }
         match &mut self.forward {
             Forward::Eager | Forward::Everywhere => forward(x, y),
             Forward::Unrecorded => {
                 let params: Vec<&Tensor> = self.slots.iter().map(|s| &s.param).collect();
                 let known: Vec<&Tensor> = [x, y].into_iter().chain(params.iter().copied()).collect();
                 let Ok((loss, calls)) = record(&known, || forward(x, y)) else { return forward(x, y) };
+                let columns = replay::columns(&calls, params.len());
                 let sizes: Vec<Vec<i64>> = params.iter().map(|p| p.size()).collect();
+                let weights = weights(&self.slots, &self.tables);
                 let replay = Replay::new(&calls, &sizes)
-                    .and_then(|mut replay| replay.agrees(&loss, &self.ids, y, &params).then_some(replay));
+                    .and_then(|mut replay| replay.agrees(&loss, &self.ids, y, &weights).then_some(replay));
                 self.forward = match replay {
                     Some(replay) => Forward::Replayed(replay),
-                    None if replay::looks_up_columns(&calls) => Forward::Eager,
+                    None if columns.is_some() => Forward::Eager,
                     None => Forward::Everywhere,
                 };
+                self.columns = columns.unwrap_or_default();
                 loss
             }
             Forward::Replayed(replay) => {
-                let params: Vec<&Tensor> = self.slots.iter().map(|s| &s.param).collect();
-                let Some(loss) = replay.run(&self.ids, y, &params) else { return forward(x, y) };
+                let Some(loss) = replay.run(&self.ids, y, &weights(&self.slots, &self.tables)) else {
+                    self.show();
+                    return forward(x, y);
+                };
                 let loss = Tensor::from(loss).set_requires_grad(true);
                 self.replayed = Some(loss.shallow_clone());
                 loss
@@ -258,16 +293,21 @@ impl Optimizer {
     /// Brings every row up to date: before anyone looks at the weights.
     pub fn settle(&mut self) {
         self.catch_up();
+        self.tables.clear();
+        self.columns.clear();
         self.forward = Forward::Unrecorded;
     }
 
     fn catch_up(&mut self) {
         let Some(steps) = &mut self.steps else { return };
+        for table in &mut self.tables {
+            steps.settle(table);
+            // SAFETY: no other reference to these numbers is alive.
+            let mut params = unsafe { wholes(&self.slots, &table.slots) };
+            (0..table.n_rows()).for_each(|at| table.put_back(at, &mut params));
+            table.forget();
+        }
         for slot in &mut self.slots {
-            if let Some(table) = &mut slot.table {
-                // SAFETY: no other reference to these numbers is alive.
-                unsafe { table.settle(&**steps, Row::of(&slot.param, &slot.buffers)) };
-            }
             let _ = slot.step.fill_(steps.in_all() as f64);
         }
         steps.start(steps.in_all());
@@ -299,25 +339,41 @@ impl Optimizer {
             _ => None,
         };
         steps.take(self.lr);
-        for (at, Slot { name, param, buffers, table, .. }) in self.slots.iter_mut().enumerate() {
+        let mut sparse = Vec::with_capacity(self.slots.len());
+        for (at, slot) in self.slots.iter().enumerate() {
+            let name = &slot.name;
             let grad = match replay {
                 Some(replay) => Some(replay.gradient(at, &self.ids)),
-                // SAFETY: no gradient is touched before the end of the loop.
-                None => unsafe { gradient(param) }.with_context(|| format!("'{name}'"))?,
+                // SAFETY: no gradient is touched before the end of the step.
+                None => unsafe { gradient(&slot.param) }.with_context(|| format!("'{name}'"))?,
             };
-            // SAFETY: no other reference to these numbers is alive.
-            let all = unsafe { Row::of(param, buffers) };
             match grad.with_context(|| no_gradient(name))? {
-                Gradient::Rows { ids, values } => {
-                    let new = || Table::new(param.size()[0], param.numel(), steps.taken() - 1);
-                    let table = table.get_or_insert_with(new);
-                    table.step(&**steps, all, ids, values).with_context(|| format!("'{name}'"))?;
-                }
+                Gradient::Rows { ids, values } => sparse.push(Sparse { slot: at, ids, values }),
                 Gradient::Dense(grad) => {
-                    ensure!(table.is_none(), "'{name}' had sparse gradients before, and has a dense one now");
-                    steps.step(all, grad);
+                    let known = self.tables.iter().any(|table| table.has(at));
+                    ensure!(!known, "'{name}' had sparse gradients before, and has a dense one now");
+                    // SAFETY: no other reference to these numbers is alive.
+                    steps.step(unsafe { slot.whole() }, grad);
                 }
             }
+        }
+        for slots in new_tables(&sparse, &self.tables, &self.slots, &self.columns) {
+            let column = self.columns.get(slots[0]).copied().flatten();
+            let n_rows = self.slots[slots[0]].param.size()[0] as usize;
+            // SAFETY: no other reference to these numbers is alive.
+            let mut params = unsafe { wholes(&self.slots, &slots) };
+            self.tables.push(Table::new(slots, column, n_rows, &mut params, steps.taken() - 1));
+        }
+        for table in &mut self.tables {
+            let of_slot = |slot: &usize| sparse.iter().find(|grad| grad.slot == *slot);
+            let grads: Vec<&Sparse> = table.slots.iter().filter_map(of_slot).collect();
+            let name = |grad: &Sparse| &self.slots[grad.slot].name;
+            let first = grads[0];
+            for grad in &grads {
+                ensure!(grad.ids == first.ids, "'{}' and '{}' read different rows", name(first), name(grad));
+            }
+            let values: Vec<&[f32]> = grads.iter().map(|grad| grad.values).collect();
+            steps.step_rows(table, first.ids, &values).with_context(|| format!("'{}'", name(first)))?;
         }
         if !std::mem::take(&mut self.announced) {
             self.catch_up();
@@ -416,9 +472,8 @@ impl Optimizer {
         }
         if let Some(steps) = &mut self.steps {
             steps.start(self.slots.first().map_or(0, |slot| slot.step.double_value(&[]) as u64));
-            for table in self.slots.iter_mut().filter_map(|slot| slot.table.as_mut()) {
-                table.forget();
-            }
+            self.tables.clear();
+            self.columns.clear();
         }
         self.announced = false;
         self.forward = Forward::Unrecorded;
@@ -426,17 +481,55 @@ impl Optimizer {
     }
 }
 
-/// Runs a loop over numbers, compiled for eight at a time where the processor has them, with the same result.
-#[inline(always)]
-fn wide<T>(body: impl FnOnce() -> T) -> T {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        #[target_feature(enable = "avx2")]
-        fn run<T>(body: impl FnOnce() -> T) -> T {
-            body()
+/// The gradient of a table.
+#[derive(Debug)]
+struct Sparse<'a> {
+    slot: usize,
+    ids: &'a [i64],
+    values: &'a [f32],
+}
+
+/// The parameters that have their first sparse gradient, by what they will be tables of: one for those that the same
+/// column looks up.
+fn new_tables(
+    sparse: &[Sparse],
+    tables: &[Table],
+    slots: &[Slot],
+    columns: &[Option<usize>],
+) -> Vec<Vec<usize>> {
+    let mut new: Vec<Vec<usize>> = Vec::new();
+    for slot in
+        sparse.iter().map(|grad| grad.slot).filter(|&slot| !tables.iter().any(|table| table.has(slot)))
+    {
+        // The column, and how many rows.
+        let read_by =
+            |slot: usize| Some((columns.get(slot).copied().flatten()?, slots[slot].param.size()[0]));
+        let mate = |others: &&mut Vec<usize>| read_by(slot).is_some() && read_by(slot) == read_by(others[0]);
+        match new.iter_mut().find(mate) {
+            Some(others) => others.push(slot),
+            None => new.push(vec![slot]),
         }
-        // SAFETY: the processor has AVX2.
-        return unsafe { run(body) };
     }
-    body()
+    new
+}
+
+/// These parameters with their buffers.
+///
+/// # Safety
+/// As [`Row::of`].
+unsafe fn wholes<'a>(slots: &'a [Slot], which: &[usize]) -> Vec<Row<'a>> {
+    // SAFETY: promised by the caller; the parameters are different ones.
+    which.iter().map(|&slot| unsafe { slots[slot].whole() }).collect()
+}
+
+/// Where the weights of each parameter are.
+fn weights<'a>(slots: &'a [Slot], tables: &'a [Table]) -> Vec<Weights<'a>> {
+    let of = |(at, slot): (usize, &'a Slot)| {
+        // SAFETY: contiguous float32 in the CPU's memory, which nobody changes meanwhile.
+        tables
+            .iter()
+            .find_map(|table| table.weights(at))
+            .unwrap_or_else(|| unsafe { Weights::of(&slot.param) })
+    };
+    slots.iter().enumerate().map(of).collect()
 }

@@ -157,27 +157,58 @@ impl Reader<'_> {
     }
 }
 
-/// Whether each table is looked up by a column of the batch (tensor 0), so that the batch says which rows are
-/// read.
-pub(super) fn looks_up_columns(calls: &[Call]) -> bool {
+/// For each of so many parameters (tensor 2 and those after it) the column of the batch (tensor 0) that looks it up,
+/// where that happens once. `None` where something else than a column looks up a table, so that the batch does not say
+/// which rows are read.
+pub(super) fn columns(calls: &[Call], n_params: usize) -> Option<Vec<Option<usize>>> {
     let id = |value: Option<&Value>| match value {
         Some(Value::Tensor(t)) => Some(t.id),
         _ => None,
     };
-    let mut columns = Vec::new();
+    let mut selected = Vec::new(); // tensor and column
+    let mut looked_up = vec![Vec::new(); n_params];
     for call in calls {
-        match call.name.as_str() {
-            "aten::select.int" if id(call.inputs.first()) == Some(0) => {
-                columns.extend(id(call.outputs.first()))
+        match (call.name.as_str(), &call.inputs[..]) {
+            ("aten::select.int", [x, Value::Number(1.0), Value::Number(column)])
+                if id(Some(x)) == Some(0) =>
+            {
+                selected.extend(id(call.outputs.first()).map(|id| (id, *column as usize)));
             }
-            "aten::embedding" if !id(call.inputs.get(1)).is_some_and(|ids| columns.contains(&ids)) => {
-                return false;
+            ("aten::embedding", [table, ids, ..]) => {
+                let ids = id(Some(ids))?;
+                let (_, column) = selected.iter().find(|(id, _)| *id == ids)?;
+                let param = id(Some(table))?.checked_sub(2).and_then(|param| looked_up.get_mut(param));
+                param.into_iter().for_each(|columns| columns.push(*column));
             }
-            "aten::embedding_bag" => return false,
+            ("aten::embedding" | "aten::embedding_bag", _) => return None,
             _ => {}
         }
     }
-    true
+    let once = |columns: Vec<usize>| if let [column] = columns[..] { Some(column) } else { None };
+    Some(looked_up.into_iter().map(once).collect())
+}
+
+/// Where the weights of a parameter are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Weights<'a> {
+    /// From the first row on.
+    pub numbers: &'a [f32],
+    pub n_rows: usize,
+    /// From one row to the next.
+    pub stride: usize,
+}
+
+impl<'a> Weights<'a> {
+    /// In the parameter itself.
+    ///
+    /// # Safety
+    /// It is contiguous float32 in the CPU's memory, and nobody changes it meanwhile.
+    pub unsafe fn of(param: &'a Tensor) -> Weights<'a> {
+        // SAFETY: promised by the caller.
+        let numbers = unsafe { slice(param) };
+        let n_rows = param.size().first().map_or(1, |&n| n as usize);
+        Weights { numbers, n_rows, stride: numbers.len() / n_rows.max(1) }
+    }
 }
 
 impl Replay {
@@ -206,14 +237,6 @@ impl Replay {
         Some(Replay { nodes, readers, grads })
     }
 
-    /// The column of the batch that looks a parameter up; `None` where it is no table.
-    pub fn column(&self, param: usize) -> Option<usize> {
-        match self.nodes[self.readers[param]].op {
-            Op::Rows { column, .. } => Some(column),
-            _ => None,
-        }
-    }
-
     /// The gradient of a parameter after [`Replay::run`] on the columns `ids`.
     pub fn gradient<'a>(&'a self, param: usize, ids: &'a [i64]) -> Gradient<'a> {
         let reader = &self.nodes[self.readers[param]];
@@ -233,7 +256,7 @@ impl Replay {
     }
 
     /// Whether the replayed loss of the recorded batch is the one that libtorch computed.
-    pub fn agrees(&mut self, loss: &Tensor, ids: &[i64], y: &Tensor, params: &[&Tensor]) -> bool {
+    pub fn agrees(&mut self, loss: &Tensor, ids: &[i64], y: &Tensor, params: &[Weights]) -> bool {
         let (Ok(loss), Some(ours)) = (f32::try_from(loss), self.run(ids, y, params)) else { return false };
         (ours - loss).abs() <= 1e-3 * loss.abs()
     }
@@ -241,18 +264,17 @@ impl Replay {
     /// The loss of a batch; and the gradients of all parameters, for the loss itself as the end of the chain.
     /// `ids` is the batch column by column. `None` where it is no batch as the recorded one was, or names a
     /// row that a table lacks.
-    pub fn run(&mut self, ids: &[i64], y: &Tensor, params: &[&Tensor]) -> Option<f32> {
+    pub fn run(&mut self, ids: &[i64], y: &Tensor, params: &[Weights]) -> Option<f32> {
         let plain = y.device() == Device::Cpu && y.kind() == Kind::Float && y.is_contiguous();
         let bs = y.numel();
         if !plain || y.dim() != 1 || ids.len() != 2 * bs {
             return None;
         }
         for (&reader, table) in self.readers.iter().zip(params) {
-            if let Op::Rows { column, .. } = self.nodes[reader].op {
-                let rows = table.numel() / self.nodes[reader].width;
-                if !ids[column * bs..][..bs].iter().all(|&id| (id as u64) < rows as u64) {
-                    return None;
-                }
+            if let Op::Rows { column, .. } = self.nodes[reader].op
+                && !ids[column * bs..][..bs].iter().all(|&id| (id as u64) < table.n_rows as u64)
+            {
+                return None;
             }
         }
         // SAFETY: contiguous float32 in the CPU's memory.
@@ -268,20 +290,18 @@ impl Replay {
     /// The same code compiled for eight numbers at a time, with the same result.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
-    fn compute_avx2(&mut self, ids: &[i64], y: &[f32], params: &[&Tensor]) -> f32 {
+    fn compute_avx2(&mut self, ids: &[i64], y: &[f32], params: &[Weights]) -> f32 {
         self.compute(ids, y, params)
     }
 
     #[inline(always)]
-    fn compute(&mut self, ids: &[i64], y: &[f32], params: &[&Tensor]) -> f32 {
+    fn compute(&mut self, ids: &[i64], y: &[f32], params: &[Weights]) -> f32 {
         let bs = y.len();
-        // SAFETY: the parameters are contiguous float32 in the CPU's memory, and nobody changes them meanwhile.
-        let weights = |param: usize| unsafe { slice::<f32>(params[param]) };
         for at in 0..self.nodes.len() {
             let (before, rest) = self.nodes.split_at_mut(at);
             rest[0].value.resize(bs * rest[0].width, 0.0);
             rest[0].grad.resize(bs * rest[0].width, 0.0);
-            rest[0].forward(before, ids, &weights);
+            rest[0].forward(before, ids, params);
         }
         let preds = self.nodes.last_mut().expect("there is a prediction");
         let mut squares = 0.0;
@@ -291,7 +311,7 @@ impl Replay {
         }
         for at in (0..self.nodes.len()).rev() {
             let (before, rest) = self.nodes.split_at_mut(at);
-            rest[0].backward(before, &weights, &mut self.grads);
+            rest[0].backward(before, params, &mut self.grads);
         }
         (squares / bs as f64) as f32
     }
@@ -299,14 +319,14 @@ impl Replay {
 
 impl Node {
     #[inline(always)]
-    fn forward<'a>(&mut self, before: &[Node], ids: &[i64], weights: &dyn Fn(usize) -> &'a [f32]) {
+    fn forward(&mut self, before: &[Node], ids: &[i64], weights: &[Weights]) {
         let out = &mut self.value;
         let input = |a: usize| &before[a].value[..];
         match self.op {
             Op::Rows { table, column } => {
-                let (table, bs) = (weights(table), out.len() / self.width);
+                let (table, bs) = (weights[table], out.len() / self.width);
                 for (row, &id) in out.chunks_exact_mut(self.width).zip(&ids[column * bs..]) {
-                    row.copy_from_slice(&table[id as usize * self.width..][..self.width]);
+                    row.copy_from_slice(&table.numbers[id as usize * table.stride..][..self.width]);
                 }
             }
             Op::Mul(a, b) => {
@@ -339,7 +359,8 @@ impl Node {
                 }
             }
             Op::Linear { x, weight, bias } => {
-                let (weight, bias, inputs) = (weights(weight), weights(bias), before[x].width);
+                let (weight, bias, inputs) =
+                    (weights[weight].numbers, weights[bias].numbers, before[x].width);
                 for (out, x) in out.chunks_exact_mut(self.width).zip(input(x).chunks_exact(inputs)) {
                     for ((out, row), bias) in out.iter_mut().zip(weight.chunks_exact(inputs)).zip(bias) {
                         *out = dot(row, x) + bias;
@@ -350,12 +371,7 @@ impl Node {
     }
 
     #[inline(always)]
-    fn backward<'a>(
-        &self,
-        before: &mut [Node],
-        weights: &dyn Fn(usize) -> &'a [f32],
-        grads: &mut [Vec<f32>],
-    ) {
+    fn backward(&self, before: &mut [Node], weights: &[Weights], grads: &mut [Vec<f32>]) {
         let grad = &self.grad;
         match self.op {
             Op::Rows { .. } => {}
@@ -403,7 +419,7 @@ impl Node {
                 let inputs = x.width;
                 grads[weight].fill(0.0);
                 grads[bias].fill(0.0);
-                let (weights, weight_grads) = (weights(weight), &mut grads[weight][..]);
+                let (weights, weight_grads) = (weights[weight].numbers, &mut grads[weight][..]);
                 let rows = x.value.chunks_exact(inputs).zip(x.grad.chunks_exact_mut(inputs));
                 for ((x, x_grad), grad) in rows.zip(grad.chunks_exact(self.width)) {
                     x_grad.fill(0.0);

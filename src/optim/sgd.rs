@@ -4,8 +4,9 @@
 //! `v ← μ·v + (g + λ·p);  p ← p − lr·v`. Without a gradient that is the matrix
 //! `(p, v) → (p − lr·(μ·v + λ·p), μ·v + λ·p)`, and steps that a row sat out are the product of theirs.
 
-use super::table::{Row, Steps, prefetch};
-use super::wide;
+use std::array;
+
+use super::table::{Row, Steps};
 
 /// A linear map of (p, v): `p ← p + (a·p + b·v);  v ← c·p + d·v`. What is added to p is kept apart from p,
 /// whose factor is so near to 1 that float32 would round most of the decay away.
@@ -21,6 +22,7 @@ impl Map {
     const IDENTITY: Map = Map { a: 0.0, b: 0.0, c: 0.0, d: 1.0 };
 
     /// `self` first, then `next`.
+    #[inline(always)]
     fn then(self, next: Map) -> Map {
         Map {
             a: self.a + next.a + next.a * self.a + next.b * self.c,
@@ -32,11 +34,10 @@ impl Map {
 }
 
 /// Steps of a stretch.
-const STRETCH: usize = 128;
+const STRETCH: usize = 256;
 
 /// SGD's steps since all rows were up to date, kept so that what any row sat out, at whatever rates, is a product of
-/// three maps at most: to the end of the stretch in which it was last moved, from there to the present stretch,
-/// and through that.
+/// two maps at most: to the end of the stretch in which it was last moved, and from there until now.
 #[derive(Debug)]
 pub(super) struct Sgd {
     momentum: f64,
@@ -45,30 +46,31 @@ pub(super) struct Sgd {
     in_all: u64,
     /// For each step of the stretches that are over: from before it to the end of its stretch.
     to_end: Vec<Map>,
-    /// For each of these stretches: from its end to the start of the present one.
-    between: Vec<Map>,
+    /// For each of these stretches: from its end until now.
+    from_end: Vec<Map>,
     /// For each step of the present stretch: from before it until now.
     to_now: Vec<Map>,
 }
 
 impl Sgd {
     pub fn new(momentum: f64, weight_decay: f64) -> Sgd {
-        let (to_end, between, to_now) = (Vec::new(), Vec::new(), Vec::new());
-        Sgd { momentum, weight_decay, lr: 0.0, in_all: 0, to_end, between, to_now }
+        let (to_end, from_end, to_now) = (Vec::new(), Vec::new(), Vec::new());
+        Sgd { momentum, weight_decay, lr: 0.0, in_all: 0, to_end, from_end, to_now }
     }
 
     /// The steps from `since` on as one map.
+    #[inline(always)]
     fn after(&self, since: u32) -> Map {
         let since = since as usize;
-        let of_present = |at: usize| self.to_now.get(at).copied().unwrap_or(Map::IDENTITY);
         match since.checked_sub(self.to_end.len()) {
-            Some(at) => of_present(at),
-            None => self.to_end[since].then(self.between[since / STRETCH]).then(of_present(0)),
+            Some(at) => self.to_now.get(at).copied().unwrap_or(Map::IDENTITY),
+            None => self.to_end[since].then(self.from_end[since / STRETCH]),
         }
     }
 }
 
 impl Steps for Sgd {
+    #[inline(always)]
     fn taken(&self) -> u32 {
         (self.to_end.len() + self.to_now.len()) as u32
     }
@@ -79,7 +81,7 @@ impl Steps for Sgd {
 
     fn start(&mut self, in_all: u64) {
         self.in_all = in_all;
-        [&mut self.to_end, &mut self.between, &mut self.to_now].into_iter().for_each(Vec::clear);
+        [&mut self.to_end, &mut self.from_end, &mut self.to_now].into_iter().for_each(Vec::clear);
     }
 
     fn take(&mut self, lr: f64) {
@@ -87,38 +89,43 @@ impl Steps for Sgd {
         let (mu, lambda) = (self.momentum, self.weight_decay);
         let step = Map { a: -lr * lambda, b: -lr * mu, c: lambda, d: mu };
         self.to_now.push(Map::IDENTITY);
-        self.to_now.iter_mut().for_each(|map| *map = map.then(step));
+        self.from_end.iter_mut().chain(&mut self.to_now).for_each(|map| *map = map.then(step));
         if self.to_now.len() == STRETCH {
-            let stretch = self.to_now[0];
-            self.between.iter_mut().for_each(|map| *map = map.then(stretch));
-            self.between.push(Map::IDENTITY);
+            self.from_end.push(Map::IDENTITY);
             self.to_end.append(&mut self.to_now);
         }
     }
 
-    fn prefetch(&self, since: u32) {
-        prefetch(self.to_end.as_ptr().wrapping_add(since as usize));
-    }
-
-    fn catch_up(&self, row: Row, since: u32) {
+    #[inline(always)]
+    fn catch_up(&self, Row { p, first: v, .. }: Row, since: u32) {
         let Map { a, b, c, d } = self.after(since);
         let (a, b, c, d) = (a as f32, b as f32, c as f32, d as f32);
-        wide(|| {
-            for (p, v) in row.p.iter_mut().zip(row.first) {
-                (*p, *v) = (*p + (a * *p + b * *v), c * *p + d * *v);
-            }
-        });
+        let map = |p: f32, v: f32| (p + (a * p + b * v), c * p + d * v);
+        let ((p8, p), (v8, v)) = (p.as_chunks_mut::<8>(), v.as_chunks_mut::<8>());
+        p8.iter_mut().zip(v8).for_each(|(p, v)| (*p, *v) = unzip(array::from_fn(|i| map(p[i], v[i]))));
+        p.iter_mut().zip(v).for_each(|(p, v)| (*p, *v) = map(*p, *v));
     }
 
-    fn step(&self, row: Row, grad: &[f32]) {
+    #[inline(always)]
+    fn step(&self, Row { p, first: v, .. }: Row, g: &[f32]) {
         let (lr, mu, lambda) = (self.lr as f32, self.momentum as f32, self.weight_decay as f32);
-        wide(|| {
-            for ((p, v), g) in row.p.iter_mut().zip(row.first).zip(grad) {
-                *v = mu * *v + (g + lambda * *p);
-                *p -= lr * *v;
-            }
-        });
+        let step = |p: f32, v: f32, g: f32| {
+            let v = mu * v + (g + lambda * p);
+            (p - lr * v, v)
+        };
+        let ((p8, p), (v8, v), (g8, g)) =
+            (p.as_chunks_mut::<8>(), v.as_chunks_mut::<8>(), g.as_chunks::<8>());
+        for ((p, v), g) in p8.iter_mut().zip(v8).zip(g8) {
+            (*p, *v) = unzip(array::from_fn(|i| step(p[i], v[i], g[i])));
+        }
+        p.iter_mut().zip(v).zip(g).for_each(|((p, v), g)| (*p, *v) = step(*p, *v, *g));
     }
+}
+
+/// Eight pairs as two times eight numbers.
+#[inline(always)]
+fn unzip(pairs: [(f32, f32); 8]) -> ([f32; 8], [f32; 8]) {
+    (pairs.map(|pair| pair.0), pairs.map(|pair| pair.1))
 }
 
 #[cfg(test)]

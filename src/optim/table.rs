@@ -1,10 +1,11 @@
-//! Rows of a table that are moved when they are read, by the steps that they sat out meanwhile.
+//! Rows of tables that are moved when they are read, by the steps that they sat out meanwhile.
 
 use std::fmt::Debug;
 
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
+use super::replay::Weights;
 use crate::libtorch::memory::slice_mut;
 
 /// All rows are brought up to date after so many steps, which bounds what is kept of the steps: 32 bytes each
@@ -12,6 +13,7 @@ use crate::libtorch::memory::slice_mut;
 pub(super) const MOST_STEPS_BEHIND: u32 = 1 << 16;
 
 /// Numbers that are moved together: weights, and what the optimiser remembers of each (SGD has no second).
+#[derive(Debug)]
 pub(super) struct Row<'a> {
     pub p: &'a mut [f32],
     pub first: &'a mut [f32],
@@ -33,28 +35,7 @@ impl<'a> Row<'a> {
             }
         }
     }
-
-    /// The numbers `from..to` of it.
-    fn part(&mut self, from: usize, to: usize) -> Row<'_> {
-        let second = if self.second.is_empty() { 0..0 } else { from..to };
-        Row { p: &mut self.p[from..to], first: &mut self.first[from..to], second: &mut self.second[second] }
-    }
 }
-
-/// Asks the processor to fetch what lies there, without waiting for it: a hint, about any address.
-#[inline(always)]
-#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
-pub(super) fn prefetch<T>(at: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: nothing is read or written.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
-    }
-}
-
-/// Numbers that the processor fetches together.
-const LINE: usize = 16;
 
 /// A rule with its steps since all rows were last up to date.
 pub(super) trait Steps: Debug {
@@ -66,147 +47,258 @@ pub(super) trait Steps: Debug {
     fn start(&mut self, in_all: u64);
     /// One more step, at this learning rate.
     fn take(&mut self, lr: f64);
-    /// Has what is kept of the steps after `since` fetched.
-    fn prefetch(&self, since: u32);
     /// Moves a row by the steps after `since`, in none of which it had a gradient.
     fn catch_up(&self, row: Row, since: u32);
     /// Moves a row, up to date but for the last step, by that step.
     fn step(&self, row: Row, grad: &[f32]);
 }
 
-/// Where the rows of a table stand.
+/// Tables that the same ids look up, as a user's factors and bias are, in memory of their own.
 ///
-/// Rows shorter than [`Table::SHORTEST`] numbers (biases: one number) are moved some at a time, as a block:
-/// moving a few numbers more costs less than telling more rows apart.
+/// Of large tables hardly a row is in the processor's cache, and a step waits for memory longer than it computes. So
+/// all that belongs to an id lies side by side: its rows, what the optimiser remembers of them, and the steps they
+/// have taken part in. The parameters have these numbers after [`Table::put_back`].
 #[derive(Debug)]
 pub(super) struct Table {
-    /// Numbers of a row.
+    /// Which parameters these are.
+    pub slots: Vec<usize>,
+    /// The column of a batch with the ids; where it is not known, any id of a batch may be one.
+    pub column: Option<usize>,
+    n_rows: usize,
+    /// Numbers of a row of each parameter.
+    widths: Vec<usize>,
+    /// Numbers of a row of all of them together.
     width: usize,
-    /// Rows of a block, as a power of two.
-    log2_rows: u32,
-    /// Steps that each block has taken part in.
-    seen: Vec<u32>,
+    /// Whether the optimiser remembers two things of each weight.
+    has_second: bool,
+    /// For each row its weights, as many numbers of each buffer, and the steps it has taken part in (as bits);
+    /// filled up to whole cache lines.
+    memory: Vec<f32>,
+    /// Where the first row starts, at the start of a cache line.
+    start: usize,
+    /// From one row to the next.
+    stride: usize,
     /// The rows with a gradient in this step, each with where its gradient is: kept to be filled again.
     order: Vec<(u32, u32)>,
-    /// The sum of a block's gradients.
-    sum: Vec<f32>,
+    /// A row's gradient.
+    grad: Vec<f32>,
+}
+
+/// Numbers of a cache line.
+const LINE: usize = 16;
+
+/// Asks the processor to fetch what lies there, without waiting for it: a hint, about any address.
+#[inline(always)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: nothing is read or written.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+    }
 }
 
 impl Table {
-    /// Numbers of a block of short rows.
-    const SHORTEST: usize = LINE;
-
     /// Ids whose rows are fetched together.
     const TOGETHER: usize = 32;
 
-    /// `n_rows` rows of `numel` numbers together, all having taken part in the first `seen` steps.
-    pub fn new(n_rows: i64, numel: usize, seen: u32) -> Table {
-        let n_rows = n_rows as usize;
-        let width = (numel / n_rows).max(1);
-        let log2_rows = (Table::SHORTEST / width).max(1).ilog2();
-        let rows = 1 << log2_rows;
-        let blocks = n_rows.div_ceil(rows);
-        Table { width, log2_rows, seen: vec![seen; blocks], order: Vec::new(), sum: vec![0.0; rows * width] }
+    /// A copy of `params`, of `n_rows` rows each, which all have taken part in the first `seen` steps.
+    pub fn new(
+        slots: Vec<usize>,
+        column: Option<usize>,
+        n_rows: usize,
+        params: &mut [Row],
+        seen: u32,
+    ) -> Table {
+        let widths: Vec<usize> = params.iter().map(|param| param.p.len() / n_rows.max(1)).collect();
+        let width: usize = widths.iter().sum();
+        let has_second = params.iter().any(|param| !param.second.is_empty());
+        let stride = ((if has_second { 3 } else { 2 }) * width + 1).next_multiple_of(LINE);
+        let memory = vec![0.0; n_rows * stride + LINE];
+        let start = memory.as_ptr().align_offset(size_of::<[f32; LINE]>());
+        let (order, grad) = (Vec::new(), vec![0.0; width]);
+        let mut table =
+            Table { slots, column, n_rows, widths, width, has_second, memory, start, stride, order, grad };
+        for at in 0..n_rows {
+            table.exchange(at, params, |mine, theirs| mine.copy_from_slice(theirs));
+            *table.row(at).1 = f32::from_bits(seen);
+        }
+        table
     }
 
-    /// Brings the rows that `ids` names up to date. Ids beyond the table belong to another one.
-    ///
-    /// The batch's users and movies are not told apart: a row too many brought up to date does no harm.
-    pub fn reads(&mut self, steps: &dyn Steps, mut all: Row, ids: &[i64]) {
-        // In a large table most rows come from main memory. Fetched one after another, with work in between, each
-        // is waited for; all in one go, they come side by side.
-        let log2_rows = self.log2_rows;
-        let block = |&id: &i64| id as usize >> log2_rows;
+    /// Whether this parameter is one of these.
+    pub fn has(&self, slot: usize) -> bool {
+        self.slots.contains(&slot)
+    }
+
+    /// Rows of each parameter.
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// Those ids of a batch, which comes column by column, that may be ones of these tables.
+    pub fn ids<'a>(&self, batch: &'a [i64]) -> &'a [i64] {
+        let bs = batch.len() / 2;
+        self.column.map_or(batch, |column| &batch[column * bs..][..bs])
+    }
+
+    /// The weights of a parameter, where it is one of these.
+    pub fn weights(&self, slot: usize) -> Option<Weights<'_>> {
+        let member = self.slots.iter().position(|&s| s == slot)?;
+        let offset: usize = self.widths[..member].iter().sum();
+        Some(Weights {
+            numbers: &self.memory[self.start + offset..],
+            n_rows: self.n_rows,
+            stride: self.stride,
+        })
+    }
+
+    /// Every row is up to date: starts counting anew.
+    pub fn forget(&mut self) {
+        (0..self.n_rows).for_each(|at| *self.row(at).1 = f32::from_bits(0));
+    }
+
+    /// A row, and the steps it has taken part in.
+    #[inline(always)]
+    fn row(&mut self, at: usize) -> (Row<'_>, &mut f32) {
+        let row = &mut self.memory[self.start + at * self.stride..][..self.stride];
+        let (p, rest) = row.split_at_mut(self.width);
+        let (first, rest) = rest.split_at_mut(self.width);
+        let (second, rest) = rest.split_at_mut(if self.has_second { self.width } else { 0 });
+        (Row { p, first, second }, &mut rest[0])
+    }
+
+    /// Has a row fetched; of one that is very long its start, after which the processor sees by itself what comes.
+    #[inline(always)]
+    fn prefetch(&self, id: i64) {
+        let start = self.memory.as_ptr().wrapping_add(self.start + (id as usize).wrapping_mul(self.stride));
+        (0..self.stride.min(64 * LINE)).step_by(LINE).for_each(|line| prefetch(start.wrapping_add(line)));
+    }
+
+    #[inline(always)]
+    fn catch_up(&mut self, steps: &impl Steps, at: usize) {
+        let (row, seen) = self.row(at);
+        let since = seen.to_bits();
+        if since != steps.taken() {
+            steps.catch_up(row, since);
+            *seen = f32::from_bits(steps.taken());
+        }
+    }
+
+    #[inline(always)]
+    fn reads(&mut self, steps: &impl Steps, ids: &[i64]) {
+        // Fetched one after another, with work in between, each row is waited for; all in one go, they come side
+        // by side.
         for some in ids.chunks(Table::TOGETHER) {
-            some.iter().map(block).for_each(|block| self.prefetch(&all, block));
-            let seen = |block: usize| self.seen.get(block);
-            some.iter().map(block).filter_map(seen).for_each(|&since| steps.prefetch(since));
-            for block in some.iter().map(block) {
-                if block < self.seen.len() {
-                    self.catch_up(steps, &mut all, block);
+            some.iter().for_each(|&id| self.prefetch(id));
+            for &id in some {
+                if (id as usize) < self.n_rows {
+                    self.catch_up(steps, id as usize);
                 }
             }
         }
     }
 
-    /// Brings every row up to date, and starts counting anew.
-    pub fn settle(&mut self, steps: &dyn Steps, mut all: Row) {
-        for block in 0..self.seen.len() {
-            self.catch_up(steps, &mut all, block);
-        }
-        self.forget();
-    }
-
-    /// Starts counting anew.
-    pub fn forget(&mut self) {
-        self.seen.fill(0);
-    }
-
-    fn catch_up(&mut self, steps: &dyn Steps, all: &mut Row, block: usize) {
-        if self.seen[block] == steps.taken() {
-            return;
-        }
-        let (from, to) = self.span(block, all.p.len());
-        steps.catch_up(all.part(from, to), self.seen[block]);
-        self.seen[block] = steps.taken();
-    }
-
-    /// Numbers of a block.
-    fn length(&self) -> usize {
-        self.width << self.log2_rows
-    }
-
-    /// Has a block fetched; of one that is very long its start, after which the processor sees by itself what comes.
     #[inline(always)]
-    fn prefetch(&self, all: &Row, block: usize) {
-        prefetch(self.seen.as_ptr().wrapping_add(block));
-        for numbers in [&*all.p, all.first, all.second] {
-            let start = numbers.as_ptr().wrapping_add(block.wrapping_mul(self.length()));
-            let lines = if numbers.is_empty() { 0 } else { self.length().div_ceil(LINE).min(64) };
-            (0..lines).for_each(|line| prefetch(start.wrapping_add(line * LINE)));
-        }
-    }
-
-    /// Where a block's numbers are.
-    fn span(&self, block: usize, numel: usize) -> (usize, usize) {
-        let length = self.length();
-        (block * length, ((block + 1) * length).min(numel))
-    }
-
-    /// The last step for the rows with a gradient: `ids` (n,) and `values` (n, width), where an id that
-    /// comes more than once has the sum.
-    pub fn step(&mut self, steps: &dyn Steps, mut all: Row, ids: &[i64], values: &[f32]) -> Result<()> {
+    fn step(&mut self, steps: &impl Steps, ids: &[i64], values: &[&[f32]]) -> Result<()> {
         let before = steps.taken() - 1;
-        let mut order = std::mem::take(&mut self.order);
+        let (mut order, mut grad) = (std::mem::take(&mut self.order), std::mem::take(&mut self.grad));
         order.clear();
-        order.extend(ids.iter().zip(0..).map(|(&id, at)| (id as u32, at)));
+        order.extend(ids.iter().zip(0..).map(|(&id, place)| (id as u32, place)));
         order.sort_unstable(); // so that the sums are taken in the order of the batch
-        let log2_rows = self.log2_rows;
-        for same_block in order.chunk_by(|a, b| a.0 >> log2_rows == b.0 >> log2_rows) {
-            let block = (same_block[0].0 >> log2_rows) as usize;
-            ensure!(
-                self.seen[block] == before,
-                "row {} was read behind the optimiser's back",
-                same_block[0].0
-            );
-            let (from, to) = self.span(block, all.p.len());
-            let value = |at: u32| &values[at as usize * self.width..][..self.width];
-            let grad = if let ([(_, at)], 0) = (same_block, log2_rows) {
-                value(*at)
-            } else {
-                self.sum.fill(0.0);
-                for &(id, at) in same_block {
-                    let offset = (id as usize - (block << log2_rows)) * self.width;
-                    for (sum, x) in self.sum[offset..][..self.width].iter_mut().zip(value(at)) {
-                        *sum += x;
-                    }
+        for same in order.chunk_by(|a, b| a.0 == b.0) {
+            let mut rest = &mut grad[..];
+            for (values, &width) in values.iter().zip(&self.widths) {
+                let (sum, others) = rest.split_at_mut(width);
+                sum.copy_from_slice(&values[same[0].1 as usize * width..][..width]);
+                for &(_, place) in &same[1..] {
+                    let value = &values[place as usize * width..][..width];
+                    sum.iter_mut().zip(value).for_each(|(sum, x)| *sum += x);
                 }
-                &self.sum[..to - from]
-            };
-            steps.step(all.part(from, to), grad);
-            self.seen[block] = steps.taken();
+                rest = others;
+            }
+            let at = same[0].0;
+            let (row, seen) = self.row(at as usize);
+            ensure!(seen.to_bits() == before, "row {at} was read behind the optimiser's back");
+            steps.step(row, &grad);
+            *seen = f32::from_bits(steps.taken());
         }
-        self.order = order;
+        (self.order, self.grad) = (order, grad);
         Ok(())
+    }
+
+    /// Gives the parameters their row `at` as it stands here. Ids beyond the tables belong to others.
+    pub fn put_back(&mut self, at: usize, params: &mut [Row]) {
+        if at < self.n_rows {
+            self.exchange(at, params, |mine, theirs| theirs.copy_from_slice(mine));
+        }
+    }
+
+    /// Copies row `at` of the parameters and their buffers, one way or the other.
+    fn exchange(&mut self, at: usize, params: &mut [Row], copy: impl Fn(&mut [f32], &mut [f32])) {
+        let mut mine = self.start + at * self.stride;
+        for (param, &width) in params.iter_mut().zip(&self.widths) {
+            let theirs = at * width..(at + 1) * width;
+            copy(&mut self.memory[mine..][..width], &mut param.p[theirs.clone()]);
+            copy(&mut self.memory[mine + self.width..][..width], &mut param.first[theirs.clone()]);
+            if self.has_second {
+                copy(&mut self.memory[mine + 2 * self.width..][..width], &mut param.second[theirs]);
+            }
+            mine += width;
+        }
+    }
+}
+
+/// What is done to a [`Table`] by a rule's steps, whichever rule it is.
+///
+/// Each is compiled with the rule's own code inside, and for eight numbers at a time where the processor has them: with
+/// a call for each row, the processor would not go ahead to the next row while it waits for this one's numbers.
+pub(super) trait ByRow: Steps {
+    /// Brings the rows that `ids` names up to date. Ids beyond the tables belong to others.
+    fn reads(&self, table: &mut Table, ids: &[i64]);
+
+    /// The last step for the rows with a gradient: `ids` (n,), and for each parameter `values` (n, width), where an id
+    /// that comes more than once has the sum.
+    ///
+    /// # Errors
+    /// A row was read without having been brought up to date.
+    fn step_rows(&self, table: &mut Table, ids: &[i64], values: &[&[f32]]) -> Result<()>;
+
+    /// Brings every row up to date.
+    fn settle(&self, table: &mut Table);
+}
+
+impl<S: Steps> ByRow for S {
+    fn reads(&self, table: &mut Table, ids: &[i64]) {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            #[target_feature(enable = "avx2")]
+            fn wide(table: &mut Table, steps: &impl Steps, ids: &[i64]) {
+                table.reads(steps, ids);
+            }
+            // SAFETY: the processor has AVX2.
+            return unsafe { wide(table, self, ids) };
+        }
+        table.reads(self, ids);
+    }
+
+    fn step_rows(&self, table: &mut Table, ids: &[i64], values: &[&[f32]]) -> Result<()> {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            #[target_feature(enable = "avx2")]
+            fn wide(table: &mut Table, steps: &impl Steps, ids: &[i64], values: &[&[f32]]) -> Result<()> {
+                table.step(steps, ids, values)
+            }
+            // SAFETY: the processor has AVX2.
+            return unsafe { wide(table, self, ids, values) };
+        }
+        table.step(self, ids, values)
+    }
+
+    fn settle(&self, table: &mut Table) {
+        for at in 0..table.n_rows {
+            table.catch_up(self, at);
+        }
     }
 }
