@@ -46,21 +46,20 @@ impl Needed {
         let (u, m) = (size(settings.n_factors.0), size(settings.n_factors.1));
         let tables = users * u + movies * m;
         let table = (users * u).max(movies * m);
-        let has_biases = matches!(settings.model, ModelKind::Bias | ModelKind::Learner);
-        let biases = if has_biases { users + movies } else { 0 };
-        // Numbers a row, of what a forward pass makes.
-        let (weights, largest, row) = match settings.model {
-            ModelKind::Dot => (tables, table, u + m + u),
-            ModelKind::Bias | ModelKind::Learner => (tables + biases, table, u + m + u),
+        // Weights of tables and of layers; numbers a row, of what a forward pass makes.
+        let (in_tables, in_layers, largest, row) = match settings.model {
+            ModelKind::Dot => (tables, 0, table, u + m + u),
+            ModelKind::Bias | ModelKind::Learner => (tables + users + movies, 0, table, u + m + u),
             ModelKind::Net => {
                 let mut widths = vec![u + m];
                 widths.extend(settings.hidden.iter().map(|&n| size(n)));
                 widths.push(1);
                 let linear: u64 = widths.windows(2).map(|w| w[0] * w[1] + w[1]).sum();
                 let widest = widths.windows(2).map(|w| w[0] * w[1]).max().unwrap_or(0);
-                (tables + linear, table.max(widest), widths.iter().sum::<u64>() + u + m)
+                (tables, linear, table.max(widest), widths.iter().sum::<u64>() + u + m)
             }
         };
+        let weights = in_tables + in_layers;
         let buffers = match settings.rule {
             Rule::Sgd { .. } => 1,
             Rule::Adam | Rule::AdamW => 2,
@@ -70,7 +69,7 @@ impl Needed {
         Needed {
             weights,
             state: weights * (1 + buffers) * FLOAT,
-            copy: (tables + biases) * (1 + buffers) * FLOAT,
+            copy: in_tables * (1 + buffers) * FLOAT,
             largest: largest * FLOAT,
             activations: (2 * batch * row).max(pass * row) * FLOAT,
             ratings: (2 * trn + val) * RATING,

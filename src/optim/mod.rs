@@ -88,6 +88,8 @@ struct Slot {
 }
 
 impl Slot {
+    /// The parameter with its buffers.
+    ///
     /// # Safety
     /// As [`Row::of`].
     unsafe fn whole(&self) -> Row<'_> {
@@ -251,38 +253,32 @@ impl Optimizer {
         }
         self.bring(x);
         self.replayed = None;
-        if !self.replays() {
-            self.show();
+        if let Forward::Replayed(replay) = &mut self.forward
+            && let Some(loss) = replay.run(&self.ids, y, &weights(&self.slots, &self.tables))
+        {
+            let loss = Tensor::from(loss).set_requires_grad(true);
+            self.replayed = Some(loss.shallow_clone());
+            return loss;
         }
-        match &mut self.forward {
-            Forward::Eager | Forward::Everywhere => forward(x, y),
-            Forward::Unrecorded => {
-                let params: Vec<&Tensor> = self.slots.iter().map(|s| &s.param).collect();
-                let known: Vec<&Tensor> = [x, y].into_iter().chain(params.iter().copied()).collect();
-                let Ok((loss, calls)) = record(&known, || forward(x, y)) else { return forward(x, y) };
-                let columns = replay::columns(&calls, params.len());
-                let sizes: Vec<Vec<i64>> = params.iter().map(|p| p.size()).collect();
-                let weights = weights(&self.slots, &self.tables);
-                let replay = Replay::new(&calls, &sizes)
-                    .and_then(|mut replay| replay.agrees(&loss, &self.ids, y, &weights).then_some(replay));
-                self.forward = match replay {
-                    Some(replay) => Forward::Replayed(replay),
-                    None if columns.is_some() => Forward::Eager,
-                    None => Forward::Everywhere,
-                };
-                self.columns = columns.unwrap_or_default();
-                loss
-            }
-            Forward::Replayed(replay) => {
-                let Some(loss) = replay.run(&self.ids, y, &weights(&self.slots, &self.tables)) else {
-                    self.show();
-                    return forward(x, y);
-                };
-                let loss = Tensor::from(loss).set_requires_grad(true);
-                self.replayed = Some(loss.shallow_clone());
-                loss
-            }
+        self.show();
+        if !matches!(self.forward, Forward::Unrecorded) {
+            return forward(x, y);
         }
+        let params: Vec<&Tensor> = self.slots.iter().map(|s| &s.param).collect();
+        let known: Vec<&Tensor> = [x, y].into_iter().chain(params.iter().copied()).collect();
+        let Ok((loss, calls)) = record(&known, || forward(x, y)) else { return forward(x, y) };
+        let columns = replay::columns(&calls, params.len());
+        let sizes: Vec<Vec<i64>> = params.iter().map(|p| p.size()).collect();
+        let weights = weights(&self.slots, &self.tables);
+        let replay = Replay::new(&calls, &sizes)
+            .and_then(|mut replay| replay.agrees(&loss, &self.ids, y, &weights).then_some(replay));
+        self.forward = match replay {
+            Some(replay) => Forward::Replayed(replay),
+            None if columns.is_some() => Forward::Eager,
+            None => Forward::Everywhere,
+        };
+        self.columns = columns.unwrap_or_default();
+        loss
     }
 
     /// Whether [`Optimizer::loss`] has found that the batch's operations can be replayed.
@@ -293,6 +289,11 @@ impl Optimizer {
     /// Brings every row up to date: before anyone looks at the weights.
     pub fn settle(&mut self) {
         self.catch_up();
+        self.begin();
+    }
+
+    /// The next batch is recorded anew, and its tables are copied anew.
+    fn begin(&mut self) {
         self.tables.clear();
         self.columns.clear();
         self.forward = Forward::Unrecorded;
@@ -301,11 +302,9 @@ impl Optimizer {
     fn catch_up(&mut self) {
         let Some(steps) = &mut self.steps else { return };
         for table in &mut self.tables {
-            steps.settle(table);
             // SAFETY: no other reference to these numbers is alive.
             let mut params = unsafe { wholes(&self.slots, &table.slots) };
-            (0..table.n_rows()).for_each(|at| table.put_back(at, &mut params));
-            table.forget();
+            steps.settle(table, &mut params);
         }
         for slot in &mut self.slots {
             let _ = slot.step.fill_(steps.in_all() as f64);
@@ -357,13 +356,8 @@ impl Optimizer {
                 }
             }
         }
-        for slots in new_tables(&sparse, &self.tables, &self.slots, &self.columns) {
-            let column = self.columns.get(slots[0]).copied().flatten();
-            let n_rows = self.slots[slots[0]].param.size()[0] as usize;
-            // SAFETY: no other reference to these numbers is alive.
-            let mut params = unsafe { wholes(&self.slots, &slots) };
-            self.tables.push(Table::new(slots, column, n_rows, &mut params, steps.taken() - 1));
-        }
+        let new = new_tables(&sparse, &self.tables, &self.slots, &self.columns, steps.taken() - 1);
+        self.tables.extend(new);
         for table in &mut self.tables {
             let of_slot = |slot: &usize| sparse.iter().find(|grad| grad.slot == *slot);
             let grads: Vec<&Sparse> = table.slots.iter().filter_map(of_slot).collect();
@@ -472,11 +466,9 @@ impl Optimizer {
         }
         if let Some(steps) = &mut self.steps {
             steps.start(self.slots.first().map_or(0, |slot| slot.step.double_value(&[]) as u64));
-            self.tables.clear();
-            self.columns.clear();
         }
         self.announced = false;
-        self.forward = Forward::Unrecorded;
+        self.begin();
         Ok(())
     }
 }
@@ -489,28 +481,35 @@ struct Sparse<'a> {
     values: &'a [f32],
 }
 
-/// The parameters that have their first sparse gradient, by what they will be tables of: one for those that the same
+/// Tables of the parameters that have their first sparse gradient, after `seen` steps: one for those that the same
 /// column looks up.
 fn new_tables(
     sparse: &[Sparse],
     tables: &[Table],
     slots: &[Slot],
     columns: &[Option<usize>],
-) -> Vec<Vec<usize>> {
-    let mut new: Vec<Vec<usize>> = Vec::new();
+    seen: u32,
+) -> Vec<Table> {
+    let column = |slot: usize| columns.get(slot).copied().flatten();
+    let n_rows = |slot: usize| slots[slot].param.size()[0];
+    let mut groups: Vec<Vec<usize>> = Vec::new();
     for slot in
         sparse.iter().map(|grad| grad.slot).filter(|&slot| !tables.iter().any(|table| table.has(slot)))
     {
-        // The column, and how many rows.
-        let read_by =
-            |slot: usize| Some((columns.get(slot).copied().flatten()?, slots[slot].param.size()[0]));
+        let read_by = |slot: usize| Some((column(slot)?, n_rows(slot)));
         let mate = |others: &&mut Vec<usize>| read_by(slot).is_some() && read_by(slot) == read_by(others[0]);
-        match new.iter_mut().find(mate) {
+        match groups.iter_mut().find(mate) {
             Some(others) => others.push(slot),
-            None => new.push(vec![slot]),
+            None => groups.push(vec![slot]),
         }
     }
-    new
+    let table = |group: Vec<usize>| {
+        // SAFETY: no other reference to these numbers is alive.
+        let mut params = unsafe { wholes(slots, &group) };
+        let (column, n_rows) = (column(group[0]), n_rows(group[0]) as usize);
+        Table::new(group, column, n_rows, &mut params, seen)
+    };
+    groups.into_iter().map(table).collect()
 }
 
 /// These parameters with their buffers.

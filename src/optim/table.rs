@@ -78,10 +78,6 @@ pub(super) struct Table {
     start: usize,
     /// From one row to the next.
     stride: usize,
-    /// The rows with a gradient in this step, each with where its gradient is: kept to be filled again.
-    order: Vec<(u32, u32)>,
-    /// A row's gradient.
-    grad: Vec<f32>,
 }
 
 /// Numbers of a cache line.
@@ -117,9 +113,7 @@ impl Table {
         let stride = ((if has_second { 3 } else { 2 }) * width + 1).next_multiple_of(LINE);
         let memory = vec![0.0; n_rows * stride + LINE];
         let start = memory.as_ptr().align_offset(size_of::<[f32; LINE]>());
-        let (order, grad) = (Vec::new(), vec![0.0; width]);
-        let mut table =
-            Table { slots, column, n_rows, widths, width, has_second, memory, start, stride, order, grad };
+        let mut table = Table { slots, column, n_rows, widths, width, has_second, memory, start, stride };
         for at in 0..n_rows {
             table.exchange(at, params, |mine, theirs| mine.copy_from_slice(theirs));
             *table.row(at).1 = f32::from_bits(seen);
@@ -130,11 +124,6 @@ impl Table {
     /// Whether this parameter is one of these.
     pub fn has(&self, slot: usize) -> bool {
         self.slots.contains(&slot)
-    }
-
-    /// Rows of each parameter.
-    pub fn n_rows(&self) -> usize {
-        self.n_rows
     }
 
     /// Those ids of a batch, which comes column by column, that may be ones of these tables.
@@ -152,11 +141,6 @@ impl Table {
             n_rows: self.n_rows,
             stride: self.stride,
         })
-    }
-
-    /// Every row is up to date: starts counting anew.
-    pub fn forget(&mut self) {
-        (0..self.n_rows).for_each(|at| *self.row(at).1 = f32::from_bits(0));
     }
 
     /// A row, and the steps it has taken part in.
@@ -203,9 +187,9 @@ impl Table {
     #[inline(always)]
     fn step(&mut self, steps: &impl Steps, ids: &[i64], values: &[&[f32]]) -> Result<()> {
         let before = steps.taken() - 1;
-        let (mut order, mut grad) = (std::mem::take(&mut self.order), std::mem::take(&mut self.grad));
-        order.clear();
-        order.extend(ids.iter().zip(0..).map(|(&id, place)| (id as u32, place)));
+        let mut grad = vec![0.0; self.width];
+        // The rows with a gradient, each with where it is.
+        let mut order: Vec<(u32, u32)> = ids.iter().zip(0..).map(|(&id, place)| (id as u32, place)).collect();
         order.sort_unstable(); // so that the sums are taken in the order of the batch
         for same in order.chunk_by(|a, b| a.0 == b.0) {
             let mut rest = &mut grad[..];
@@ -224,7 +208,6 @@ impl Table {
             steps.step(row, &grad);
             *seen = f32::from_bits(steps.taken());
         }
-        (self.order, self.grad) = (order, grad);
         Ok(())
     }
 
@@ -239,11 +222,9 @@ impl Table {
     fn exchange(&mut self, at: usize, params: &mut [Row], copy: impl Fn(&mut [f32], &mut [f32])) {
         let mut mine = self.start + at * self.stride;
         for (param, &width) in params.iter_mut().zip(&self.widths) {
-            let theirs = at * width..(at + 1) * width;
-            copy(&mut self.memory[mine..][..width], &mut param.p[theirs.clone()]);
-            copy(&mut self.memory[mine + self.width..][..width], &mut param.first[theirs.clone()]);
-            if self.has_second {
-                copy(&mut self.memory[mine + 2 * self.width..][..width], &mut param.second[theirs]);
+            let parts = [&mut *param.p, &mut *param.first, &mut *param.second];
+            for (part, kind) in parts.into_iter().zip(0..).filter(|(part, _)| !part.is_empty()) {
+                copy(&mut self.memory[mine + kind * self.width..][..width], &mut part[at * width..][..width]);
             }
             mine += width;
         }
@@ -265,8 +246,8 @@ pub(super) trait ByRow: Steps {
     /// A row was read without having been brought up to date.
     fn step_rows(&self, table: &mut Table, ids: &[i64], values: &[&[f32]]) -> Result<()>;
 
-    /// Brings every row up to date.
-    fn settle(&self, table: &mut Table);
+    /// Brings every row up to date, gives all to the parameters, and starts counting anew.
+    fn settle(&self, table: &mut Table, params: &mut [Row]);
 }
 
 impl<S: Steps> ByRow for S {
@@ -296,9 +277,11 @@ impl<S: Steps> ByRow for S {
         table.step(self, ids, values)
     }
 
-    fn settle(&self, table: &mut Table) {
+    fn settle(&self, table: &mut Table, params: &mut [Row]) {
         for at in 0..table.n_rows {
             table.catch_up(self, at);
+            table.put_back(at, params);
+            *table.row(at).1 = f32::from_bits(0);
         }
     }
 }
