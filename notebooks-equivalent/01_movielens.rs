@@ -9,9 +9,9 @@
 // %%
 use anyhow::Result;
 
-use crate::lecture::{Lecture, head};
-use crate::notebook::{Notebook, Table};
-use crate::plots;
+use lecture5::notebook::{Notebook, Table};
+use lecture5::plots;
+use lecture5::run::lecture::{Lecture, head};
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]

@@ -8,13 +8,14 @@
 // %%
 use anyhow::Result;
 
-use crate::files::write_whole;
-use crate::lecture::Lecture;
-use crate::movielens::{Id, Ids, busiest};
-use crate::notebook::{Notebook, Table};
-use crate::solver::{Factors, rated, solve};
-use crate::spreadsheet::Crosstab;
-use crate::{plots, spreadsheet};
+use lecture5::excel;
+use lecture5::excel::Crosstab;
+use lecture5::excel::solver::{Factors, rated, solve};
+use lecture5::movielens::{Id, Ids, busiest};
+use lecture5::notebook::{Notebook, Table};
+use lecture5::plots;
+use lecture5::run::lecture::Lecture;
+use lecture5::system::files::write_whole;
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
@@ -151,10 +152,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %%
     let excel = lecture.run.out.join("excel");
-    write_whole(
-        &excel.join("collab_filter.xlsx"),
-        &spreadsheet::collab_filter(&crosstab, &dotprod, &with_bias)?,
-    )?;
+    write_whole(&excel.join("collab_filter.xlsx"), &excel::collab_filter(&crosstab, &dotprod, &with_bias)?)?;
     write_whole(&excel.join("crosstab.csv"), crosstab_csv(&crosstab).as_bytes())?;
     nb.print("excel/collab_filter.xlsx, excel/crosstab.csv");
 

@@ -10,16 +10,16 @@
 use anyhow::Result;
 use tch::Tensor;
 
-use crate::fit::mse_loss;
-use crate::learner::Learner;
-use crate::lecture::Lecture;
-use crate::models::named_parameters;
-use crate::movielens::{CollabFilterDataset, Split, SplitBy, get_cv_idxs};
-use crate::notebook::Notebook;
-use crate::optim::Rule;
-use crate::optim::schedule::{CosineRestarts, Schedule};
-use crate::plots;
-use crate::settings::{ModelKind, Settings};
+use lecture5::fit::mse_loss;
+use lecture5::learner::Learner;
+use lecture5::models::named_parameters;
+use lecture5::movielens::{CollabFilterDataset, Split, SplitBy, get_cv_idxs};
+use lecture5::notebook::Notebook;
+use lecture5::optim::Rule;
+use lecture5::plots;
+use lecture5::run::lecture::Lecture;
+use lecture5::schedule::{CosineRestarts, Schedule};
+use lecture5::settings::{ModelKind, Settings};
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]

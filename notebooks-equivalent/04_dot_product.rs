@@ -10,10 +10,10 @@
 use anyhow::Result;
 use tch::Tensor;
 
-use crate::lecture::{Lecture, shown};
-use crate::models::DotProduct;
-use crate::movielens::Ids;
-use crate::notebook::{Notebook, Table};
+use lecture5::models::DotProduct;
+use lecture5::movielens::Ids;
+use lecture5::notebook::{Notebook, Table};
+use lecture5::run::lecture::{Lecture, shown};
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]

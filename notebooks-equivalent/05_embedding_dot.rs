@@ -10,15 +10,15 @@
 use anyhow::Result;
 use tch::{Device, nn};
 
-use crate::fit::{fit, mse_loss, predict};
-use crate::lecture::Lecture;
-use crate::models::{EmbeddingDot, Embeddings};
-use crate::notebook::Notebook;
-use crate::optim::schedule::Schedule;
-use crate::optim::{Optimizer, Rule};
-use crate::plots;
-use crate::ratings::ColumnarModelData;
-use crate::settings::ModelKind;
+use lecture5::fit::{fit, mse_loss, predict};
+use lecture5::models::{EmbeddingDot, Embeddings};
+use lecture5::notebook::Notebook;
+use lecture5::optim::{Optimizer, Rule};
+use lecture5::plots;
+use lecture5::ratings::ColumnarModelData;
+use lecture5::run::lecture::Lecture;
+use lecture5::schedule::Schedule;
+use lecture5::settings::ModelKind;
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]

@@ -10,14 +10,14 @@
 use anyhow::Result;
 use tch::{Device, nn};
 
-use crate::fit::{fit, mse_loss, predict};
-use crate::lecture::Lecture;
-use crate::models::{EmbeddingDotBias, Embeddings, Range};
-use crate::notebook::Notebook;
-use crate::optim::schedule::Schedule;
-use crate::optim::{Optimizer, Rule};
-use crate::plots;
-use crate::settings::{ModelKind, Settings};
+use lecture5::fit::{fit, mse_loss, predict};
+use lecture5::models::{EmbeddingDotBias, Embeddings, Range};
+use lecture5::notebook::Notebook;
+use lecture5::optim::{Optimizer, Rule};
+use lecture5::plots;
+use lecture5::run::lecture::Lecture;
+use lecture5::schedule::Schedule;
+use lecture5::settings::{ModelKind, Settings};
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]

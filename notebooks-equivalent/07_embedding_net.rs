@@ -10,14 +10,14 @@
 use anyhow::Result;
 use tch::{Device, Kind, Tensor, nn};
 
-use crate::fit::{fit, mse_loss, predict};
-use crate::lecture::{Lecture, shown};
-use crate::models::{EmbeddingNet, Embeddings, NetShape, Range, named_parameters};
-use crate::notebook::Notebook;
-use crate::optim::schedule::Schedule;
-use crate::optim::{Optimizer, Rule};
-use crate::plots;
-use crate::settings::ModelKind;
+use lecture5::fit::{fit, mse_loss, predict};
+use lecture5::models::{EmbeddingNet, Embeddings, NetShape, Range, named_parameters};
+use lecture5::notebook::Notebook;
+use lecture5::optim::{Optimizer, Rule};
+use lecture5::plots;
+use lecture5::run::lecture::{Lecture, shown};
+use lecture5::schedule::Schedule;
+use lecture5::settings::ModelKind;
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]

@@ -13,13 +13,14 @@ use anyhow::Result;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use crate::descent::{self, Optimizer as Sheet, Pair, START, TRUTH};
-use crate::files::write_whole;
-use crate::fit::{RunningMean, mse_loss};
-use crate::lecture::Lecture;
-use crate::notebook::{Notebook, Table};
-use crate::optim::{Optimizer, Rule};
-use crate::{plots, spreadsheet};
+use lecture5::excel;
+use lecture5::excel::descent::{self, Optimizer as Sheet, Pair, START, TRUTH};
+use lecture5::fit::{RunningMean, mse_loss};
+use lecture5::notebook::{Notebook, Table};
+use lecture5::optim::{Optimizer, Rule};
+use lecture5::plots;
+use lecture5::run::lecture::Lecture;
+use lecture5::system::files::write_whole;
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
@@ -376,7 +377,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // watch what happens. The original runs its epochs by macros; here they stand below one another.
 
     // %%
-    write_whole(&lecture.run.out.join("excel").join("graddesc.xlsx"), &spreadsheet::graddesc()?)?;
+    write_whole(&lecture.run.out.join("excel").join("graddesc.xlsx"), &excel::graddesc()?)?;
     nb.print("excel/graddesc.xlsx");
 
     Ok(())

@@ -13,14 +13,14 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::Result;
 use rand_mt::Mt;
 
-use crate::interpret::{in_common, mean, nearest, pca};
-use crate::learner::Learner;
-use crate::lecture::Lecture;
-use crate::notebook::{Notebook, Table};
-use crate::plots;
-use crate::settings::ModelKind;
-use crate::titles::short;
-use crate::trained::Trained;
+use lecture5::learner::Learner;
+use lecture5::notebook::{Notebook, Table};
+use lecture5::plots;
+use lecture5::recommend::interpret::{in_common, mean, nearest, pca};
+use lecture5::recommend::titles::short;
+use lecture5::run::lecture::Lecture;
+use lecture5::saved::trained::Trained;
+use lecture5::settings::ModelKind;
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]

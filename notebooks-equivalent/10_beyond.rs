@@ -12,17 +12,17 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::beyond::blend::{FOLDS, Predict, RIDGE, blend, out_of_fold, stack};
-use crate::beyond::rows::folds;
-use crate::beyond::score::{RESAMPLES, bootstrap_by_user, mse, score, squared_errors};
-use crate::beyond::{data, models_for, nets};
-use crate::interrupt;
-use crate::lecture::Lecture;
-use crate::metrics::{Beyond, BeyondRow};
-use crate::movielens::Split;
-use crate::notebook::{Notebook, Table};
-use crate::plots;
-use crate::settings::Settings;
+use lecture5::beyond::blend::{FOLDS, Predict, RIDGE, blend, out_of_fold, stack};
+use lecture5::beyond::rows::folds;
+use lecture5::beyond::score::{RESAMPLES, bootstrap_by_user, mse, score, squared_errors};
+use lecture5::beyond::{data, models_for, nets};
+use lecture5::movielens::Split;
+use lecture5::notebook::{Notebook, Table};
+use lecture5::plots;
+use lecture5::run::lecture::Lecture;
+use lecture5::run::metrics::{Beyond, BeyondRow};
+use lecture5::settings::Settings;
+use lecture5::system::interrupt;
 
 /// What a model said: its name, whether it is one of the lecture's, stars for the rows held out, seconds.
 type Predicted = (String, bool, Vec<f64>, f64);

@@ -8,10 +8,10 @@
 // %%
 use anyhow::Result;
 
-use crate::lecture::Lecture;
-use crate::notebook::Notebook;
-use crate::verify::ensemble::Ensemble;
-use crate::verify::{self, MARGIN};
+use lecture5::notebook::Notebook;
+use lecture5::run::lecture::Lecture;
+use lecture5::verify::ensemble::Ensemble;
+use lecture5::verify::{self, MARGIN};
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %%

@@ -10,10 +10,10 @@ use anyhow::{Result, ensure};
 use tch::nn::ModuleT;
 use tch::{Device, Kind, Reduction, Tensor};
 
-use crate::interrupt;
 use crate::optim::Optimizer;
-use crate::optim::schedule::Schedule;
 use crate::ratings::{ColumnarModelData, Columns};
+use crate::schedule::Schedule;
+use crate::system::interrupt;
 
 /// A loss: predictions and targets, both (bs,), to a scalar. PyTorch's `crit`.
 pub type Criterion = fn(&Tensor, &Tensor) -> Tensor;

@@ -9,15 +9,15 @@ use anyhow::Result;
 use tch::Device;
 use tch::nn::{ModuleT, VarStore};
 
-use crate::checkpoint::{self, About};
 use crate::fit::{Course, Event, History, RunningMean, fit, fit_epoch, mse_loss, predict};
-use crate::memory::Needed;
 use crate::models::{EmbeddingDot, EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range};
 use crate::movielens::{CollabFilterDataset, Split};
 use crate::optim::Optimizer;
-use crate::optim::schedule::Schedule;
 use crate::ratings::ColumnarModelData;
+use crate::saved::model_file::{self, About};
+use crate::schedule::Schedule;
 use crate::settings::{ModelKind, Plan, Settings};
+use crate::system::memory::Needed;
 
 /// A model with everything that trains it.
 pub struct Learner {
@@ -133,14 +133,14 @@ impl Learner {
         predict(&*self.model, &self.data.val)
     }
 
-    /// Saves everything that training goes on from: see [`checkpoint::save`].
+    /// Saves everything that training goes on from: see [`model_file::save`].
     pub fn save(&self, path: &Path, about: &About) -> Result<()> {
-        checkpoint::save(path, about, &self.vs, &self.opt)
+        model_file::save(path, about, &self.vs, &self.opt)
     }
 
     /// Puts a state of [`Learner::save`] back into a learner made with the same settings.
     pub fn load(&mut self, path: &Path) -> Result<()> {
-        checkpoint::load(path, &self.vs, &mut self.opt)
+        model_file::load(path, &self.vs, &mut self.opt)
     }
 }
 

@@ -1,7 +1,9 @@
 //! The command line of the lecture.
 
+mod cli;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    lecture5::cli::main()
+    cli::main()
 }

@@ -5,8 +5,8 @@
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
 
-use crate::memory;
 use crate::movielens::{CollabFilterDataset, Split};
+use crate::system::memory;
 
 /// A part of the ratings on a device.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use anyhow::{Context, Error, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::optim::Rule;
-use crate::optim::schedule::{CosineRestarts, Schedule};
+use crate::schedule::{CosineRestarts, Schedule};
 
 /// The lecture's four models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use lecture5::lecture::head;
 use lecture5::movielens::{
     CollabFilterDataset, ColumnNames, Id, Ids, LECTURE_SEED, MovieLens, Snapshot, Source, SplitBy,
 };
+use lecture5::run::lecture::head;
 use serde_json::Value;
 
 fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {

@@ -42,7 +42,7 @@ fn the_committed_files_are_the_2016_snapshot_byte_for_byte() {
 #[test]
 fn the_heads_of_both_tables_are_those_that_the_lecture_prints() {
     let ml = lectures();
-    let ratings = lecture5::lecture::head(&ml.ratings, 5).unwrap().to_text();
+    let ratings = lecture5::run::lecture::head(&ml.ratings, 5).unwrap().to_text();
     assert_eq!(
         ratings,
         "   userId  movieId  rating   timestamp\n\
@@ -52,7 +52,7 @@ fn the_heads_of_both_tables_are_those_that_the_lecture_prints() {
          3       1     1129     2.0  1260759185\n\
          4       1     1172     4.0  1260759205\n"
     );
-    let movies = lecture5::lecture::head(ml.movies.as_ref().unwrap(), 5).unwrap();
+    let movies = lecture5::run::lecture::head(ml.movies.as_ref().unwrap(), 5).unwrap();
     let titles: Vec<&str> = movies.rows.iter().map(|row| row[1].as_str()).collect();
     assert_eq!(
         titles,

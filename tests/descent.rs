@@ -1,6 +1,6 @@
 //! The spreadsheets' optimisers: every figure of the sheets that is known, and each rule against its words.
 
-use lecture5::descent::{
+use lecture5::excel::descent::{
     self, EPOCHS, Optimizer, Pair, START, STEP, State, TRUTH, Trace, finite_difference, gradient, points,
     rmse, run, running_mean, squared_error,
 };

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use lecture5::checkpoint::About;
-use lecture5::interpret::{in_common, nearest, pca};
 use lecture5::learner::Learner;
 use lecture5::movielens::{CollabFilterDataset, Ids, Split};
 use lecture5::optim::Rule;
+use lecture5::recommend::interpret::{in_common, nearest, pca};
+use lecture5::saved::model_file::About;
+use lecture5::saved::trained::Trained;
 use lecture5::settings::{ModelKind, Settings};
-use lecture5::trained::Trained;
 use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor};
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use lecture5::files;
+use lecture5::system::files;
 
 mod common;
 use common::stderr;
@@ -310,9 +310,10 @@ fn what_was_kept_can_be_predicted_from_as_it_stands() {
     let place = Place::new();
     let kept = place.path("kept");
     succeeds(place.fit(&["--checkpoint", kept.to_str().unwrap()], "out"));
-    let (metadata, tensors) = lecture5::checkpoint::read(&kept.join("checkpoint.safetensors")).unwrap();
-    assert_eq!(lecture5::checkpoint::about(&metadata).unwrap().settings.seed, 3);
-    let (_, model) = lecture5::checkpoint::read(&place.path("out/models/net.safetensors")).unwrap();
+    let (metadata, tensors) =
+        lecture5::saved::model_file::read(&kept.join("checkpoint.safetensors")).unwrap();
+    assert_eq!(lecture5::saved::model_file::about(&metadata).unwrap().settings.seed, 3);
+    let (_, model) = lecture5::saved::model_file::read(&place.path("out/models/net.safetensors")).unwrap();
     assert!(model.iter().all(|(name, t)| tensors[name] == *t), "the model's tensors are all there");
 }
 

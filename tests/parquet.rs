@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lecture5::lecture::head;
 use lecture5::movielens::columns::{Holds, Wanted};
 use lecture5::movielens::parquet::read;
+use lecture5::run::lecture::head;
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FixedLenByteArray, FixedLenByteArrayType};
 use parquet::data_type::{FloatType, Int32Type, Int64Type, Int96, Int96Type};

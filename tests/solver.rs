@@ -1,6 +1,6 @@
 //! The minimiser that Excel's Solver stands for.
 
-use lecture5::solver::{Factors, rated, solve};
+use lecture5::excel::solver::{Factors, rated, solve};
 
 /// The fixture's ratings: 15 users by 15 movies.
 fn ratings() -> Vec<Vec<Option<f32>>> {

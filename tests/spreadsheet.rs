@@ -5,10 +5,10 @@
 //! it is above 1, else absolute.
 
 use calamine::{Data, Range, Reader, Xlsx};
-use lecture5::descent::{self, Optimizer, Row};
+use lecture5::excel::descent::{self, Optimizer, Row};
+use lecture5::excel::solver::{Descent, Factors, rated, solve};
+use lecture5::excel::{Crosstab, collab_filter, epochs_shown, graddesc};
 use lecture5::movielens::Id;
-use lecture5::solver::{Descent, Factors, rated, solve};
-use lecture5::spreadsheet::{Crosstab, collab_filter, epochs_shown, graddesc};
 use std::collections::BTreeMap;
 use std::io::{Cursor, ErrorKind};
 use std::path::Path;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lecture5::movielens::MovieLens;
-use lecture5::titles::{Found, Titles};
+use lecture5::recommend::titles::{Found, Titles};
 
 fn titles() -> Titles {
     let ml = MovieLens::read(Path::new("data/ml-latest-small")).unwrap();

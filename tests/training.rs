@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use lecture5::checkpoint::{self, About};
 use lecture5::fit::{Epoch, Event, RunningMean, fit, mse_loss, predict, validate};
 use lecture5::learner::Learner;
 use lecture5::models::{EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range, named_parameters};
 use lecture5::movielens::{CollabFilterDataset, Ids, Split};
-use lecture5::optim::schedule::{CosineRestarts, Schedule};
 use lecture5::optim::{Optimizer, Rule};
 use lecture5::ratings::ColumnarModelData;
+use lecture5::saved::model_file::{self, About};
+use lecture5::schedule::{CosineRestarts, Schedule};
 use lecture5::settings::{ModelKind, Plan, Settings};
 use tch::nn::{ModuleT, OptimizerConfig, VarStore};
 use tch::{Device, Kind, Tensor, nn};
@@ -352,8 +352,8 @@ fn a_saved_model_says_what_it_is_whom_its_rows_stand_for_and_what_it_saw() {
     for model in ModelKind::ALL {
         let settings = Settings { hidden: vec![7, 3], seed: 5, ..settings(model) };
         learner(&settings).save(&path, &about(&settings)).unwrap();
-        let (metadata, tensors) = checkpoint::read(&path).unwrap();
-        let read = checkpoint::about(&metadata).unwrap();
+        let (metadata, tensors) = model_file::read(&path).unwrap();
+        let read = model_file::about(&metadata).unwrap();
         assert_eq!(read, about(&settings));
         assert_eq!((read.range, read.users[39].as_str(), read.movies.len()), ((0.5, 5.0), "39", 30));
         let (cf, split) = small();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::process::Output;
 
-use lecture5::reference;
+use lecture5::run::reference;
 use lecture5::verify::ensemble::{Ensemble, FitEnsemble};
 use lecture5::verify::stats::{self, Normal};
 use lecture5::verify::{

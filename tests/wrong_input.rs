@@ -168,7 +168,7 @@ fn a_file_without_permission_is_refused() {
 fn read(files: &[(&str, &[u8])]) -> String {
     let data = folder(files);
     let shown = |path: &Path| match MovieLens::read(path) {
-        Ok(ml) => lecture5::lecture::head(&ml.ratings, 100).unwrap().to_text(),
+        Ok(ml) => lecture5::run::lecture::head(&ml.ratings, 100).unwrap().to_text(),
         Err(error) => format!("{error:#}"),
     };
     shown(data.path())

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use lecture5::checkpoint;
+use lecture5::saved::model_file;
 use libfuzzer_sys::fuzz_target;
 
 static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a folder"));

@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use super::linalg::solve;
 use super::rows::{Pairs, Rated, World, folds};
-use crate::interrupt;
+use crate::system::interrupt;
 
 /// A model as this module trains it: what it learns from, and what it is asked.
 pub type Predict = fn(&World, &Rated, &Pairs) -> Vec<f64>;

@@ -8,7 +8,7 @@
 use super::baselines::{Biases, SHRINKAGE};
 use super::linalg::{backward, cholesky, dot, forward};
 use super::rows::{Pairs, Rated, World, in_parallel, rows_by};
-use crate::random::Random;
+use crate::system::random::Random;
 
 /// Settings of the sampler.
 #[derive(Debug, Clone, Copy, PartialEq)]

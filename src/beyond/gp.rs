@@ -593,7 +593,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 mod tests {
     use super::super::linalg;
     use super::*;
-    use crate::random::Random;
+    use crate::system::random::Random;
 
     /// A small world with everything in it: times with ties, years and genres, some of them unknown.
     fn toy() -> (World, Rated, Pairs, Vec<f64>) {

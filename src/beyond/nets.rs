@@ -8,7 +8,7 @@ use tch::Device;
 use crate::fit::validate;
 use crate::learner::Learner;
 use crate::movielens::{CollabFilterDataset, Split};
-use crate::optim::schedule::{OneCycle, Schedule};
+use crate::schedule::{OneCycle, Schedule};
 use crate::settings::{ModelKind, Plan, Settings};
 
 /// The lecture's fits with the names that its text gives the models.

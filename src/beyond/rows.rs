@@ -1,7 +1,7 @@
 //! What the models of this module see: pairs of a user and a movie, the ratings of those they learn from, and
 //! what is known of the movies.
 
-use crate::random::Random;
+use crate::system::random::Random;
 
 /// Pairs of a user and a movie, and when each was (or is to be) rated. What a model is asked about has no
 /// ratings, so that no model can look at those held out.

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::interpret::mean;
-use crate::random::Random;
+use crate::recommend::interpret::mean;
+use crate::system::random::Random;
 
 /// Errors of predictions on rows held out, with the interval of the mean squared one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -16,7 +16,7 @@
 use super::baselines::{Biases, SHRINKAGE};
 use super::linalg::dot;
 use super::rows::{Pairs, Rated, World, in_parallel, rows_by};
-use crate::random::Random;
+use crate::system::random::Random;
 
 /// Settings of both.
 #[derive(Debug, Clone, Copy, PartialEq)]

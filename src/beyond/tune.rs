@@ -14,12 +14,12 @@ use super::rows::{Pairs, Rated, World, folds};
 use super::score::mse;
 use super::svdpp::{self, Svdpp};
 use super::{Model as Named, models_for};
-use crate::files;
-use crate::interpret::mean;
-use crate::interrupt;
-use crate::lecture::Lecture;
 use crate::notebook::Table;
-use crate::progress::{Telling, say};
+use crate::recommend::interpret::mean;
+use crate::run::lecture::Lecture;
+use crate::run::progress::{Telling, say};
+use crate::system::files;
+use crate::system::interrupt;
 
 /// One setting tried: its error on each fold.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
 use super::number;
-use crate::movielens::{ColumnNames, LECTURE_SEED, LECTURES, MovieLens, Source, SplitBy};
+use lecture5::movielens::{ColumnNames, LECTURE_SEED, LECTURES, MovieLens, Source, SplitBy};
 
 #[derive(Args)]
 #[command(next_help_heading = "Data")]

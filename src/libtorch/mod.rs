@@ -4,6 +4,7 @@
 //! The `unsafe` of this project is here and in optim/, which works on tensors where they lie: calls of
 //! `extra.cpp`, a page of C++ that build.rs compiles.
 
+pub mod doctor;
 pub mod memory;
 pub mod record;
 

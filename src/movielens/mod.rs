@@ -16,7 +16,7 @@ use polars::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::memory;
+use crate::system::memory;
 use columns::{Holds, Wanted};
 pub use ids::{CollabFilterDataset, Id, Ids, busiest};
 pub use split::{LECTURE_SEED, Split, SplitBy, get_cv_idxs};

@@ -11,8 +11,8 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 use polars::prelude::DataFrame;
 
-use crate::failure::caught;
-use crate::memory;
+use crate::system::failure::caught;
+use crate::system::memory;
 
 use super::columns::{Growing, Holds, Wanted, quoted};
 

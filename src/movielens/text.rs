@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use polars::prelude::DataFrame;
 
-use crate::memory;
+use crate::system::memory;
 
 use super::columns::{Growing, Wanted, quoted, shortened};
 

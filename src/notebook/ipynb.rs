@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::files::write_whole;
+use crate::system::files::write_whole;
 
 use super::{Cell, CellKind, Figure, Notebook, Output};
 

@@ -1,5 +1,4 @@
-//! `optim.SGD`, `optim.Adam` and AdamW, whose state can be saved and restored (tch's own optimisers cannot),
-//! and the schedules of the learning rate.
+//! `optim.SGD`, `optim.Adam` and AdamW, whose state can be saved and restored (tch's own optimisers cannot).
 //!
 //! Lecture: "Setup a optimizer", "Set the learning rate", "Let's explore the learning rate".
 //!
@@ -10,7 +9,6 @@
 
 mod adam;
 mod replay;
-pub mod schedule;
 mod sgd;
 mod table;
 

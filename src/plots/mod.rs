@@ -38,7 +38,7 @@ use anyhow::{Context, Result, bail, ensure};
 use plotters::style::RGBColor;
 use resvg::{tiny_skia, usvg};
 
-use crate::files::write_whole;
+use crate::system::files::write_whole;
 use canvas::Canvas;
 pub use curves::{
     Epoch, Fit, all_validation_losses, descent, gradient_trace, loss_by_epoch, loss_curves, lr_finder,

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::files;
-use crate::lecture::Lecture;
-use crate::reference;
+use crate::run::lecture::Lecture;
+use crate::run::reference;
 use crate::settings::ModelKind;
+use crate::system::files;
 
 /// What one process prints for one fit of one seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

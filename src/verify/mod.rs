@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::notebook::Table;
 use crate::plots::{self, Figure};
-use crate::reference;
+use crate::run::reference;
 use ensemble::{Ensemble, FitEnsemble};
 
 /// The probability that anything is said to deviate where nothing does: over all numbers of a command.

@@ -3,7 +3,7 @@
 //! A *run* is one seed's losses of a fit, in a fixed order; an *ensemble* is several runs. What is judged is one
 //! further run, and the question is always whether it could be one more draw of the same kind.
 
-use crate::random::Random;
+use crate::system::random::Random;
 
 /// Mean and standard deviation (divisor n − 1).
 pub fn mean_sd(values: &[f64]) -> (f64, f64) {

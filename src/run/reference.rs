@@ -27,7 +27,7 @@ struct File {
 /// The lecture's fits, in its order.
 pub static LECTURE: LazyLock<Vec<ReferenceFit>> = LazyLock::new(|| {
     let file: File =
-        toml::from_str(include_str!("reference.toml")).expect("src/reference.toml is well formed");
+        toml::from_str(include_str!("reference.toml")).expect("src/run/reference.toml is well formed");
     file.fit
 });
 

@@ -4,7 +4,7 @@
 //! "run"). Here the epochs stand below one another instead, and a grey row between them is that copy.
 
 use super::{At, Ink, dots, finished, formula, legend, title_font, titled};
-use crate::descent::{
+use crate::excel::descent::{
     self, EPOCHS, EVE_BETA, Epoch, Optimizer, Pair, Row, SQUARES_AT_RESET, START, STEP, Trace,
 };
 use anyhow::Result;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::Error;
 
-use crate::interrupt::{self, Interrupted};
+use crate::system::interrupt::{self, Interrupted};
 
 /// An error of the command line, which clap cannot see by itself: status 2.
 #[derive(Debug)]

@@ -11,9 +11,9 @@ use argmin::solver::quasinewton::LBFGS;
 use tch::nn::{ModuleT, VarStore};
 use tch::{Device, Kind, Reduction, Tensor};
 
-use crate::checkpoint::{self, About};
 use crate::learner::build;
 use crate::models::{Range, named_parameters};
+use crate::saved::model_file::{self, About};
 use crate::settings::ModelKind;
 
 /// A trained model, on the CPU.
@@ -25,14 +25,14 @@ pub struct Trained {
 }
 
 impl Trained {
-    /// Opens a file of [`checkpoint::save`].
+    /// Opens a file of [`model_file::save`].
     ///
     /// # Errors
     /// It cannot be read, is damaged, was written by another program, or contradicts itself.
     pub fn open(path: &Path) -> Result<Trained> {
-        let (metadata, tensors) = checkpoint::read(path)?;
+        let (metadata, tensors) = model_file::read(path)?;
         let open = || {
-            let about = checkpoint::about(&metadata)?;
+            let about = model_file::about(&metadata)?;
             check(&about, &tensors)?;
             Trained::with(about, &tensors, Kind::Float)
         };

@@ -9,12 +9,13 @@ use serde::Serialize;
 use serde_json::Value;
 use tch::Tensor;
 
-use crate::checkpoint::{self, About};
-use crate::failure::wrong_use;
 use crate::fit::{Course, Epoch, History, RunningMean};
 use crate::learner::Learner;
+use crate::libtorch;
 use crate::optim::{self, Update};
-use crate::{files, libtorch};
+use crate::saved::model_file::{self, About};
+use crate::system::failure::wrong_use;
+use crate::system::files;
 
 /// Where a fit is kept: one file, which a rename replaces as a whole, so that at any moment it is that of some
 /// epoch's end.
@@ -74,7 +75,7 @@ impl Kept {
             ("seconds", Tensor::from(*seconds)),                   // ()
         ];
         let tensors = tensors.into_iter().map(|(name, t)| (format!("course.{name}"), t)).collect();
-        checkpoint::save_with(&self.path, &self.fit, &learner.vs, &learner.opt, tensors)
+        model_file::save_with(&self.path, &self.fit, &learner.vs, &learner.opt, tensors)
     }
 
     /// Puts the fit back into a learner made with the same settings; how far it had come.
@@ -82,8 +83,8 @@ impl Kept {
     /// # Errors
     /// The file is damaged, or is that of another fit: which setting differs, or that the data does.
     pub fn load(&self, learner: &mut Learner) -> Result<Course> {
-        let (metadata, saved) = checkpoint::read(&self.path)?;
-        if checkpoint::about(&metadata).is_ok() {
+        let (metadata, saved) = model_file::read(&self.path)?;
+        if model_file::about(&metadata).is_ok() {
             let under_way = saved.contains_key("course.losses");
             ensure!(
                 under_way,
@@ -93,7 +94,7 @@ impl Kept {
         }
         self.same_fit(&metadata)?;
         let place = || format!("{}: cannot be gone on with", self.path.display());
-        checkpoint::put_back(&saved, &learner.vs, &mut learner.opt).with_context(place)?;
+        model_file::put_back(&saved, &learner.vs, &mut learner.opt).with_context(place)?;
         course(&saved, learner.data.n_batches()).with_context(place)
     }
 
@@ -110,9 +111,9 @@ impl Kept {
 
     /// As JSON, which names every setting, and in which a number is what its text says on both sides.
     fn same_fit(&self, metadata: &HashMap<String, String>) -> Result<()> {
-        checkpoint::about(metadata).with_context(|| format!("{}", self.path.display()))?;
+        model_file::about(metadata).with_context(|| format!("{}", self.path.display()))?;
         let [mut there, mut here]: [Value; 2] = [
-            serde_json::from_str(checkpoint::about_text(metadata)?)?,
+            serde_json::from_str(model_file::about_text(metadata)?)?,
             serde_json::from_str(&serde_json::to_string(&self.fit)?)?,
         ];
         // The same ratings may have been moved.

@@ -1,6 +1,8 @@
 //! The command line: parse, dispatch, print the error chain. The commands are the lecture's table of contents.
 
+mod ask;
 mod data;
+mod sections;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,21 +11,23 @@ use anyhow::{Context, Error, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 
-use crate::beyond::tune;
-use crate::failure::{self, wrong_use};
-use crate::fit::{Course, Epoch};
-use crate::interrupt::{self, Interrupted};
-use crate::kept::Kept;
-use crate::learner::Learner;
-use crate::lecture::{Lecture, RunOptions};
-use crate::notebook::{Echo, html, ipynb};
-use crate::optim::{self, Rule, Update};
-use crate::progress::{self, Telling, epoch_event, follow, say};
-use crate::sections::Section;
-use crate::settings::{ModelKind, Plan, Settings};
-use crate::verify::ensemble::{self, Ensemble, Made, Processes};
-use crate::{ask, doctor, files, libtorch, plots, sections, verify};
+use crate::cli::sections::Section;
 use data::Data;
+use lecture5::beyond::tune;
+use lecture5::fit::{Course, Epoch};
+use lecture5::learner::Learner;
+use lecture5::libtorch::doctor;
+use lecture5::notebook::{Echo, html, ipynb};
+use lecture5::optim::{self, Rule, Update};
+use lecture5::run::lecture::{Lecture, RunOptions};
+use lecture5::run::progress::{self, Telling, epoch_event, follow, say};
+use lecture5::saved::checkpoint::Kept;
+use lecture5::settings::{ModelKind, Plan, Settings};
+use lecture5::system::failure::{self, wrong_use};
+use lecture5::system::files;
+use lecture5::system::interrupt::{self, Interrupted};
+use lecture5::verify::ensemble::{self, Ensemble, Made, Processes};
+use lecture5::{libtorch, plots, verify};
 
 /// Lecture 5 of fast.ai's "Deep Learning for Coders" (2017), collaborative filtering on MovieLens, over
 /// libtorch.

@@ -2,30 +2,30 @@
 
 use anyhow::{Result, bail};
 
-use crate::lecture::Lecture;
-use crate::notebook::{Echo, Notebook};
+use lecture5::notebook::{Echo, Notebook};
+use lecture5::run::lecture::Lecture;
 
-#[path = "../notebooks-equivalent/10_beyond.rs"]
+#[path = "../../notebooks-equivalent/10_beyond.rs"]
 mod beyond;
-#[path = "../notebooks-equivalent/03_collab_filter.rs"]
+#[path = "../../notebooks-equivalent/03_collab_filter.rs"]
 mod collab_filter;
-#[path = "../notebooks-equivalent/04_dot_product.rs"]
+#[path = "../../notebooks-equivalent/04_dot_product.rs"]
 mod dot_product;
-#[path = "../notebooks-equivalent/05_embedding_dot.rs"]
+#[path = "../../notebooks-equivalent/05_embedding_dot.rs"]
 mod embedding_dot;
-#[path = "../notebooks-equivalent/06_embedding_dot_bias.rs"]
+#[path = "../../notebooks-equivalent/06_embedding_dot_bias.rs"]
 mod embedding_dot_bias;
-#[path = "../notebooks-equivalent/07_embedding_net.rs"]
+#[path = "../../notebooks-equivalent/07_embedding_net.rs"]
 mod embedding_net;
-#[path = "../notebooks-equivalent/02_excel_subset.rs"]
+#[path = "../../notebooks-equivalent/02_excel_subset.rs"]
 mod excel_subset;
-#[path = "../notebooks-equivalent/09_interpretation.rs"]
+#[path = "../../notebooks-equivalent/09_interpretation.rs"]
 mod interpretation;
-#[path = "../notebooks-equivalent/01_movielens.rs"]
+#[path = "../../notebooks-equivalent/01_movielens.rs"]
 mod movielens;
-#[path = "../notebooks-equivalent/08_training_loop.rs"]
+#[path = "../../notebooks-equivalent/08_training_loop.rs"]
 mod training_loop;
-#[path = "../notebooks-equivalent/11_verification.rs"]
+#[path = "../../notebooks-equivalent/11_verification.rs"]
 mod verification;
 
 macro_rules! section {
@@ -33,7 +33,7 @@ macro_rules! section {
         Section {
             name: stringify!($name),
             stem: $stem,
-            source: include_str!(concat!("../notebooks-equivalent/", $stem, ".rs")),
+            source: include_str!(concat!("../../notebooks-equivalent/", $stem, ".rs")),
             run: $name::run,
         }
     };

@@ -11,13 +11,13 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::whole;
-use crate::failure::{complain, wrong_use};
-use crate::interpret::nearest;
-use crate::movielens::{self, CollabFilterDataset, MovieLens};
-use crate::notebook::Table;
-use crate::progress::say;
-use crate::titles::{Found, Titles};
-use crate::trained::Trained;
+use lecture5::movielens::{self, CollabFilterDataset, MovieLens};
+use lecture5::notebook::Table;
+use lecture5::recommend::interpret::nearest;
+use lecture5::recommend::titles::{Found, Titles};
+use lecture5::run::progress::say;
+use lecture5::saved::trained::Trained;
+use lecture5::system::failure::{complain, wrong_use};
 
 /// The model of the lecture's own run.
 const DEFAULT_MODEL: &str = "out/models/collab_learner.safetensors";

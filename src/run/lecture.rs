@@ -9,16 +9,16 @@ use polars::prelude::{AnyValue, DataFrame};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
-use crate::checkpoint::{self, About};
 use crate::fit::{Event, History};
-use crate::metrics::{FitMetrics, Metrics};
 use crate::movielens::{CollabFilterDataset, MovieLens, Split, SplitBy};
 use crate::notebook::{Notebook, Table};
 use crate::optim::Optimizer;
 use crate::plots::{self, Figure};
-use crate::progress::{Telling, epoch_event, follow, say};
 use crate::ratings::ColumnarModelData;
-use crate::reference::{self, ReferenceFit};
+use crate::run::metrics::{FitMetrics, Metrics};
+use crate::run::progress::{Telling, epoch_event, follow, say};
+use crate::run::reference::{self, ReferenceFit};
+use crate::saved::model_file::{self, About};
 use crate::settings::{ModelKind, Settings};
 
 /// Where a run happens and where it leaves its files.
@@ -226,7 +226,7 @@ impl Lecture {
 
     /// Writes a trained model with its optimiser into `models/`; `settings` are those it was made with.
     pub fn save(&self, name: &str, settings: &Settings, vs: &VarStore, opt: &Optimizer) -> Result<()> {
-        checkpoint::save(&self.model_path(name), &self.about(settings), vs, opt)
+        model_file::save(&self.model_path(name), &self.about(settings), vs, opt)
     }
 }
 

@@ -12,15 +12,15 @@ use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use crate::files::write_durably;
 use crate::libtorch::{rng_state, set_rng_state};
 use crate::models::named_parameters;
 use crate::movielens::{CollabFilterDataset, Ids, Source, Split};
 use crate::optim::Optimizer;
 use crate::settings::Settings;
+use crate::system::files::write_durably;
 
 /// What a file says of its model beside the tensors: JSON under the key `lecture5` of its metadata. With it,
-/// nothing but the file is needed to predict: see [`crate::trained`].
+/// nothing but the file is needed to predict: see [`crate::saved::trained`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct About {
     /// How it was made.

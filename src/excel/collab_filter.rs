@@ -1,8 +1,8 @@
 //! `collab_filter.xlsx`: 15 users, 15 movies, and the factors that explain the ratings.
 
 use super::{At, Ink, finished, formula, legend, title_font, titled};
+use crate::excel::solver::{Descent, Factors, rated};
 use crate::movielens::Id;
-use crate::solver::{Descent, Factors, rated};
 use anyhow::{Result, ensure};
 use rust_xlsxwriter::utility::{row_col_to_cell, row_col_to_cell_absolute};
 use rust_xlsxwriter::{
@@ -56,7 +56,7 @@ impl Crosstab {
 }
 
 /// The workbook's bytes. `dotprod` and `bias` are the descents from the random start to the solved state,
-/// without and with biases (see [`crate::solver::solve`]).
+/// without and with biases (see [`crate::excel::solver::solve`]).
 ///
 /// Sheets: "dotprod" and "bias" at their random start, ready for Solver (target and changing cells are
 /// preset); "dotprod solved" and "bias solved", the same after the descent; "movielens_emb", the start as a

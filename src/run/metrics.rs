@@ -6,7 +6,7 @@ use tch::Device;
 use crate::fit::History;
 use crate::movielens::{CollabFilterDataset, MovieLens};
 use crate::notebook::Table;
-use crate::reference::{self, ReferenceFit};
+use crate::run::reference::{self, ReferenceFit};
 
 /// The whole file.
 #[derive(Debug, Serialize)]

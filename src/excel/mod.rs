@@ -6,7 +6,9 @@
 //! gives the same bytes.
 
 mod collab_filter;
+pub mod descent;
 mod graddesc;
+pub mod solver;
 
 pub use collab_filter::{Crosstab, collab_filter};
 pub use graddesc::{epochs_shown, graddesc};
