@@ -17,7 +17,7 @@ while (($#)) && [[ $1 != -- ]]; do pairs+=("$1"); shift; done
 # tch 0.25 (libtorch 2.12) is in upstream's changelog, but has not been published.
 ((${#pairs[@]})) || pairs=(0.24.0 0.26.0)
 # What touches libtorch: training and saving, the losses of all fits beside PyTorch's, the linked libraries.
-tests=(--lib --test training --test parity --test machines)
+tests=(--test it -- training:: parity:: machines::)
 if (($#)); then shift; tests=("$@"); fi
 
 here=$PWD

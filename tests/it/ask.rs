@@ -7,8 +7,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
-mod common;
-use common::{lecture5, stderr, stdout};
+use crate::common::{lecture5, stderr, stdout};
 
 /// A quickly trained model of the lecture's data, made once for all tests.
 fn model(kind: &'static str) -> PathBuf {

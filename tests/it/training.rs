@@ -14,8 +14,7 @@ use lecture5::settings::{ModelKind, Plan, Settings};
 use tch::nn::{ModuleT, OptimizerConfig, VarStore};
 use tch::{Device, Kind, Tensor, nn};
 
-mod common;
-use common::alone;
+use crate::common::alone;
 
 /// 40 users × 30 movies, a third of the pairs rated by a rule with some structure.
 fn small() -> (CollabFilterDataset, Split) {

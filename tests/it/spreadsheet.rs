@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 
 /// The lecture's crosstab: three rows of heads (movie ids, indices, titles), then a row a user.
 fn crosstab() -> Crosstab {
-    let text = include_str!("fixtures/crosstab.tsv");
+    let text = include_str!("../fixtures/crosstab.tsv");
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
     Crosstab {
         users: rows[3..].iter().map(|row| Id::Whole(row[0].parse().unwrap())).collect(),

@@ -10,8 +10,7 @@ use lecture5::movielens::{CollabFilterDataset, MovieLens, Split, get_cv_idxs};
 use lecture5::settings::{ModelKind, Settings};
 use tch::{Cuda, Device};
 
-mod common;
-use common::alone;
+use crate::common::alone;
 
 fn fit(model: ModelKind, seed: i64, device: Device) -> History {
     let _alone = alone();
@@ -25,7 +24,8 @@ fn fit(model: ModelKind, seed: i64, device: Device) -> History {
 }
 
 fn agrees_with_pytorch(model: ModelKind, tolerance: f64) {
-    let twin: serde_json::Value = serde_json::from_str(include_str!("fixtures/pytorch_twin.json")).unwrap();
+    let twin: serde_json::Value =
+        serde_json::from_str(include_str!("../fixtures/pytorch_twin.json")).unwrap();
     for (seed, epochs) in twin["fits"][model.lecture_fit()].as_object().unwrap() {
         let ours = fit(model, seed.parse().unwrap(), Device::Cpu);
         assert_eq!(ours.epochs.len(), epochs.as_array().unwrap().len());

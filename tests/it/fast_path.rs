@@ -12,11 +12,9 @@ use lecture5::settings::{ModelKind, Plan, Settings};
 use tch::nn::{EmbeddingConfig, Init, Module, ModuleT, VarStore, embedding};
 use tch::{Device, Kind, Tensor};
 
-mod common;
-
 fn alone() -> MutexGuard<'static, ()> {
     tch::set_num_threads(1); // a second one would only wait for the other tests
-    common::alone()
+    crate::common::alone()
 }
 
 /// Two tables that are looked up by the two columns of a batch: wide rows, and single numbers as the biases

@@ -13,8 +13,7 @@ use lecture5::settings::{ModelKind, Settings};
 use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor};
 
-mod common;
-use common::alone;
+use crate::common::alone;
 
 /// 60 users × 40 movies, three fifths of the pairs; who likes what follows two hidden tastes.
 fn tastes() -> (CollabFilterDataset, Split) {

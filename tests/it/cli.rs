@@ -5,8 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-mod common;
-use common::{lecture5, stderr, stdout};
+use crate::common::{lecture5, stderr, stdout};
 
 /// Runs with `--out` in a folder of its own, and expects success.
 fn run(arguments: &[&str]) -> (tempfile::TempDir, PathBuf, Output) {

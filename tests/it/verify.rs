@@ -13,8 +13,7 @@ use lecture5::verify::{
 };
 use serde_json::Value;
 
-mod common;
-use common::lecture5;
+use crate::common::lecture5;
 
 fn close(a: f64, b: f64, tolerance: f64) {
     assert!((a - b).abs() <= tolerance, "{a} is not {b} to {tolerance:e}");
@@ -265,7 +264,7 @@ fn the_committed_ensemble_has_every_fit_and_reads_back_as_it_was_written() {
     }
     let text = ensemble.to_text().unwrap();
     assert_eq!(Ensemble::parse(&text).unwrap(), ensemble);
-    assert_eq!(text, include_str!("../data/ensembles/cpu.json"));
+    assert_eq!(text, include_str!("../../data/ensembles/cpu.json"));
 }
 
 /// The ensemble's fit without one run, and that run.
@@ -429,8 +428,8 @@ fn other_ratings_are_refused_before_anything_is_run_on_them() {
 
 #[test]
 fn every_deliberate_fault_still_has_its_place_in_the_sources_and_its_row_in_the_docs() {
-    let faults: toml::Table = toml::from_str(include_str!("faults.toml")).unwrap();
-    let docs = include_str!("../docs/verification.md");
+    let faults: toml::Table = toml::from_str(include_str!("../faults.toml")).unwrap();
+    let docs = include_str!("../../docs/verification.md");
     let mut files: BTreeMap<&str, String> = BTreeMap::new();
     for fault in faults["fault"].as_array().unwrap() {
         let text = |key: &str| fault.get(key).and_then(toml::Value::as_str);

@@ -4,7 +4,7 @@ use lecture5::excel::solver::{Factors, rated, solve};
 
 /// The fixture's ratings: 15 users by 15 movies.
 fn ratings() -> Vec<Vec<Option<f32>>> {
-    let rows = include_str!("fixtures/crosstab.tsv").lines().skip(3);
+    let rows = include_str!("../fixtures/crosstab.tsv").lines().skip(3);
     rows.map(|line| line.split('\t').skip(2).map(|cell| cell.parse().ok()).collect()).collect()
 }
 

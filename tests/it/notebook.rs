@@ -11,20 +11,20 @@ use std::rc::Rc;
 use lecture5::notebook::html::{self, RunInfo};
 use lecture5::notebook::{Align, CellKind, Echo, Notebook, Output, Table, ipynb, rust};
 
-#[path = "fixtures/01_movielens.rs"]
+#[path = "../fixtures/01_movielens.rs"]
 mod movielens;
 
-#[path = "fixtures/05_embedding_dot.rs"]
+#[path = "../fixtures/05_embedding_dot.rs"]
 mod embedding_dot;
 
-const MODELS: &str = include_str!("fixtures/models.rs");
+const MODELS: &str = include_str!("../fixtures/models.rs");
 
 /// The two sample sections, run.
 fn lecture() -> Vec<Notebook> {
-    let mut first = Notebook::new("01_movielens", include_str!("fixtures/01_movielens.rs"), Echo::Quiet);
+    let mut first = Notebook::new("01_movielens", include_str!("../fixtures/01_movielens.rs"), Echo::Quiet);
     movielens::run(&mut first).expect("the first sample section runs");
     let mut second =
-        Notebook::new("05_embedding_dot", include_str!("fixtures/05_embedding_dot.rs"), Echo::Quiet);
+        Notebook::new("05_embedding_dot", include_str!("../fixtures/05_embedding_dot.rs"), Echo::Quiet);
     embedding_dot::run(&mut second).expect("the second sample section runs");
     vec![first, second]
 }
@@ -131,7 +131,7 @@ fn what_a_helper_or_a_closure_shows_goes_under_the_cell_that_is_running() {
     assert_eq!(under[1], &Output::Stream("said by a closure <&>\nsaid by a helper <&>\n".to_string()));
     // The line of this call would be inside `run` if it were the section's file.
     let mut other =
-        Notebook::new("05_embedding_dot", include_str!("fixtures/05_embedding_dot.rs"), Echo::Quiet);
+        Notebook::new("05_embedding_dot", include_str!("../fixtures/05_embedding_dot.rs"), Echo::Quiet);
     other.show("from another file");
     assert_eq!(outputs_under(&other, "nb.source(").len(), 1, "the first cell of `run`");
 }
@@ -141,7 +141,8 @@ fn the_terminal_hears_titles_headings_and_outputs_in_the_lectures_order() {
     let heard = Rc::new(RefCell::new(String::new()));
     let writer = heard.clone();
     let echo = Echo::With(Box::new(move |text| *writer.borrow_mut() += &format!("{text}\n")));
-    let mut notebook = Notebook::new("05_embedding_dot", include_str!("fixtures/05_embedding_dot.rs"), echo);
+    let mut notebook =
+        Notebook::new("05_embedding_dot", include_str!("../fixtures/05_embedding_dot.rs"), echo);
     embedding_dot::run(&mut notebook).expect("the section runs");
     let heard = heard.borrow();
     let told = "# `EmbeddingDot`: a row of numbers for everyone
@@ -266,7 +267,7 @@ fn an_item_that_is_not_there_is_an_error_that_names_those_that_are() {
     let mut notebook = Notebook::new("01_movielens", "// %%\nlet a = 1;\n", Echo::Quiet);
     let error = format!("{:#}", notebook.source(MODELS, "fit").expect_err("no keyword"));
     assert!(
-        error.contains("tests/notebook.rs:") && error.contains("write its keyword and its name"),
+        error.contains("tests/it/notebook.rs:") && error.contains("write its keyword and its name"),
         "{error}"
     );
 }

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use lecture5::movielens::MovieLens;
 
-mod common;
-use common::lecture5;
+use crate::common::lecture5;
 
 /// Three users and three movies, rated often enough for a fifth to be held out.
 const GOOD: &str =

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use lecture5::system::files;
 
-mod common;
-use common::stderr;
+use crate::common::stderr;
 
 /// A fit that is done in a blink, of 12 epochs in two `fit` calls; it draws for dropout too.
 const QUICK: &[&str] = &[

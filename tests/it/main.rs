@@ -1,0 +1,27 @@
+//! The tests of behavior, a module each; `memory.rs` beside this folder measures the process and runs alone.
+
+mod any_data;
+mod ask;
+mod beyond;
+mod cli;
+mod common;
+mod data;
+mod descent;
+mod determinism;
+mod fast_path;
+mod gpu_check;
+mod interpretation;
+mod interruption;
+mod machines;
+mod notebook;
+mod parity;
+mod parquet;
+mod plots;
+mod readers;
+mod solver;
+mod spreadsheet;
+mod titles;
+mod training;
+mod verify;
+mod wrong_input;
+mod wrong_use;
