@@ -8,12 +8,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use lecture5::fast::StepperKind;
 use lecture5::fit::{mse_loss, validate};
-use lecture5::learner::Learner;
+use lecture5::learner::{Learner, build};
 use lecture5::libtorch;
-use lecture5::models::{EmbeddingDot, EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range};
+use lecture5::models::Range;
 use lecture5::movielens::{CollabFilterDataset, MovieLens, Split, get_cv_idxs};
-use lecture5::optim::{Optimizer, Rule, Update};
+use lecture5::optim::{Optimizer, Rule};
 use lecture5::plots::hexbin::{Extent, hexbin};
 use lecture5::settings::{ModelKind, Settings};
 use tch::nn::{ModuleT, VarStore};
@@ -24,48 +25,16 @@ const BATCH: i64 = 64;
 const BATCHES: i64 = 2_000;
 const SGD: Rule = Rule::Sgd { momentum: 0.9 };
 
-/// A model on tables of so many rows in all, which are read evenly, step by step.
-struct Steps {
-    model: Box<dyn ModuleT>,
-    opt: Optimizer,
-    x: Tensor,
-    y: Tensor,
-    batch: i64,
+/// A model on tables of so many rows in all, which are read evenly, batch by batch.
+fn model(kind: ModelKind, rows: i64) -> (VarStore, Box<dyn ModuleT>) {
+    tch::manual_seed(0);
+    let vs = VarStore::new(Device::Cpu);
+    let range = Range { min: 0.5, max: 5.0 };
+    let model = build(&vs, (rows / 2, rows / 2), range, &Settings::lecture(kind)).expect("a model");
+    (vs, model)
 }
 
-impl Steps {
-    fn new(kind: ModelKind, rule: Rule, update: Update, rows: i64) -> Steps {
-        tch::manual_seed(0);
-        let vs = VarStore::new(Device::Cpu);
-        let (root, range) = (vs.root(), Range { min: 0.5, max: 5.0 });
-        let e =
-            Embeddings { n_users: rows / 2, n_movies: rows / 2, n_factors: (50, 50), init: (-0.05, 0.05) };
-        let model: Box<dyn ModuleT> = match kind {
-            ModelKind::Dot => Box::new(EmbeddingDot::new(&root, &e)),
-            ModelKind::Bias | ModelKind::Learner => Box::new(EmbeddingDotBias::new(&root, &e, range)),
-            ModelKind::Net => {
-                let shape = NetShape { hidden: vec![10], dropout: (0.0, 0.0) };
-                Box::new(EmbeddingNet::new(&root, &e, &shape, range))
-            }
-        };
-        let opt = Optimizer::with_update(&vs, rule, 0.01, 2e-4, update);
-        let x = Tensor::randint(rows / 2, [2, BATCHES * BATCH], (Kind::Int64, Device::Cpu)).tr(); // (n, 2)
-        let y = Tensor::rand([BATCHES * BATCH], (Kind::Float, Device::Cpu)) * 5.0; // (n,)
-        Steps { model, opt, x, y, batch: 0 }
-    }
-
-    fn step(&mut self) {
-        let at = self.batch * BATCH;
-        self.batch = (self.batch + 1) % BATCHES;
-        let (x, y) = (self.x.narrow(0, at, BATCH), self.y.narrow(0, at, BATCH));
-        let loss = self.opt.loss(&x, &y, |x, y| mse_loss(&self.model.forward_t(x, true), y));
-        self.opt.zero_grad();
-        loss.backward();
-        self.opt.step().expect("a step");
-    }
-}
-
-/// By model, optimiser, update and number of rows.
+/// By model, optimizer, stepper and number of rows.
 fn steps(c: &mut Criterion) {
     let mut group = c.benchmark_group("step");
     for (name, kind, rule) in [
@@ -74,15 +43,25 @@ fn steps(c: &mut Criterion) {
         ("bias, Adam", ModelKind::Bias, Rule::Adam),
         ("net, SGD", ModelKind::Net, SGD),
     ] {
-        for (update, all_rows) in
-            [(Update::Lazy, &[10_000, 100_000, 1_000_000][..]), (Update::Dense, &[10_000, 100_000])]
-        {
+        for (stepper, all_rows) in [
+            (StepperKind::Fast, &[10_000, 100_000, 1_000_000][..]),
+            (StepperKind::Libtorch, &[10_000, 100_000]),
+        ] {
             for &rows in all_rows {
-                let id = BenchmarkId::new(format!("{name}, {update:?}"), rows);
-                let mut steps = None;
+                let id = BenchmarkId::new(format!("{name}, {}", stepper.name()), rows);
+                let (vs, model) = model(kind, rows);
+                let n = BATCHES * BATCH;
+                let x = Tensor::randint(rows / 2, [n, 2], (Kind::Int64, Device::Cpu)); // (n, 2)
+                let y = Tensor::rand([n], (Kind::Float, Device::Cpu)) * 5.0; // (n,)
+                let mut opt = Optimizer::new(&vs, rule, 0.01, 2e-4);
+                let mut stepper = stepper.make()(&*model, &mut opt, mse_loss).expect("a stepper");
+                stepper.reset(true).expect("rows");
+                let mut batches = (0..BATCHES).cycle();
                 group.bench_function(id, |b| {
-                    let steps = steps.get_or_insert_with(|| Steps::new(kind, rule, update, rows));
-                    b.iter(|| steps.step());
+                    b.iter(|| {
+                        let at = batches.next().unwrap_or(0) * BATCH;
+                        stepper.step(&x.narrow(0, at, BATCH), &y.narrow(0, at, BATCH)).expect("a step")
+                    });
                 });
             }
         }

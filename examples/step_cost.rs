@@ -9,11 +9,12 @@ use std::io::Write;
 use std::time::Instant;
 
 use anyhow::Result;
+use lecture5::fast::StepperKind;
 use lecture5::fit::mse_loss;
 use lecture5::libtorch;
 use lecture5::models::{EmbeddingDotBias, Embeddings, Range};
-use lecture5::optim::{Optimizer, Rule, Update};
-use tch::nn::{ModuleT, VarStore};
+use lecture5::optim;
+use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 const BATCH: i64 = 64;
@@ -21,15 +22,15 @@ const BATCH: i64 = 64;
 fn main() -> Result<()> {
     libtorch::flush_subnormals();
     tch::set_num_threads(1);
-    say("| update | drawn | rows | steps | µs a step, best thousand | median | memory grew by |")?;
+    say("| stepper | drawn | rows | steps | µs a step, best thousand | median | memory grew by |")?;
     say("|---|---|--:|--:|--:|--:|--:|")?;
     for drawn in [Drawn::LongTails, Drawn::Evenly] {
         for rows in [10_000, 100_000, 1_000_000] {
-            run(Update::Lazy, drawn, rows, 100_000)?;
+            run(StepperKind::Fast, drawn, rows, 100_000)?;
         }
     }
     for rows in [10_000, 100_000] {
-        run(Update::Dense, Drawn::LongTails, rows, 1_000)?;
+        run(StepperKind::Libtorch, Drawn::LongTails, rows, 1_000)?;
     }
     Ok(())
 }
@@ -63,23 +64,22 @@ impl Drawn {
     }
 }
 
-fn run(update: Update, drawn: Drawn, rows: i64, steps: i64) -> Result<()> {
+fn run(stepper: StepperKind, drawn: Drawn, rows: i64, steps: i64) -> Result<()> {
     tch::manual_seed(0);
     let vs = VarStore::new(Device::Cpu);
     let e = Embeddings { n_users: rows / 2, n_movies: rows / 2, n_factors: (50, 50), init: (-0.05, 0.05) };
     let model = EmbeddingDotBias::new(&vs.root(), &e, Range { min: 0.5, max: 5.0 });
-    let mut opt = Optimizer::with_update(&vs, Rule::Sgd { momentum: 0.9 }, 0.1, 2e-4, update);
+    let mut opt = optim::sgd(&vs, 0.1).weight_decay(2e-4).momentum(0.9);
     // Drawn once, and gone through as often as it takes.
     let n_batches = 5_000;
     let x = drawn.batches(rows / 2, n_batches * BATCH);
     let y = Tensor::rand([n_batches * BATCH], (Kind::Float, Device::Cpu)) * 5.0; // (n,)
+    let kind = stepper.name();
+    let mut stepper = stepper.make()(&model, &mut opt, mse_loss)?;
+    stepper.reset(true)?;
     let mut one = |step: i64| -> Result<()> {
         let at = step % n_batches * BATCH;
-        let (x, y) = (x.narrow(0, at, BATCH), y.narrow(0, at, BATCH));
-        let loss = opt.loss(&x, &y, |x, y| mse_loss(&model.forward_t(x, true), y));
-        opt.zero_grad();
-        loss.backward();
-        opt.step()
+        stepper.step(&x.narrow(0, at, BATCH), &y.narrow(0, at, BATCH)).map(drop)
     };
     for step in 0..steps / 10 {
         one(step)?;
@@ -96,7 +96,7 @@ fn run(update: Update, drawn: Drawn, rows: i64, steps: i64) -> Result<()> {
     thousands.sort_by(f64::total_cmp);
     let (best, median) = (thousands[0], thousands[thousands.len() / 2]);
     let grown = (resident() - memory) / 1024.0;
-    say(&format!("| {update:?} | {drawn:?} | {rows} | {steps} | {best:.1} | {median:.1} | {grown:.1} MiB |"))
+    say(&format!("| {kind} | {drawn:?} | {rows} | {steps} | {best:.1} | {median:.1} | {grown:.1} MiB |"))
 }
 
 /// What this process holds in memory, in KiB; nothing where the system does not say.

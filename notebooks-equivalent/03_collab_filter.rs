@@ -10,12 +10,12 @@
 use anyhow::Result;
 use tch::Tensor;
 
-use lecture5::fit::mse_loss;
+use lecture5::fit::{Options, mse_loss};
 use lecture5::learner::Learner;
-use lecture5::models::named_parameters;
 use lecture5::movielens::{CollabFilterDataset, Split, SplitBy, get_cv_idxs};
 use lecture5::notebook::Notebook;
 use lecture5::optim::Rule;
+use lecture5::optim::named_parameters;
 use lecture5::plots;
 use lecture5::run::lecture::Lecture;
 use lecture5::schedule::{CosineRestarts, Schedule};
@@ -91,7 +91,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %%
     let cosine = CosineRestarts { lr: 1e-2, cycles: 2, len: 1, mult: 2 };
-    let history = learn.fit(cosine.epochs(), &Schedule::Cosine(cosine), &mut lecture.progress(nb))?;
+    let history =
+        learn.fit(cosine.epochs(), Options { schedule: Schedule::Cosine(cosine), ..lecture.options(nb) })?;
 
     // %%
     let title = "The learner's learning rate: cosine annealing with restarts";
@@ -101,7 +102,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     )?;
     lecture.record("collab_learner", history);
     lecture.plot(nb, lecture.loss_curves("collab_learner", "Loss of fastai's learner", &[])?)?;
-    lecture.save("collab_learner", &settings, &learn.vs, &learn.opt)?;
+    lecture.save("collab_learner", &settings, &learn.opt)?;
 
     // %% [markdown]
     // A mean squared error is in squared stars; its root is in stars. The lecture takes the root of 0.776, near

@@ -10,14 +10,13 @@
 use anyhow::Result;
 use tch::{Device, nn};
 
-use lecture5::fit::{fit, mse_loss, predict};
+use lecture5::fit::{fit_with, mse_loss, predict};
 use lecture5::models::{EmbeddingDot, Embeddings};
 use lecture5::notebook::Notebook;
-use lecture5::optim::{Optimizer, Rule};
+use lecture5::optim;
 use lecture5::plots;
 use lecture5::ratings::ColumnarModelData;
 use lecture5::run::lecture::Lecture;
-use lecture5::schedule::Schedule;
 use lecture5::settings::ModelKind;
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
@@ -73,7 +72,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let emb = Embeddings { n_users, n_movies, n_factors: (n_factors, n_factors), init: (0.0, 0.05) };
     let model = EmbeddingDot::new(&vs.root(), &emb);
     vs.set_device(lecture.run.device);
-    let mut opt = Optimizer::new(&vs, Rule::Sgd { momentum: 0.9 }, 1e-1, wd);
+    let mut opt = optim::sgd(&vs, 1e-1).weight_decay(wd).momentum(0.9);
 
     // %% [markdown]
     // ## Fit
@@ -82,8 +81,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // [training loop](#training_loop) walks through. The loss is `F.mse_loss`, the mean squared error.
 
     // %%
-    let mut history =
-        fit(&model, &data, 3, &mut opt, mse_loss, &Schedule::Constant, &mut lecture.progress(nb))?;
+    let mut history = fit_with(&model, &data, 3, &mut opt, mse_loss, lecture.options(nb))?;
 
     // %% [markdown]
     // ## Set the learning rate
@@ -93,20 +91,12 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %%
     opt.set_lrs(0.01);
-    history.extend(fit(
-        &model,
-        &data,
-        3,
-        &mut opt,
-        mse_loss,
-        &Schedule::Constant,
-        &mut lecture.progress(nb),
-    )?);
+    history.extend(fit_with(&model, &data, 3, &mut opt, mse_loss, lecture.options(nb))?);
 
     // %%
     lecture.record("embedding_dot", history);
     lecture.plot(nb, lecture.loss_curves("embedding_dot", "Loss of EmbeddingDot", &[(3, 0.01)])?)?;
-    lecture.save("embedding_dot", &lecture.settings(ModelKind::Dot), &vs, &opt)?;
+    lecture.save("embedding_dot", &lecture.settings(ModelKind::Dot), &opt)?;
 
     // %% [markdown]
     // Training loss 0.7 against validation loss 1.13: the model knows the training ratings much better than

@@ -10,13 +10,12 @@
 use anyhow::Result;
 use tch::{Device, nn};
 
-use lecture5::fit::{fit, mse_loss, predict};
+use lecture5::fit::{fit_with, mse_loss, predict};
 use lecture5::models::{EmbeddingDotBias, Embeddings, Range};
 use lecture5::notebook::Notebook;
-use lecture5::optim::{Optimizer, Rule};
+use lecture5::optim;
 use lecture5::plots;
 use lecture5::run::lecture::Lecture;
-use lecture5::schedule::Schedule;
 use lecture5::settings::{ModelKind, Settings};
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
@@ -71,10 +70,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let mut vs = nn::VarStore::new(Device::Cpu);
     let model = EmbeddingDotBias::new(&vs.root(), &emb, range);
     vs.set_device(lecture.run.device);
-    let mut opt = Optimizer::new(&vs, Rule::Sgd { momentum: 0.9 }, 1e-1, wd);
+    let mut opt = optim::sgd(&vs, 1e-1).weight_decay(wd).momentum(0.9);
 
     // %%
-    let history = fit(&model, &data, 3, &mut opt, mse_loss, &Schedule::Constant, &mut lecture.progress(nb))?;
+    let history = fit_with(&model, &data, 3, &mut opt, mse_loss, lecture.options(nb))?;
 
     // %% [markdown]
     // 0.81 after three epochs, where the dot product alone had reached 1.23, and 1.13 after six: one number for
@@ -83,7 +82,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %%
     lecture.record("embedding_dot_bias", history);
     lecture.plot(nb, lecture.loss_curves("embedding_dot_bias", "Loss of EmbeddingDotBias", &[])?)?;
-    lecture.save("embedding_dot_bias", &lecture.settings(ModelKind::Bias), &vs, &opt)?;
+    lecture.save("embedding_dot_bias", &lecture.settings(ModelKind::Bias), &opt)?;
 
     // %%
     let preds = predict(&model, &data.val)?;

@@ -10,13 +10,13 @@
 use anyhow::Result;
 use tch::{Device, Kind, Tensor, nn};
 
-use lecture5::fit::{fit, mse_loss, predict};
-use lecture5::models::{EmbeddingNet, Embeddings, NetShape, Range, named_parameters};
+use lecture5::fit::{fit_with, mse_loss, predict};
+use lecture5::models::{EmbeddingNet, Embeddings, NetShape, Range};
 use lecture5::notebook::Notebook;
-use lecture5::optim::{Optimizer, Rule};
+use lecture5::optim;
+use lecture5::optim::named_parameters;
 use lecture5::plots;
 use lecture5::run::lecture::{Lecture, shown};
-use lecture5::schedule::Schedule;
 use lecture5::settings::ModelKind;
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
@@ -74,7 +74,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let mut vs = nn::VarStore::new(Device::Cpu);
     let model = EmbeddingNet::new(&vs.root(), &emb, &shape, Range { min: min_rating, max: max_rating });
     vs.set_device(lecture.run.device);
-    let mut opt = Optimizer::new(&vs, Rule::Sgd { momentum: 0.9 }, 1e-2, wd);
+    let mut opt = optim::sgd(&vs, 1e-2).weight_decay(wd).momentum(0.9);
 
     // %% [markdown]
     // The layers as they really are: `lin1` has its bias, which is what the third argument asked for, and a width
@@ -93,8 +93,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // at the slow end.
 
     // %%
-    let mut history =
-        fit(&model, &data, 3, &mut opt, mse_loss, &Schedule::Constant, &mut lecture.progress(nb))?;
+    let mut history = fit_with(&model, &data, 3, &mut opt, mse_loss, lecture.options(nb))?;
 
     // %% [markdown]
     // ## Let's explore the learning rate
@@ -103,20 +102,12 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %%
     opt.set_lrs(1e-3);
-    history.extend(fit(
-        &model,
-        &data,
-        3,
-        &mut opt,
-        mse_loss,
-        &Schedule::Constant,
-        &mut lecture.progress(nb),
-    )?);
+    history.extend(fit_with(&model, &data, 3, &mut opt, mse_loss, lecture.options(nb))?);
 
     // %%
     lecture.record("embedding_net", history);
     lecture.plot(nb, lecture.loss_curves("embedding_net", "Loss of EmbeddingNet", &[(3, 0.001)])?)?;
-    lecture.save("embedding_net", &lecture.settings(ModelKind::Net), &vs, &opt)?;
+    lecture.save("embedding_net", &lecture.settings(ModelKind::Net), &opt)?;
 
     // %%
     let preds = predict(&model, &data.val)?;

@@ -15,11 +15,14 @@ use tch::{Device, Kind, Tensor};
 
 use lecture5::excel;
 use lecture5::excel::descent::{self, Optimizer as Sheet, Pair, START, TRUTH};
-use lecture5::fit::{RunningMean, mse_loss};
+use lecture5::fast::StepperKind;
+use lecture5::fit::{Options, mse_loss};
+use lecture5::history::RunningMean;
 use lecture5::notebook::{Notebook, Table};
 use lecture5::optim::{Optimizer, Rule};
 use lecture5::plots;
 use lecture5::run::lecture::Lecture;
+use lecture5::settings::ModelKind;
 use lecture5::system::files::write_whole;
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
@@ -348,27 +351,48 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // And here it all comes together. For each epoch, and in it for each batch: predict, take the loss, find the
     // gradients, step; keep the running mean; at the end of the epoch, validate and report.
     //
-    // - `stepper.step` of the lecture is the four lines from `crit` to `opt.step`.
+    // - Its arguments are the lecture's: the *model*, the *data*, the number of *epochs*, the optimizer *opt*, and the
+    //   loss *crit*, for which the lecture's own comment names `F.cross_entropy` as an example. `callbacks` and the rest
+    //   are options.
+    // - `stepper = Stepper(model, opt, crit)` and `loss = stepper.step(V(x), V(y))` are there as the lecture has them.
+    //   `V()` made a *variable* of a tensor, which the PyTorch of 2017 needed in order to follow gradients; today every
+    //   tensor can.
     // - `loss.data[0]`, the number inside a tensor, is `loss.item()` in PyTorch today and `loss.double_value(&[])`
-    //   in tch: a loss has no dimension 0 any more that could be indexed. Reading it waits for a GPU, so there the
+    //   in tch: a loss no longer has a dimension 0 that could be indexed. Reading it waits for a GPU, so there the
     //   losses are read fifty at a time.
-    // - Its arguments are the same: the *model*, the *data*, the number of *epochs*, the optimiser *opt*, and the
-    //   loss *crit*, for which the lecture's own comment names `F.cross_entropy` as an example.
+    // - `stepper.reset(True)` put the model into training mode; here `forward_t` is told so by its argument.
     // - `metrics`, further figures for the validation rows, are left out: here the loss is the metric.
-    //   `stepper.reset(True)` puts the model into training mode; here `forward_t` is told so by its argument.
-    // - An epoch is a function of its own, so that a long fit can be kept after each and go on from there; `course`
-    //   is what one epoch hands to the next.
-    // - In place of the callbacks there is one closure, `report`, which draws the progress bar and prints the line
-    //   of each epoch. A callback of the lecture can also stop the training; this one cannot. The loop itself
-    //   neither prints nor draws.
+    // - The *callbacks* are called with what has been done, and can stop the fit. One of them draws the progress bar
+    //   and prints the line of each epoch. The loop itself neither prints nor draws.
 
     // %%
-    nb.source(include_str!("../src/fit.rs"), "fn fit")?;
-    nb.source(include_str!("../src/fit.rs"), "fn fit_epoch")?;
+    nb.source(include_str!("../src/fit.rs"), "struct Stepper")?;
+    nb.source(include_str!("../src/fit.rs"), "fn fit_with")?;
 
     // %%
     let loss = mse_loss(&Tensor::from_slice(&[15f32]), &Tensor::from_slice(&[58f32]));
     nb.print(format!("a loss has {} dimensions, and its number is {}", loss.dim(), loss.double_value(&[])));
+
+    // %% [markdown]
+    // ## One line faster: another stepper
+    //
+    // `fit` does not know what a stepper does inside. Today's PyTorch has `model = torch.compile(model)`, one line
+    // outside the loop; here `fast::compile` makes another stepper, and `lecture5 run --fast` gives it to every fit. It
+    // records the operations of the first batch and replays them on plain numbers, and it moves the rows of an embedding
+    // only when a batch reads them, by all the steps that they sat out. The losses are the same to five digits.
+    //
+    // It must not be used for a model whose operations depend on the numbers in a batch, since it replays what the first
+    // batch did; nor to test libtorch, whose operations hardly run. A model with an operation that it does not know, such
+    // as dropout, is trained by libtorch after all, and a note says so. It computes on the CPU only.
+
+    // %%
+    if lecture.run.device == Device::Cpu {
+        for stepper in [StepperKind::Libtorch, StepperKind::Fast] {
+            let mut learn = lecture.learner(&lecture.settings(ModelKind::Bias))?;
+            let history = learn.fit(1, Options { stepper: stepper.make(), ..Options::default() })?;
+            nb.print(format!("{:9}{}", stepper.name(), history.epochs[0]));
+        }
+    }
 
     // %% [markdown]
     // ## The workbook

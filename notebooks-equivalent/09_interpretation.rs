@@ -34,9 +34,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     if !lecture.has_fit("collab_learner") {
         let settings = lecture.settings(ModelKind::Learner);
         let mut learn = Learner::new(&cf, &split, &settings, lecture.run.device)?;
-        let history = learn.fit_plan(&mut lecture.progress(nb))?;
+        let history = learn.fit_plan(lecture.options(nb))?;
         lecture.record("collab_learner", history);
-        lecture.save("collab_learner", &settings, &learn.vs, &learn.opt)?;
+        lecture.save("collab_learner", &settings, &learn.opt)?;
     }
     let learner = Trained::open(&lecture.model_path("collab_learner"))?;
     let (u, m) = learner.vectors();

@@ -21,7 +21,6 @@ use lecture5::notebook::{Notebook, Table};
 use lecture5::plots;
 use lecture5::run::lecture::Lecture;
 use lecture5::run::metrics::{Beyond, BeyondRow};
-use lecture5::settings::Settings;
 use lecture5::system::interrupt;
 
 /// What a model said: its name, whether it is one of the lecture's, stars for the rows held out, seconds.
@@ -48,11 +47,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let (learned, asked) = folds(split.trn.len(), 5, 0).swap_remove(0);
     let part = |rows: &[usize]| rows.iter().map(|&row| split.trn[row]).collect();
     let inner = Split { trn: part(&learned), val: part(&asked) };
-    let device = lecture.run.device;
     let variations = nets::variations(lecture.run.seed);
     let mut curves = Vec::new();
     for variation in &variations {
-        curves.push((variation.name, nets::losses(&cf, &inner, variation, device)?));
+        curves.push((variation.name, nets::losses(lecture, &inner, variation)?));
     }
     let mut table = Table::new(["EmbeddingNet", "epoch 1", "epoch 2", "epoch 3"]);
     for (name, losses) in &curves {
@@ -74,7 +72,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // steeply, well before the lowest point.
 
     // %%
-    let found = nets::find_lr(&cf, &inner, lecture.run.seed, device)?;
+    let found = nets::find_lr(lecture, &inner)?;
     let title = "The learning-rate finder on EmbeddingNet";
     if found.len() > 1 {
         lecture.plot(nb, plots::lr_finder("lr_finder", title, &found, Some(nets::ONE_CYCLE_LR))?)?;
@@ -109,8 +107,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     }
     let mut predictions: Vec<Predicted> = Vec::new();
     for (name, kind) in nets::LECTURE {
-        let settings = Settings { seed: lecture.run.seed, ..Settings::lecture(kind) };
-        let (stars, seconds) = nets::lecture_model(&cf, &split, &settings, device)?;
+        let (stars, seconds) = nets::lecture_model(lecture, kind)?;
         predictions.push((name.to_owned(), true, stars, seconds));
     }
     for model in &models {

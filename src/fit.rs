@@ -1,269 +1,216 @@
-//! The training loop. It is a function of its arguments: it reports, it neither prints nor draws.
+//! The training loop. It is a function of its arguments: it reports to callbacks, it neither prints nor draws.
 //!
-//! Lecture: the `fit` function at its end, whose steps this one takes in the same order, and "Similar idea
-//! implemented in fast ai".
+//! Lecture: the `fit` function at its end. The steps below are the lecture's, in its order and with its names.
 
-use std::fmt;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use tch::nn::ModuleT;
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Kind, Reduction, Tensor};
 
+use crate::history::{Batch, Callback, Epoch, FitState, History};
 use crate::optim::Optimizer;
-use crate::ratings::{ColumnarModelData, Columns};
+use crate::ratings::{ColumnarModelData, Columns, ROWS_PER_PASS};
 use crate::schedule::Schedule;
-use crate::system::interrupt;
 
-/// A loss: predictions and targets, both (bs,), to a scalar. PyTorch's `crit`.
+/// A loss: predictions and targets, both (bs,), to a scalar, (). PyTorch's `crit`.
 pub type Criterion = fn(&Tensor, &Tensor) -> Tensor;
 
-/// `F.mse_loss`, guarded: (bs,) against (bs, 1) would broadcast to (bs, bs) and give a wrong number without
-/// a word.
+/// `F.mse_loss`. Unequal shapes are refused: (bs,) against (bs, 1) would broadcast to (bs, bs) and give a wrong number
+/// without a word.
 pub fn mse_loss(preds: &Tensor, y: &Tensor) -> Tensor {
     assert_eq!(preds.size(), y.size(), "predictions and targets must have the same shape");
     preds.mse_loss(y, Reduction::Mean)
 }
 
-/// The running mean of the loss that the progress bar shows: exponentially weighted, debiased.
-///
-/// Lecture: `avg_loss = avg_loss * avg_mom + loss * (1-avg_mom)`, divided by `1 - avg_mom**batch_num`.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct RunningMean {
-    /// The mean before it is debiased.
-    pub avg_loss: f64,
-    /// Batches taken in.
-    pub batch_num: i32,
+/// What `fit` does with a batch. [`Stepper`] is the lecture's; another one may compute the same in another way.
+pub trait Step {
+    /// `stepper.reset(True)` comes before the batches of an epoch, `stepper.reset(False)` before anything else reads the
+    /// model.
+    fn reset(&mut self, train: bool) -> Result<()>;
+    /// Trains on one batch, x (bs, 2) and y (bs,), and returns its loss before the step, ().
+    fn step(&mut self, x: &Tensor, y: &Tensor) -> Result<Tensor>;
+    /// The optimizer whose steps these are.
+    fn opt(&mut self) -> &mut Optimizer;
 }
 
-impl RunningMean {
-    const AVG_MOM: f64 = 0.98;
+/// The lecture's `stepper = Stepper(model, opt, crit)`: libtorch computes every batch.
+pub struct Stepper<'a> {
+    model: &'a dyn ModuleT,
+    opt: &'a mut Optimizer,
+    crit: Criterion,
+}
 
-    /// Takes a batch's loss in; answers the debiased mean so far.
-    pub fn update(&mut self, loss: f64) -> f64 {
-        self.batch_num += 1;
-        self.avg_loss = self.avg_loss * Self::AVG_MOM + loss * (1.0 - Self::AVG_MOM);
-        self.avg_loss / (1.0 - Self::AVG_MOM.powi(self.batch_num))
+/// Makes the stepper of a fit: `Stepper` itself in the lecture's `fit(…, stepper=Stepper)`.
+pub type MakeStepper =
+    for<'a> fn(&'a dyn ModuleT, &'a mut Optimizer, Criterion) -> Result<Box<dyn Step + 'a>>;
+
+impl<'a> Stepper<'a> {
+    /// A stepper that trains `model` by `opt` to make `crit` small.
+    pub fn new(model: &'a dyn ModuleT, opt: &'a mut Optimizer, crit: Criterion) -> Stepper<'a> {
+        Stepper { model, opt, crit }
     }
 }
 
-/// The losses of one epoch.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Epoch {
-    /// Counted from 0 within a `fit` call.
-    pub epoch: usize,
-    /// Debiased running mean of the training loss at the epoch's last batch.
-    pub trn: f64,
-    /// Validation loss as the lecture's fastai averaged it: the mean of the means of batches of 128.
-    pub val: f64,
-    /// Validation loss with every row weighing the same, as later fastai averaged it.
-    pub val_by_rows: f64,
-}
-
-impl fmt::Display for Epoch {
-    /// As the lecture's `fit` printed it: `[ 0.       1.68932  1.64501]`, NumPy's array of up to 5 decimals.
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let numbers = [self.epoch as f64, self.trn, self.val].map(|x| {
-            let text = format!("{x:.5}");
-            text.trim_end_matches('0').to_owned()
-        });
-        let decimals = |text: &str| text.len() - text.find('.').map_or(text.len(), |dot| dot + 1);
-        let whole = |text: &str| text.find('.').unwrap_or(text.len());
-        let (left, right) =
-            numbers.iter().fold((0, 0), |(left, right), n| (left.max(whole(n)), right.max(decimals(n))));
-        let padded = numbers
-            .iter()
-            .map(|n| format!("{}{n}{}", " ".repeat(left - whole(n)), " ".repeat(right - decimals(n))));
-        write!(f, "[ {}]", padded.collect::<Vec<_>>().join("  "))
-    }
-}
-
-/// What a `fit` call did.
-#[derive(Debug, Clone, Default)]
-pub struct History {
-    /// One entry an epoch.
-    pub epochs: Vec<Epoch>,
-    /// The debiased running mean of the training loss after each batch.
-    pub running: Vec<f64>,
-    /// The learning rate of each batch.
-    pub rates: Vec<f64>,
-    /// Wall-clock time of the call.
-    pub seconds: f64,
-}
-
-impl History {
-    /// Appends a later `fit` call of the same model; its epochs are counted on.
-    pub fn extend(&mut self, later: History) {
-        let done = self.epochs.len();
-        self.epochs.extend(later.epochs.into_iter().map(|e| Epoch { epoch: done + e.epoch, ..e }));
-        self.running.extend(later.running);
-        self.rates.extend(later.rates);
-        self.seconds += later.seconds;
-    }
-}
-
-/// What `fit` reports while it runs.
-#[derive(Debug, Clone, Copy)]
-pub enum Event {
-    /// Some batches of an epoch are done.
-    Batches {
-        /// The epoch, counted from 0.
-        epoch: usize,
-        /// Epochs in all.
-        epochs: usize,
-        /// Batches done in this epoch.
-        done: usize,
-        /// Batches of an epoch.
-        n_batches: usize,
-        /// The debiased running mean of the loss: the progress bar's `loss=`.
-        loss: f64,
-    },
-    /// An epoch is done.
-    Epoch(Epoch),
-}
-
-/// On CUDA, reading a loss waits for the device, so losses are read this many batches at a time.
-const CUDA_BATCHES_PER_READ: usize = 50;
-
-/// A `fit` call under way: what one epoch hands to the next. Who keeps it with the model, the optimiser and the
-/// generators can go on after any epoch.
-#[derive(Debug, Clone, Default)]
-pub struct Course {
-    /// Epochs of the `fit` call.
-    pub epochs: usize,
-    /// Epochs of the same model before it.
-    pub before: usize,
-    /// The running mean of this `fit` call.
-    pub mean: RunningMean,
-    /// What was done with the model so far.
-    pub history: History,
-}
-
-impl Course {
-    /// Takes up a `fit` call of so many epochs, after so many: from its start, or where it was left.
-    pub fn take_up(&mut self, before: usize, epochs: usize) {
-        if self.done() == before {
-            self.mean = RunningMean::default();
-        }
-        (self.before, self.epochs) = (before, epochs);
-    }
-
-    /// Epochs done, those before this `fit` call included.
-    pub fn done(&self) -> usize {
-        self.history.epochs.len()
-    }
-}
-
-/// Trains a model: the lecture's `fit(model, data, epochs, opt, crit)`.
-///
-/// In the midst of an epoch the rows that no batch has read lately are behind (see [`Optimizer::reads`]); at
-/// its end, before `report` hears of it, all weights are what they should be.
+/// [`Stepper`] as a [`MakeStepper`].
 ///
 /// # Errors
-/// As [`fit_epoch`]'s.
+/// None.
+pub fn by_libtorch<'a>(
+    model: &'a dyn ModuleT,
+    opt: &'a mut Optimizer,
+    crit: Criterion,
+) -> Result<Box<dyn Step + 'a>> {
+    Ok(Box::new(Stepper::new(model, opt, crit)))
+}
+
+impl Step for Stepper<'_> {
+    fn reset(&mut self, _train: bool) -> Result<()> {
+        Ok(()) // whether a pass trains is an argument of `forward_t`
+    }
+
+    fn step(&mut self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+        let preds = self.model.forward_t(x, true); // (bs,)
+        let loss = (self.crit)(&preds, y); // ()
+        self.opt.zero_grad();
+        loss.backward();
+        self.opt.step()?;
+        Ok(loss.detach())
+    }
+
+    fn opt(&mut self) -> &mut Optimizer {
+        self.opt
+    }
+}
+
+/// What a fit can be told beside the lecture's arguments.
+pub struct Options<'a> {
+    /// How the learning rate moves from batch to batch.
+    pub schedule: Schedule,
+    /// What follows the fit.
+    pub callbacks: Vec<Box<dyn Callback + 'a>>,
+    /// What computes the batches.
+    pub stepper: MakeStepper,
+    /// Where an interrupted fit stood.
+    pub resume: FitState,
+}
+
+impl Options<'_> {
+    /// The callbacks for one of several `fit` calls.
+    pub fn lend(&mut self) -> Vec<Box<dyn Callback + '_>> {
+        self.callbacks.iter_mut().map(|callback| Box::new(&mut **callback) as Box<dyn Callback>).collect()
+    }
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Options {
+            schedule: Schedule::Constant,
+            callbacks: Vec::new(),
+            stepper: by_libtorch,
+            resume: FitState::default(),
+        }
+    }
+}
+
+/// The lecture's `fit(model, data, 3, opt, F.mse_loss)`.
+///
+/// # Errors
+/// As [`fit_with`].
 pub fn fit(
     model: &dyn ModuleT,
     data: &ColumnarModelData,
     epochs: usize,
     opt: &mut Optimizer,
     crit: Criterion,
-    schedule: &Schedule,
-    report: &mut dyn FnMut(Event),
 ) -> Result<History> {
-    let mut course = Course { epochs, ..Default::default() };
-    while course.done() < epochs {
-        fit_epoch(model, data, opt, crit, schedule, &mut course, report)?;
-    }
-    Ok(course.history)
+    fit_with(model, data, epochs, opt, crit, Options::default())
 }
 
-/// The next epoch of a `fit` call.
+/// The same with options.
 ///
 /// # Errors
-/// The loss stops being a number (at which batch, and what to try), or is beyond reason after the epoch; Ctrl-C;
-/// or libtorch fails. The model and `course` are then in the midst of an epoch: drop them.
-pub fn fit_epoch(
+/// The loss is no longer a number (the message names the rate, and what to try), a callback fails, or libtorch does. The
+/// model is then somewhere within an epoch: drop it.
+pub fn fit_with(
     model: &dyn ModuleT,
     data: &ColumnarModelData,
+    n_epochs: usize,
     opt: &mut Optimizer,
     crit: Criterion,
-    schedule: &Schedule,
-    course: &mut Course,
-    report: &mut dyn FnMut(Event),
-) -> Result<()> {
-    let started = Instant::now();
+    options: Options,
+) -> Result<History> {
+    let Options { schedule, mut callbacks, stepper, resume: mut state } = options;
+    let mut stepper = stepper(model, opt, crit)?;
     let n_batches = data.n_batches();
-    let per_read = if data.trn.y.device() == Device::Cpu { 1 } else { CUDA_BATCHES_PER_READ };
-    let Course { epochs, before, mean, history } = course;
-    let (epoch, epochs) = (history.epochs.len() - *before, *epochs);
-    let mut debias_loss = f64::NAN;
-    let mut unread: Vec<Tensor> = Vec::new();
+    // On CUDA reading a loss waits for the device.
+    let batches_per_read = if data.trn.y.device().is_cuda() { 50 } else { 1 };
 
-    for (batch, (x, y)) in data.trn.shuffled().batches(data.bs).enumerate() {
-        interrupt::check()?;
-        if let Some(lr) = schedule.rate(epoch * n_batches + batch, n_batches) {
-            opt.set_lrs(lr);
+    'fit: for epoch in state.done()..n_epochs {
+        let started = Instant::now();
+        let mut unread = Vec::new();
+        let mut debias_loss = f64::NAN;
+        stepper.reset(true)?;
+        for (batch, (x, y)) in data.trn.shuffled().batches(data.bs).enumerate() {
+            if let Some(lr) = schedule.rate(epoch * n_batches + batch, n_batches) {
+                stepper.opt().set_lrs(lr);
+            }
+            let lr = stepper.opt().lr();
+            unread.push((batch, lr, stepper.step(&x, &y)?));
+            if unread.len() < batches_per_read && batch + 1 < n_batches {
+                continue;
+            }
+            for (batch, lr, loss) in read(&mut unread)? {
+                debias_loss = state.mean.update(loss);
+                state.history.running.push(debias_loss);
+                state.history.rates.push(lr);
+                let done = Batch { epoch, n_epochs, batch, n_batches, lr, loss, debias_loss };
+                if callbacks.on_batch_end(&done)?.is_break() {
+                    break 'fit;
+                }
+                ensure!(
+                    loss.is_finite(),
+                    "the loss became {loss} in epoch {epoch} at batch {batch} of {n_batches}, at a learning rate of \
+                     {lr:?}: {TRY}"
+                );
+            }
         }
-        let loss = opt.loss(&x, &y, |x, y| crit(&model.forward_t(x, true), y)); // ()
-        opt.zero_grad();
-        loss.backward();
-        opt.step()?;
 
-        history.rates.push(opt.lr());
-        unread.push(loss.detach());
-        let done = batch + 1;
-        if unread.len() < per_read && done < n_batches {
-            continue;
+        stepper.reset(false)?;
+        let (val, val_by_rows) = validate(model, &data.val, VAL_BATCH)?;
+        let lr = stepper.opt().lr();
+        ensure!(
+            val.is_finite(),
+            "the validation loss became {val} after epoch {epoch}, at a learning rate of {lr:?}: {TRY}"
+        );
+        let vals = Epoch { epoch, trn: debias_loss, val, val_by_rows };
+        state.history.epochs.push(Epoch { epoch: state.earlier + epoch, ..vals });
+        state.history.epoch_seconds.push(started.elapsed().as_secs_f64());
+        if callbacks.on_epoch_end(&vals, &state, stepper.opt())?.is_break() {
+            break;
         }
-        let first = done - unread.len();
-        for (at, loss) in read(&unread)?.into_iter().enumerate() {
-            debias_loss = mean.update(loss);
-            history.running.push(debias_loss);
-            ensure!(
-                loss.is_finite(),
-                "the loss became {loss} in epoch {epoch} at batch {} of {n_batches}, at a learning rate of {:?}: {TRY}",
-                first + at,
-                opt.lr()
-            );
-        }
-        unread.clear();
-        report(Event::Batches { epoch, epochs, done, n_batches, loss: debias_loss });
     }
-    opt.settle(); // validation reads any row
-    let (val, val_by_rows) = validate(model, &data.val, VAL_BATCH)?;
-    let of_zeros = data.val.y.square().mean(Kind::Float).double_value(&[]);
-    ensure!(
-        val < BEYOND_REASON * of_zeros.max(1.0),
-        "the validation loss became {val:e} after epoch {epoch}, at a learning rate of {:?}, where predicting \
-         nothing but zeros gives {of_zeros:.1}: {TRY}",
-        opt.lr()
-    );
-    let done = Epoch { epoch, trn: debias_loss, val, val_by_rows };
-    history.epochs.push(Epoch { epoch: *before + epoch, ..done });
-    history.seconds += started.elapsed().as_secs_f64();
-    report(Event::Epoch(done));
-    Ok(())
+    stepper.reset(false)?; // a callback may have stopped the fit within an epoch
+    Ok(state.history)
 }
 
 /// What helps against a loss that grows without bound.
-const TRY: &str = "try a smaller one, or less weight decay or a narrower start if those were raised";
-/// A validation loss so many times that of zeros comes from predictions a thousand times too large.
-const BEYOND_REASON: f64 = 1e6;
+pub const TRY: &str = "try a smaller one, or less weight decay or a narrower start if those were raised";
 
-/// The losses of some batches.
-fn read(losses: &[Tensor]) -> Result<Vec<f64>> {
-    Ok(match losses {
+/// Takes the batches out of `unread`, with the numbers that their losses are.
+fn read(unread: &mut Vec<(usize, f64, Tensor)>) -> Result<Vec<(usize, f64, f64)>> {
+    let losses: Vec<&Tensor> = unread.iter().map(|(_, _, loss)| loss).collect();
+    let numbers = match losses[..] {
         [loss] => vec![f64::try_from(loss)?],
-        many => Vec::try_from(Tensor::stack(many, 0).to_kind(Kind::Double))?,
-    })
+        _ => Vec::try_from(Tensor::stack(&losses, 0).to_kind(Kind::Double))?,
+    };
+    Ok(unread.drain(..).zip(numbers).map(|((batch, lr, _), loss)| (batch, lr, loss)).collect())
 }
 
 /// fastai's validation batches had twice the 64 rows of training.
-const VAL_BATCH: usize = 128;
-/// Rows predicted in one pass: large enough that the pass, not its start, is the cost.
-pub const ROWS_PER_PASS: i64 = 1 << 16;
+pub const VAL_BATCH: usize = 128;
 
-/// Mean squared error over `rows`: as the mean of the means of batches of `bs`, and over all rows alike.
+/// Mean squared error over `rows`: as the mean of the means of batches of `bs` rows, and as the mean over all rows.
 pub fn validate(model: &dyn ModuleT, rows: &Columns, bs: usize) -> Result<(f64, f64)> {
     let preds = predict(model, rows)?;
     let y = Vec::<f32>::try_from(&rows.y)?;
@@ -273,7 +220,7 @@ pub fn validate(model: &dyn ModuleT, rows: &Columns, bs: usize) -> Result<(f64, 
     Ok((mean(&batch_means), mean(&squares)))
 }
 
-/// A model's predictions in stars, one a row.
+/// A model's predictions in stars, one per row.
 pub fn predict(model: &dyn ModuleT, rows: &Columns) -> Result<Vec<f32>> {
     let mut preds = Vec::with_capacity(rows.len() as usize);
     for (x, _) in rows.batches(ROWS_PER_PASS) {

@@ -25,7 +25,9 @@
 
 pub mod beyond;
 pub mod excel;
+pub mod fast;
 pub mod fit;
+pub mod history;
 pub mod learner;
 pub mod libtorch;
 pub mod models;

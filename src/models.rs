@@ -7,8 +7,8 @@
 //! CPU. That is why the layers are put together here by hand: tch's `nn::linear` draws the bias before the
 //! weight, and draws the weight √6 times wider than PyTorch's `nn.Linear`.
 
+use tch::Tensor;
 use tch::nn::{Embedding, EmbeddingConfig, Init, Linear, Module, ModuleT, Path, embedding};
-use tch::{Tensor, nn};
 
 /// Lowest and highest value that a sigmoid is stretched to, in stars.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,11 +56,10 @@ pub struct Embeddings {
 }
 
 impl Embeddings {
-    /// `get_emb(ni, nf)`: an embedding with uniform weights. Its gradient names the rows that were looked up
-    /// (`sparse`), and is no table of zeros.
+    /// `get_emb(ni, nf)`: an embedding with uniform weights.
     fn get_emb(&self, vs: Path, ni: i64, nf: i64) -> Embedding {
         let ws_init = Init::Uniform { lo: self.init.0, up: self.init.1 };
-        embedding(vs, ni, nf, EmbeddingConfig { ws_init, sparse: true, ..Default::default() })
+        embedding(vs, ni, nf, EmbeddingConfig { ws_init, ..Default::default() })
     }
 }
 
@@ -137,6 +136,15 @@ pub struct NetShape {
     pub dropout: (f64, f64),
 }
 
+impl NetShape {
+    /// Inputs and outputs of each linear layer, for embeddings of these lengths.
+    pub fn layers(&self, (u, m): (i64, i64)) -> Vec<(i64, i64)> {
+        let inputs = std::iter::once(u + m).chain(self.hidden.iter().copied());
+        let outputs = self.hidden.iter().copied().chain([1]);
+        inputs.zip(outputs).collect()
+    }
+}
+
 /// A neural net instead of the dot product: both vectors side by side, hidden layers, one number out.
 #[derive(Debug)]
 pub struct EmbeddingNet {
@@ -152,11 +160,8 @@ impl EmbeddingNet {
     pub fn new(vs: &Path, e: &Embeddings, shape: &NetShape, range: Range) -> Self {
         let (u, m) =
             (e.get_emb(vs / "u", e.n_users, e.n_factors.0), e.get_emb(vs / "m", e.n_movies, e.n_factors.1));
-        let mut widths = vec![e.n_factors.0 + e.n_factors.1];
-        widths.extend(&shape.hidden);
-        widths.push(1);
-        let lins =
-            widths.windows(2).enumerate().map(|(i, w)| linear(vs / format!("lin{}", i + 1), w[0], w[1]));
+        let layers = shape.layers(e.n_factors).into_iter().enumerate();
+        let lins = layers.map(|(i, (inputs, outputs))| linear(vs / format!("lin{}", i + 1), inputs, outputs));
         EmbeddingNet { u, m, lins: lins.collect(), dropout: shape.dropout, range: range.widened() }
     }
 }
@@ -184,11 +189,4 @@ impl ModuleT for EmbeddingNet {
 /// `F.dropout`, which draws random numbers only where it drops something.
 fn dropout(x: Tensor, p: f64, train: bool) -> Tensor {
     if train && p > 0.0 { x.dropout(p, true) } else { x }
-}
-
-/// The model's parameters by name (`u.weight`), sorted by it.
-pub fn named_parameters(vs: &nn::VarStore) -> Vec<(String, Tensor)> {
-    let mut named: Vec<_> = vs.variables().into_iter().collect();
-    named.sort_by(|a, b| a.0.cmp(&b.0));
-    named
 }

@@ -6,13 +6,14 @@ use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
 
 use crate::movielens::{CollabFilterDataset, Split};
-use crate::system::memory;
+
+/// Rows that a model predicts in one pass: so many that the pass, not its start, is the cost.
+pub const ROWS_PER_PASS: i64 = 1 << 16;
 
 /// A part of the ratings on a device.
 #[derive(Debug)]
 pub struct Columns {
-    /// User and movie index of each rating: (n, 2), int64. In memory the users come first, then the movies,
-    /// so that the users of a batch, which is what a model looks up, lie side by side.
+    /// User and movie index of each rating: (n, 2), int64.
     pub cats: Tensor,
     /// The ratings in stars: (n,), float32.
     pub y: Tensor,
@@ -20,12 +21,11 @@ pub struct Columns {
 
 impl Columns {
     fn new(data: &CollabFilterDataset, rows: &[usize], device: Device) -> Columns {
-        let columns: Vec<i64> =
-            (0..2).flat_map(|column| rows.iter().map(move |&row| data.cats[row][column])).collect();
+        let cats: Vec<i64> = rows.iter().flat_map(|&row| data.cats[row]).collect();
         let y: Vec<f32> = rows.iter().map(|&row| data.y[row]).collect();
         Columns {
-            cats: Tensor::from_slice(&columns).view([2, -1]).tr().to_device(device), // (n, 2)
-            y: Tensor::from_slice(&y).to_device(device),                             // (n,)
+            cats: Tensor::from_slice(&cats).view([-1, 2]).to_device(device), // (n, 2)
+            y: Tensor::from_slice(&y).to_device(device),                     // (n,)
         }
     }
 
@@ -43,7 +43,7 @@ impl Columns {
     /// CUDA run see the same batches; gathered once, so that a batch is a view.
     pub fn shuffled(&self) -> Columns {
         let order = Tensor::randperm(self.len(), (Kind::Int64, Device::Cpu)).to_device(self.y.device());
-        Columns { cats: self.cats.tr().index_select(1, &order).tr(), y: self.y.index_select(0, &order) }
+        Columns { cats: self.cats.index_select(0, &order), y: self.y.index_select(0, &order) }
     }
 
     /// Batches of `bs` rows in order, the last one as short as it comes.
@@ -72,13 +72,12 @@ impl ColumnarModelData {
     /// moved to `device`.
     ///
     /// # Errors
-    /// A part of the split without rows, or more of them than fit into the device's memory.
+    /// A part of the split has no rows.
     pub fn new(data: &CollabFilterDataset, split: &Split, bs: i64, device: Device) -> Result<Self> {
         ensure!(bs > 0, "a batch of {bs} rows: it takes at least 1");
         for (rows, part) in [(&split.trn, "to train on"), (&split.val, "to validate on")] {
             ensure!(!rows.is_empty(), "no ratings {part}: {} ratings are too few to split", data.len());
         }
-        memory::check_ratings(split.trn.len(), split.val.len(), device)?;
         Ok(ColumnarModelData {
             trn: Columns::new(data, &split.trn, device),
             val: Columns::new(data, &split.val, device),

@@ -11,6 +11,14 @@ pub enum Schedule {
     Cosine(CosineRestarts),
     /// One rise and one fall over the whole fit.
     OneCycle(OneCycle),
+    /// From one rate to another within an epoch, each batch's rate the same multiple of the one before: fastai's
+    /// `learn.lr_find()` (Smith 2015, "Cyclical learning rates").
+    Growth {
+        /// The rate of the first batch.
+        from: f64,
+        /// The rate of the last batch.
+        to: f64,
+    },
 }
 
 /// Smith 2018, "A disciplined approach to neural network hyper-parameters", as fastai's `fit_one_cycle` shapes
@@ -84,6 +92,9 @@ impl Schedule {
             Schedule::Constant => None,
             Schedule::Cosine(cosine) => Some(cosine.rate(t, n_batches)),
             Schedule::OneCycle(cycle) => Some(cycle.rate(t, n_batches)),
+            Schedule::Growth { from, to } => {
+                Some(from * (to / from).powf(t as f64 / (n_batches.max(2) - 1) as f64))
+            }
         }
     }
 }

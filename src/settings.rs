@@ -6,6 +6,7 @@ use std::str::FromStr;
 use anyhow::{Context, Error, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::models::NetShape;
 use crate::optim::Rule;
 use crate::schedule::{CosineRestarts, Schedule};
 
@@ -74,6 +75,14 @@ impl Plan {
                 steps.iter().map(|&(lr, epochs)| (Some(lr), Schedule::Constant, epochs)).collect()
             }
             Plan::Cosine(cosine) => vec![(None, Schedule::Cosine(*cosine), cosine.epochs())],
+        }
+    }
+
+    /// The rate that the optimizer is made with.
+    pub fn first_lr(&self) -> f64 {
+        match self {
+            Plan::Steps(steps) => steps.first().map_or(0.0, |step| step.0),
+            Plan::Cosine(cosine) => cosine.lr,
         }
     }
 
@@ -227,6 +236,11 @@ impl Settings {
             dropout: (0.0, 0.0),
             seed: 0,
         }
+    }
+
+    /// The layers of the net.
+    pub fn net_shape(&self) -> NetShape {
+        NetShape { hidden: self.hidden.clone(), dropout: self.dropout }
     }
 
     /// Whether the settings go together.

@@ -2,9 +2,14 @@
 
 #![cfg(target_os = "linux")]
 
-use lecture5::fit::Event;
+use std::ops::ControlFlow;
+
+use lecture5::fast::StepperKind;
+use lecture5::fit::Options;
+use lecture5::history::{Callback, Epoch, FitState};
 use lecture5::learner::Learner;
 use lecture5::movielens::{CollabFilterDataset, Ids, Split};
+use lecture5::optim::Optimizer;
 use lecture5::settings::{ModelKind, Plan, Settings};
 use tch::Device;
 
@@ -23,7 +28,19 @@ fn resident() -> i64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-fn fifty_thousand_steps(model: ModelKind, dropout: (f64, f64)) {
+/// What the process held after [`WARM`] steps.
+struct Warm(Option<i64>);
+
+impl Callback for Warm {
+    fn on_epoch_end(&mut self, at: &Epoch, _: &FitState, _: &Optimizer) -> anyhow::Result<ControlFlow<()>> {
+        if at.epoch * 32 >= WARM {
+            self.0.get_or_insert_with(resident);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+fn fifty_thousand_steps(model: ModelKind, stepper: StepperKind, dropout: (f64, f64)) {
     tch::set_num_threads(1);
     // 8 users × 8 movies: 32 batches of 2 rows an epoch, so that steps and epochs are many.
     let pairs: Vec<[i64; 2]> = (0..8).flat_map(|u| (0..8).map(move |m| [u, m])).chain([[0, 0]]).collect();
@@ -39,30 +56,28 @@ fn fifty_thousand_steps(model: ModelKind, dropout: (f64, f64)) {
         ..Settings::lecture(model)
     };
     let mut learner = Learner::new(&cf, &split, &settings, Device::Cpu).unwrap();
-    let mut warm = None;
-    let history = learner
-        .fit_plan(&mut |event| {
-            if let Event::Epoch(epoch) = event
-                && epoch.epoch * 32 >= WARM
-            {
-                warm.get_or_insert_with(resident);
-            }
-        })
-        .unwrap();
+    let mut warm = Warm(None);
+    let options =
+        Options { callbacks: vec![Box::new(&mut warm)], stepper: stepper.make(), ..Options::default() };
+    let history = learner.fit_plan(options).unwrap();
     assert!(history.running.len() >= STEPS);
-    let grown = resident() - warm.unwrap();
+    let grown = resident() - warm.0.unwrap();
     println!("{}: {grown} KiB more after {STEPS} steps than after {WARM}", model.name());
     assert!(grown <= MAY_GROW, "{}: {grown} KiB more in {STEPS} steps", model.name());
 }
 
 #[test]
 fn fifty_thousand_steps_of_adam_need_no_more_memory_than_five_thousand() {
-    fifty_thousand_steps(ModelKind::Learner, (0.0, 0.0));
+    for stepper in [StepperKind::Libtorch, StepperKind::Fast] {
+        fifty_thousand_steps(ModelKind::Learner, stepper, (0.0, 0.0));
+    }
 }
 
 #[test]
 #[ignore = "takes half a minute: cargo test --release --test memory -- --ignored --test-threads 1"]
 fn nor_do_fifty_thousand_of_sgd_and_of_the_net_with_dropout() {
-    fifty_thousand_steps(ModelKind::Dot, (0.0, 0.0));
-    fifty_thousand_steps(ModelKind::Net, (0.1, 0.1));
+    for stepper in [StepperKind::Libtorch, StepperKind::Fast] {
+        fifty_thousand_steps(ModelKind::Dot, stepper, (0.0, 0.0));
+    }
+    fifty_thousand_steps(ModelKind::Net, StepperKind::Libtorch, (0.1, 0.1));
 }

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use tch::Device;
 
-use crate::fit::validate;
+use crate::fit::{Options, VAL_BATCH, validate};
 use crate::learner::Learner;
-use crate::movielens::{CollabFilterDataset, Split};
+use crate::movielens::Split;
+use crate::run::lecture::Lecture;
 use crate::schedule::{OneCycle, Schedule};
 use crate::settings::{ModelKind, Plan, Settings};
 
@@ -19,16 +19,11 @@ pub const LECTURE: [(&str, ModelKind); 4] = [
     ("fastai's learner", ModelKind::Learner),
 ];
 
-/// Trains one of the lecture's models as the lecture does; stars for the rows held out, and the time it took.
-pub fn lecture_model(
-    cf: &CollabFilterDataset,
-    split: &Split,
-    settings: &Settings,
-    device: Device,
-) -> Result<(Vec<f64>, f64)> {
+/// Trains one of the lecture's models as the lecture does; stars for the rows held out, and the time it took in seconds.
+pub fn lecture_model(lecture: &Lecture, model: ModelKind) -> Result<(Vec<f64>, f64)> {
     let started = Instant::now();
-    let mut learner = Learner::new(cf, split, settings, device)?;
-    learner.fit_plan(&mut |_| {})?;
+    let mut learner = lecture.learner(&lecture.settings(model))?;
+    learner.fit_plan(lecture.quiet_options())?;
     let stars = learner.predict()?.into_iter().map(f64::from).collect();
     Ok((stars, started.elapsed().as_secs_f64()))
 }
@@ -77,33 +72,29 @@ pub fn variations(seed: i64) -> Vec<Variation> {
     ]
 }
 
-/// A variation's validation loss before the first epoch and after each; every row weighs the same.
-pub fn losses(
-    cf: &CollabFilterDataset,
-    split: &Split,
-    variation: &Variation,
-    device: Device,
-) -> Result<Vec<f64>> {
-    let mut learner = Learner::new(cf, split, &variation.settings, device)?;
+/// A variation's validation loss before the first epoch and after each, trained and validated on `split`; every row
+/// weighs the same.
+pub fn losses(lecture: &Lecture, split: &Split, variation: &Variation) -> Result<Vec<f64>> {
+    let (cf, _) = lecture.ratings();
+    let mut learner = Learner::new(&cf, split, &variation.settings, lecture.run.device)?;
     for (layer, decay) in &variation.decay {
         learner.opt.set_decay(layer, *decay)?;
     }
-    let (_, before) = validate(&*learner.model, &learner.data.val, 128)?;
+    let (_, before) = validate(&*learner.model, &learner.data.val, VAL_BATCH)?;
+    let options = lecture.quiet_options();
     let history = match variation.one_cycle {
-        Some(cycle) => learner.fit(cycle.epochs, &Schedule::OneCycle(cycle), &mut |_| {})?,
-        None => learner.fit_plan(&mut |_| {})?,
+        Some(cycle) => {
+            learner.fit(cycle.epochs, Options { schedule: Schedule::OneCycle(cycle), ..options })?
+        }
+        None => learner.fit_plan(options)?,
     };
     let after = history.epochs.iter().map(|epoch| epoch.val_by_rows);
     Ok(std::iter::once(before).chain(after).collect())
 }
 
-/// What the learning-rate finder sees with the lecture's EmbeddingNet.
-pub fn find_lr(
-    cf: &CollabFilterDataset,
-    split: &Split,
-    seed: i64,
-    device: Device,
-) -> Result<Vec<(f64, f64)>> {
-    let settings = Settings { seed, ..Settings::lecture(ModelKind::Net) };
-    Learner::new(cf, split, &settings, device)?.lr_find((1e-5, 10.0))
+/// What the learning-rate finder sees with the lecture's EmbeddingNet on `split`.
+pub fn find_lr(lecture: &Lecture, split: &Split) -> Result<Vec<(f64, f64)>> {
+    let (cf, _) = lecture.ratings();
+    let settings = lecture.settings(ModelKind::Net);
+    Learner::new(&cf, split, &settings, lecture.run.device)?.lr_find((1e-5, 10.0), lecture.quiet_options())
 }

@@ -1,13 +1,12 @@
 // What libtorch has and tch does not bind: the generators' states, flushing of subnormals, the fused
-// optimiser steps, where gradients lie, a record of the operations called, the version. Each function answers NULL, or a message that the caller frees.
+// optimizer steps, a record of the operations called, the version. Each function returns NULL, or a message that the
+// caller frees.
 // A tensor crosses the border as tch has it: a pointer to an at::Tensor.
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
-#include <ATen/SparseTensorImpl.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/native/SparseTensorUtils.h>
 #include <ATen/record_function.h>
 #include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/_fused_adamw.h>
@@ -176,34 +175,6 @@ char *lecture5_record_end() {
   std::string text;
   for (const auto &call : mine->calls) text += call + "\n";
   return strdup(text.c_str());
-}
-
-struct lecture5_gradient_t {
-  const int64_t *ids;
-  const float *values;
-  size_t n_ids, n_values;
-};
-
-// Where the gradient of a float32 parameter on the CPU lies: all of it (`ids` is NULL), or the rows `ids` of it,
-// or nothing (`values` is NULL). It stays there until the gradient is forgotten or added to.
-char *lecture5_gradient(at::Tensor *param, lecture5_gradient_t *out) {
-  return guarded([&] {
-    *out = {nullptr, nullptr, 0, 0};
-    at::Tensor &grad = param->mutable_grad();
-    if (!grad.defined()) return;
-    TORCH_CHECK(grad.is_cpu() && grad.scalar_type() == at::kFloat, "not a float32 gradient on the CPU");
-    if (!grad.is_sparse()) {
-      grad = grad.contiguous();
-      *out = {nullptr, grad.const_data_ptr<float>(), 0, static_cast<size_t>(grad.numel())};
-      return;
-    }
-    auto *rows = at::sparse::get_sparse_impl(grad);
-    TORCH_CHECK(rows->sparse_dim() == 1, "a gradient that is sparse within the rows");
-    const at::Tensor ids = rows->indices().contiguous(), values = rows->values().contiguous();
-    rows->set_indices_and_values_unsafe(ids, values);
-    *out = {ids.const_data_ptr<int64_t>(), values.const_data_ptr<float>(), static_cast<size_t>(ids.numel()),
-            static_cast<size_t>(values.numel())};
-  });
 }
 
 char *lecture5_fused_sgd(at::Tensor *const *params, at::Tensor *const *grads, at::Tensor *const *momenta, size_t n,

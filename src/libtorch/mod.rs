@@ -1,7 +1,7 @@
 //! What libtorch has and `tch` does not bind: generator states, fused optimiser steps, flushing of
 //! subnormal numbers, the version; and which device a run uses.
 //!
-//! The `unsafe` of this project is here and in optim/, which works on tensors where they lie: calls of
+//! The `unsafe` of this project is here and in fast/, which works on tensors where they lie: calls of
 //! `extra.cpp`, a page of C++ that build.rs compiles.
 
 pub mod doctor;
@@ -20,6 +20,7 @@ unsafe extern "C" {
     fn lecture5_flush_denormal(on: bool) -> bool;
     fn lecture5_rng_state(device: c_int, out: *mut *mut C_tensor) -> *mut c_char;
     fn lecture5_set_rng_state(device: c_int, state: *const C_tensor) -> *mut c_char;
+    fn lecture5_forget_gradient(param: *const C_tensor);
     fn lecture5_fused_sgd(
         params: *const *const C_tensor,
         grads: *const *const C_tensor,
@@ -82,6 +83,14 @@ pub fn rng_state(device: Device) -> Result<Tensor> {
 pub fn set_rng_state(device: Device, state: &Tensor) -> Result<()> {
     // SAFETY: the state is only read, and checked there for its type and length.
     unsafe { check(lecture5_set_rng_state(generator(device), state.as_ptr())) }
+}
+
+/// `zero_grad(set_to_none=True)`: the next backward pass hands its gradients over instead of adding them.
+pub fn forget_gradients<'a>(params: impl Iterator<Item = &'a Tensor>) {
+    for param in params {
+        // SAFETY: a live tensor, whose gradient is dropped.
+        unsafe { lecture5_forget_gradient(param.as_ptr()) };
+    }
 }
 
 /// One step of SGD over all parameters in one pass: `torch.optim.SGD(fused=True)`.

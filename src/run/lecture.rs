@@ -1,44 +1,29 @@
 //! What the sections of the lecture share: the run's settings, the data, and where results go.
 
 use std::cell::Cell;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use polars::prelude::{AnyValue, DataFrame};
-use tch::nn::VarStore;
-use tch::{Device, Tensor};
+use tch::Tensor;
 
-use crate::fit::{Event, History};
+use crate::fit::{Options, TRY};
+use crate::history::{Callback, Epoch, FitState, History};
+use crate::learner::Learner;
 use crate::movielens::{CollabFilterDataset, MovieLens, Split, SplitBy};
 use crate::notebook::{Notebook, Table};
 use crate::optim::Optimizer;
 use crate::plots::{self, Figure};
 use crate::ratings::ColumnarModelData;
+use crate::run::footprint::{Footprint, check_ratings};
 use crate::run::metrics::{FitMetrics, Metrics};
-use crate::run::progress::{Telling, epoch_event, follow, say};
+use crate::run::options::RunOptions;
+use crate::run::progress::{Follow, Telling, epoch_event, say};
 use crate::run::reference::{self, ReferenceFit};
-use crate::saved::model_file::{self, About};
+use crate::saved::model_file::{self, ModelCard};
 use crate::settings::{ModelKind, Settings};
-
-/// Where a run happens and where it leaves its files.
-#[derive(Debug, Clone)]
-pub struct RunOptions {
-    /// Seed of the one random generator, set before each fit.
-    pub seed: i64,
-    /// Where the tensors are.
-    pub device: Device,
-    /// How the ratings to hold out are chosen.
-    pub split: SplitBy,
-    /// The folder of results.
-    pub out: PathBuf,
-    /// Resolution of the PNG plots, in dots per inch.
-    pub dpi: u32,
-    /// Whether each plot is written as SVG too.
-    pub svg: bool,
-    /// How the run tells of itself.
-    pub telling: Telling,
-}
 
 /// A run of the lecture, section by section.
 pub struct Lecture {
@@ -67,7 +52,7 @@ impl Lecture {
         let cf = ml.dataset()?;
         let val_idxs = run.split.val_idxs(&cf, ml.times().as_deref());
         let split = Split::new(cf.len(), &val_idxs.with_context(|| format!("{}", ml.file.display()))?);
-        let metrics = Metrics::new(run.seed, run.device, &ml, &cf);
+        let metrics = Metrics::new(&run, &ml, &cf);
         Ok(Lecture {
             run,
             ml,
@@ -105,27 +90,57 @@ impl Lecture {
     /// The same as tensors on the run's device, in batches of `bs`.
     pub fn model_data(&self, bs: i64) -> Result<(Rc<CollabFilterDataset>, ColumnarModelData)> {
         let (cf, split) = self.ratings();
+        check_ratings(split.trn.len(), split.val.len(), self.run.device)?;
         let data = ColumnarModelData::new(&cf, &split, bs, self.run.device)?;
         Ok((cf, data))
     }
 
-    /// What `fit` reports to: a progress bar, and under the calling cell the losses as the lecture's `fit`
-    /// printed them.
+    /// What a section tells `fit` beside the lecture's arguments: the stepper of the run, a progress bar, and to print each
+    /// epoch's losses under the calling cell.
     #[track_caller]
-    pub fn progress<'a>(&self, nb: &'a mut Notebook) -> impl FnMut(Event) + 'a {
+    pub fn options<'a>(&self, nb: &'a mut Notebook) -> Options<'a> {
         nb.enter();
         let (telling, name) = (self.run.telling, nb.name().to_owned());
         let (at, of) = self.at_section;
         let sections = format!("{}{}", "▰".repeat(at), "▱".repeat(of - at));
         let bar = format!("{sections} section {at}/{of} {name}");
-        let told = Rc::clone(&self.epochs_told);
-        follow(telling, bar, move |epoch| {
+        let epochs_told = Rc::clone(&self.epochs_told);
+        self.options_of(bar, move |epoch| {
             nb.print(epoch);
             if telling == Telling::Json {
-                say(epoch_event(&name, told.get(), &epoch));
+                say(epoch_event(&name, epochs_told.get(), epoch));
             }
-            told.set(told.get() + 1);
+            epochs_told.set(epochs_told.get() + 1);
         })
+    }
+
+    /// The same for a fit outside a notebook, `name` on its bar.
+    pub fn options_of<'a>(&self, name: String, on_epoch: impl FnMut(&Epoch) + 'a) -> Options<'a> {
+        let follow = Follow::new(self.run.telling, name, self.run.stepper, on_epoch);
+        let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(follow), Box::new(self.within_reason())];
+        Options { callbacks, stepper: self.run.stepper.make(), ..Options::default() }
+    }
+
+    /// The same without a word, for fits that are a detail.
+    pub fn quiet_options(&self) -> Options<'static> {
+        let follow = Follow::new(Telling::Quiet, String::new(), self.run.stepper, |_| {});
+        Options { callbacks: vec![Box::new(follow)], stepper: self.run.stepper.make(), ..Options::default() }
+    }
+
+    fn within_reason(&self) -> WithinReason {
+        let squares = self.split.val.iter().map(|&row| f64::from(self.cf.y[row]).powi(2));
+        WithinReason { of_zeros: squares.sum::<f64>() / self.split.val.len() as f64 }
+    }
+
+    /// A learner on the run's ratings and device.
+    ///
+    /// # Errors
+    /// As [`Learner::new`]; or the fit would not fit into memory.
+    pub fn learner(&self, settings: &Settings) -> Result<Learner> {
+        let Lecture { cf, split, run, .. } = self;
+        Footprint::new(settings, (cf.users.len(), cf.items.len()), split.trn.len(), split.val.len())
+            .check(run.device, run.stepper)?;
+        Learner::new(cf, split, settings, run.device)
     }
 
     /// Keeps a fit for metrics.json, the table at the end and the plots.
@@ -212,11 +227,11 @@ impl Lecture {
     }
 
     /// What there is to say of a model made with `settings` on this data.
-    pub fn about(&self, settings: &Settings) -> About {
-        let about = About::new(&self.cf, &self.split, settings, &self.ml.sha256);
+    pub fn card(&self, settings: &Settings) -> ModelCard {
+        let card = ModelCard::new(&self.cf, &self.split, settings, &self.ml.sha256);
         // JSON has no way to name a file whose name is not text.
         let source = Some(self.ml.source.clone()).filter(|source| source.path().to_str().is_some());
-        About { source, ..about }
+        ModelCard { source, stepper: Some(self.run.stepper), ..card }
     }
 
     /// Where [`Lecture::save`] puts a model.
@@ -224,9 +239,35 @@ impl Lecture {
         self.run.out.join("models").join(format!("{name}.safetensors"))
     }
 
-    /// Writes a trained model with its optimiser into `models/`; `settings` are those it was made with.
-    pub fn save(&self, name: &str, settings: &Settings, vs: &VarStore, opt: &Optimizer) -> Result<()> {
-        model_file::save(&self.model_path(name), &self.about(settings), vs, opt)
+    /// Writes a trained model with its optimizer into `models/`; `settings` are those it was made with.
+    pub fn save(&self, name: &str, settings: &Settings, opt: &Optimizer) -> Result<()> {
+        model_file::save(&self.model_path(name), &self.card(settings), opt)
+    }
+}
+
+/// Refuses a fit that leaves reason without leaving the numbers.
+struct WithinReason {
+    /// The validation loss of predicting nothing but zeros.
+    of_zeros: f64,
+}
+
+impl WithinReason {
+    /// A validation loss that many times the loss of zeros comes from predictions a thousand times too large.
+    const BEYOND: f64 = 1e6;
+}
+
+impl Callback for WithinReason {
+    fn on_epoch_end(&mut self, at: &Epoch, _: &FitState, opt: &Optimizer) -> Result<ControlFlow<()>> {
+        ensure!(
+            at.val < Self::BEYOND * self.of_zeros.max(1.0),
+            "the validation loss became {:e} after epoch {}, at a learning rate of {:?}, where predicting nothing but \
+             zeros gives {:.1}: {TRY}",
+            at.val,
+            at.epoch,
+            opt.lr(),
+            self.of_zeros
+        );
+        Ok(ControlFlow::Continue(()))
     }
 }
 

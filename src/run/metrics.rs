@@ -3,9 +3,11 @@
 use serde::Serialize;
 use tch::Device;
 
-use crate::fit::History;
+use crate::fast::StepperKind;
+use crate::history::History;
 use crate::movielens::{CollabFilterDataset, MovieLens};
 use crate::notebook::Table;
+use crate::run::options::RunOptions;
 use crate::run::reference::{self, ReferenceFit};
 
 /// The whole file.
@@ -19,6 +21,8 @@ pub struct Metrics {
     pub threads: i32,
     /// libtorch's version.
     pub libtorch: String,
+    /// Which stepper computed.
+    pub stepper: StepperKind,
     /// Which data.
     pub data: Data,
     /// One entry a fit, in the order they ran.
@@ -89,12 +93,14 @@ pub struct EpochMetrics {
     pub lecture_trn: Option<f64>,
     /// The lecture's figure, when the data and the settings are its own.
     pub lecture_val: Option<f64>,
+    /// Wall-clock time, validation included.
+    pub seconds: f64,
 }
 
 impl FitMetrics {
     /// A fit's losses; `beside` is what the lecture printed.
     pub fn new(name: &str, history: &History, beside: Option<&ReferenceFit>) -> FitMetrics {
-        let epochs = history.epochs.iter().map(|e| {
+        let epochs = history.epochs.iter().zip(&history.epoch_seconds).map(|(e, &seconds)| {
             let lecture = beside.and_then(|fit| fit.losses.get(e.epoch));
             EpochMetrics {
                 epoch: e.epoch,
@@ -102,18 +108,20 @@ impl FitMetrics {
                 val: e.val,
                 lecture_trn: lecture.map(|l| l[0]),
                 lecture_val: lecture.map(|l| l[1]),
+                seconds,
             }
         });
-        FitMetrics { name: name.to_owned(), seconds: history.seconds, epochs: epochs.collect() }
+        FitMetrics { name: name.to_owned(), seconds: history.seconds(), epochs: epochs.collect() }
     }
 }
 
 impl Metrics {
     /// The metrics of a run so far without fits.
-    pub fn new(seed: i64, device: Device, ml: &MovieLens, cf: &CollabFilterDataset) -> Metrics {
+    pub fn new(run: &RunOptions, ml: &MovieLens, cf: &CollabFilterDataset) -> Metrics {
         Metrics {
-            seed,
-            device: device_name(device),
+            seed: run.seed,
+            device: device_name(run.device),
+            stepper: run.stepper,
             threads: tch::get_num_threads(),
             libtorch: crate::libtorch::version().to_owned(),
             data: Data {

@@ -1,6 +1,8 @@
 //! A session of the lecture: what its sections share, its metrics, the lecture's reference numbers, and progress.
 
+pub mod footprint;
 pub mod lecture;
 pub mod metrics;
+pub mod options;
 pub mod progress;
 pub mod reference;

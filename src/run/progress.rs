@@ -2,14 +2,19 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write as _};
+use std::ops::ControlFlow;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use crate::fit::{Epoch, Event};
+use crate::fast::StepperKind;
+use crate::history::{Batch, Callback, Epoch, FitState};
+use crate::optim::Optimizer;
+use crate::system::failure::complain;
+use crate::system::interrupt;
 
 /// Whether a run tells of itself, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,25 +27,64 @@ pub enum Telling {
     Json,
 }
 
-/// Follows the events of a `fit` call: the bar itself, and each epoch's losses to `on_epoch`.
-pub fn follow<'a>(
+/// Follows a `fit` call: a bar per epoch on a terminal, each epoch's losses to `on_epoch`, and Ctrl-C.
+pub struct Follow<F> {
     telling: Telling,
     name: String,
-    mut on_epoch: impl FnMut(Epoch) + 'a,
-) -> impl FnMut(Event) + 'a {
-    let mut bar: Option<ProgressBar> = None;
-    move |event| match event {
-        Event::Batches { epoch, epochs, done, n_batches, loss } => {
-            let bar = bar.get_or_insert_with(|| epoch_bar(telling, &name, epoch, epochs, n_batches));
-            bar.set_message(format!("{loss:.5}"));
-            bar.set_position(done as u64);
+    on_epoch: F,
+    bar: Option<ProgressBar>,
+    started: Instant,
+    /// The stepper, until a person has been told what the fit will take.
+    untold: Option<StepperKind>,
+}
+
+impl<F: FnMut(&Epoch)> Follow<F> {
+    /// Follows a fit that is called `name` on its bar.
+    pub fn new(telling: Telling, name: String, stepper: StepperKind, on_epoch: F) -> Follow<F> {
+        Follow { telling, name, on_epoch, bar: None, started: Instant::now(), untold: Some(stepper) }
+    }
+}
+
+/// A fit that takes longer than this is worth a word about `--fast`.
+const LONG: Duration = Duration::from_secs(120);
+
+impl<F: FnMut(&Epoch)> Callback for Follow<F> {
+    fn on_batch_end(&mut self, at: &Batch) -> Result<ControlFlow<()>> {
+        interrupt::check()?;
+        let bar = self
+            .bar
+            .get_or_insert_with(|| epoch_bar(self.telling, &self.name, at.epoch, at.n_epochs, at.n_batches));
+        if !bar.is_hidden() {
+            bar.set_message(format!("{:.5}", at.debias_loss));
+            bar.set_position(at.batch as u64 + 1);
         }
-        Event::Epoch(epoch) => {
-            if let Some(bar) = bar.take() {
-                bar.finish_and_clear();
+        // The first batches are slower than the others.
+        match (at.epoch, at.batch) {
+            (0, 9) => self.started = Instant::now(),
+            (0, 99) => {
+                let left = at.n_batches * at.n_epochs - 100;
+                let takes = self.started.elapsed().mul_f64(left as f64 / 90.0);
+                if self.untold.take() == Some(StepperKind::Libtorch) && !bar.is_hidden() && takes > LONG {
+                    let minutes = takes.as_secs_f64() / 60.0;
+                    bar.suspend(|| {
+                        complain(&format!(
+                            "note: this fit will take about {minutes:.0} minutes; on large tables --fast is many times \
+                             faster (lecture5 fit --help)"
+                        ));
+                    });
+                }
             }
-            on_epoch(epoch);
+            _ => {}
         }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn on_epoch_end(&mut self, epoch: &Epoch, _: &FitState, _: &Optimizer) -> Result<ControlFlow<()>> {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        (self.on_epoch)(epoch);
+        Ok(ControlFlow::Continue(()))
     }
 }
 

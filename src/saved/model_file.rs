@@ -1,4 +1,4 @@
-//! A model with its optimiser and random generators as one safetensors file, which also says what the model
+//! A model with its optimizer and random generators as one safetensors file, which also says what the model
 //! is, whom its rows stand for and what it was trained on.
 
 use std::borrow::Cow;
@@ -9,11 +9,10 @@ use anyhow::{Context, Result, bail, ensure};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, View};
 use serde::{Deserialize, Serialize};
-use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
+use crate::fast::StepperKind;
 use crate::libtorch::{rng_state, set_rng_state};
-use crate::models::named_parameters;
 use crate::movielens::{CollabFilterDataset, Ids, Source, Split};
 use crate::optim::Optimizer;
 use crate::settings::Settings;
@@ -22,7 +21,7 @@ use crate::system::files::write_durably;
 /// What a file says of its model beside the tensors: JSON under the key `lecture5` of its metadata. With it,
 /// nothing but the file is needed to predict: see [`crate::saved::trained`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct About {
+pub struct ModelCard {
     /// How it was made.
     pub settings: Settings,
     /// Lowest and highest rating, in stars: what the sigmoid is stretched to (the net's half a star wider
@@ -41,11 +40,14 @@ pub struct About {
     /// Where that was, as the fit was told.
     #[serde(default)]
     pub source: Option<Source>,
+    /// Which stepper computed, where the file says so.
+    #[serde(default)]
+    pub stepper: Option<StepperKind>,
 }
 
-impl About {
+impl ModelCard {
     /// What there is to say of a model with `settings` that is trained on the training rows of `split`.
-    pub fn new(cf: &CollabFilterDataset, split: &Split, settings: &Settings, sha256: &str) -> About {
+    pub fn new(cf: &CollabFilterDataset, split: &Split, settings: &Settings, sha256: &str) -> ModelCard {
         let names = |ids: &Ids| (0..ids.len()).map(|index| ids.name(index)).collect();
         let mut ratings = [vec![0; cf.users.len() as usize], vec![0; cf.items.len() as usize]];
         for &row in &split.trn {
@@ -54,7 +56,7 @@ impl About {
             }
         }
         let [user_ratings, movie_ratings] = ratings;
-        About {
+        ModelCard {
             settings: settings.clone(),
             range: cf.range(),
             users: names(&cf.users),
@@ -63,38 +65,38 @@ impl About {
             movie_ratings,
             data: sha256.to_owned(),
             source: None,
+            stepper: None,
         }
     }
 }
 
-/// Where [`About`] stands in a file's metadata.
-const ABOUT: &str = "lecture5";
+/// Where [`ModelCard`] stands in a file's metadata.
+const CARD: &str = "lecture5";
 
-/// Saves the weights under their names (`u.weight`), the optimiser's state (`optimizer.u.weight.momentum`,
+/// Saves the weights under their names (`u.weight`), the optimizer's state (`optimizer.u.weight.momentum`,
 /// its learning rate included) and the generators' states (`rng.cpu`), so that the next `fit` call goes on
 /// from the file exactly as it would have gone on without it. What belongs to a `fit` call, its running mean
 /// and the clock of its schedule, starts anew with the next one in either case.
-pub fn save(path: &Path, about: &About, vs: &VarStore, opt: &Optimizer) -> Result<()> {
-    save_with(path, about, vs, opt, Vec::new())
+pub fn save(path: &Path, card: &ModelCard, opt: &Optimizer) -> Result<()> {
+    save_with(path, card, opt, Vec::new())
 }
 
-/// The same with further tensors, by name, and with an `about` that may say more.
+/// The same with further tensors, by name, and with a `card` that may say more.
 pub fn save_with(
     path: &Path,
-    about: &impl Serialize,
-    vs: &VarStore,
+    card: &impl Serialize,
     opt: &Optimizer,
     more: Vec<(String, Tensor)>,
 ) -> Result<()> {
-    let mut tensors = named_parameters(vs);
+    let mut tensors = opt.parameters();
     tensors.extend(more);
     tensors.extend(opt.state().into_iter().map(|(name, t)| (format!("optimizer.{name}"), t)));
-    for (name, device) in generators(vs.device()) {
+    for (name, device) in generators(opt.device()) {
         tensors.push((name, rng_state(device)?));
     }
     let views = tensors.iter().map(|(name, t)| Ok((name, Saved::new(t)?)));
     // One key only: the order of several would change from run to run.
-    let metadata = HashMap::from([(ABOUT.to_owned(), serde_json::to_string(about)?)]);
+    let metadata = HashMap::from([(CARD.to_owned(), serde_json::to_string(card)?)]);
     write_durably(path, &safetensors::serialize(views.collect::<Result<Vec<_>>>()?, Some(metadata))?)
 }
 
@@ -120,32 +122,32 @@ pub fn read(path: &Path) -> Result<(HashMap<String, String>, HashMap<String, Ten
 ///
 /// # Errors
 /// It says nothing, or nothing that this version understands.
-pub fn about(metadata: &HashMap<String, String>) -> Result<About> {
-    serde_json::from_str(about_text(metadata)?).context("what it says of its model is not understood")
+pub fn card(metadata: &HashMap<String, String>) -> Result<ModelCard> {
+    serde_json::from_str(card_text(metadata)?).context("what it says of its model is not understood")
 }
 
 /// The same as the JSON that stands there.
-pub fn about_text(metadata: &HashMap<String, String>) -> Result<&str> {
-    let text = metadata.get(ABOUT);
+pub fn card_text(metadata: &HashMap<String, String>) -> Result<&str> {
+    let text = metadata.get(CARD);
     text.map(String::as_str).context("it does not say what model it holds: another program wrote it")
 }
 
-/// Puts a state of [`save`] back into a model and an optimiser made with the same settings.
+/// Puts a state of [`save`] back into a model and an optimizer made with the same settings.
 ///
 /// # Errors
-/// The file is no safetensors file, or belongs to another model or optimiser. Model and optimiser may then
+/// The file is no safetensors file, or belongs to another model or optimizer. Model and optimizer may then
 /// hold part of it: drop them.
-pub fn load(path: &Path, vs: &VarStore, opt: &mut Optimizer) -> Result<()> {
+pub fn load(path: &Path, opt: &mut Optimizer) -> Result<()> {
     let (_, saved) = read(path)?;
-    put_back(&saved, vs, opt).with_context(|| format!("{}: does not fit", path.display()))
+    put_back(&saved, opt).with_context(|| format!("{}: does not fit", path.display()))
 }
 
 /// Puts the tensors of a file back.
 ///
 /// # Errors
 /// As [`load`]'s.
-pub fn put_back(saved: &HashMap<String, Tensor>, vs: &VarStore, opt: &mut Optimizer) -> Result<()> {
-    for (name, mut mine) in named_parameters(vs) {
+pub fn put_back(saved: &HashMap<String, Tensor>, opt: &mut Optimizer) -> Result<()> {
+    for (name, mut mine) in opt.parameters() {
         let theirs = saved.get(&name).with_context(|| format!("it has no '{name}': another model"))?;
         let (size, wanted) = (theirs.size(), mine.size());
         ensure!(size == wanted, "its '{name}' has shape {size:?}, this model's {wanted:?}");
@@ -159,11 +161,11 @@ pub fn put_back(saved: &HashMap<String, Tensor>, vs: &VarStore, opt: &mut Optimi
         .collect();
     opt.load_state(&state)?;
     let on_cuda = saved.contains_key("rng.cuda");
-    match vs.device() {
-        Device::Cuda(_) => ensure!(on_cuda, "it was trained on the CPU: go on with --device cpu"),
-        _ => ensure!(!on_cuda, "it was trained on CUDA: go on with --device cuda"),
+    match opt.device() {
+        Device::Cuda(_) => ensure!(on_cuda, "it was trained on the CPU: resume with --device cpu"),
+        _ => ensure!(!on_cuda, "it was trained on CUDA: resume with --device cuda"),
     }
-    for (name, device) in generators(vs.device()) {
+    for (name, device) in generators(opt.device()) {
         let state = saved.get(&name).with_context(|| format!("it has no '{name}'"))?;
         set_rng_state(device, state).with_context(|| format!("its '{name}'"))?;
     }

@@ -12,14 +12,15 @@ use tch::nn::{ModuleT, VarStore};
 use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::learner::build;
-use crate::models::{Range, named_parameters};
-use crate::saved::model_file::{self, About};
+use crate::models::Range;
+use crate::optim::named_parameters;
+use crate::saved::model_file::{self, ModelCard};
 use crate::settings::ModelKind;
 
 /// A trained model, on the CPU.
 pub struct Trained {
     /// What its file says of it.
-    pub about: About,
+    pub about: ModelCard,
     vs: VarStore,
     model: Box<dyn ModuleT>,
 }
@@ -32,7 +33,7 @@ impl Trained {
     pub fn open(path: &Path) -> Result<Trained> {
         let (metadata, tensors) = model_file::read(path)?;
         let open = || {
-            let about = model_file::about(&metadata)?;
+            let about = model_file::card(&metadata)?;
             check(&about, &tensors)?;
             Trained::with(about, &tensors, Kind::Float)
         };
@@ -40,7 +41,7 @@ impl Trained {
     }
 
     /// The model that `about` describes with the weights of `tensors`.
-    fn with(about: About, tensors: &HashMap<String, Tensor>, kind: Kind) -> Result<Trained> {
+    fn with(about: ModelCard, tensors: &HashMap<String, Tensor>, kind: Kind) -> Result<Trained> {
         let mut vs = VarStore::new(Device::Cpu);
         let size = (about.users.len() as i64, about.movies.len() as i64);
         let range = Range { min: about.range.0, max: about.range.1 };
@@ -170,7 +171,7 @@ fn row(ids: &[String], id: &str) -> Option<i64> {
 }
 
 /// Whether the tensors are those that the file describes, before anything is made of that size.
-fn check(about: &About, tensors: &HashMap<String, Tensor>) -> Result<()> {
+fn check(about: &ModelCard, tensors: &HashMap<String, Tensor>) -> Result<()> {
     let (n_users, n_movies) = (about.users.len(), about.movies.len());
     let counted = (about.user_ratings.len(), about.movie_ratings.len());
     ensure!(
@@ -188,11 +189,10 @@ fn check(about: &About, tensors: &HashMap<String, Tensor>) -> Result<()> {
         ("m.weight".to_owned(), vec![n_movies as i64, m]),
     ];
     if about.settings.model == ModelKind::Net {
-        let mut widths = vec![u + m];
-        widths.extend(&about.settings.hidden);
-        for (i, pair) in widths.windows(2).enumerate() {
-            wanted.push((format!("lin{}.weight", i + 1), vec![pair[1], pair[0]]));
-        }
+        let layers = about.settings.net_shape().layers((u, m)).into_iter().enumerate();
+        wanted.extend(
+            layers.map(|(i, (inputs, outputs))| (format!("lin{}.weight", i + 1), vec![outputs, inputs])),
+        );
     }
     for (name, wanted) in wanted {
         match tensors.get(&name).map(Tensor::size) {

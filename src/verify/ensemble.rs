@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::fast::StepperKind;
 use crate::run::lecture::Lecture;
 use crate::run::reference;
 use crate::settings::ModelKind;
@@ -35,6 +36,9 @@ pub struct Made {
     pub device: String,
     /// Of libtorch, within an operation.
     pub threads: i32,
+    /// Which stepper computed.
+    #[serde(default)]
+    pub stepper: StepperKind,
     /// SHA-256 of ratings.csv.
     pub data: String,
 }
@@ -47,6 +51,7 @@ impl Made {
             machine: machine(),
             device: lecture.metrics.device.clone(),
             threads: lecture.metrics.threads,
+            stepper: lecture.metrics.stepper,
             data: lecture.ml.id(lecture.run.split),
         }
     }
@@ -184,6 +189,8 @@ pub struct Processes {
     pub data: Vec<OsString>,
     /// Of libtorch, within an operation.
     pub threads: i32,
+    /// By the fast stepper.
+    pub fast: bool,
     /// The command to note in the file.
     pub command: String,
 }
@@ -246,6 +253,7 @@ fn one_process(program: &Path, model: ModelKind, seed: i64, how: &Processes) -> 
     let output = Command::new(program)
         .args(["one-run", "--model", model.name(), "--seed", &seed.to_string(), "--device", &how.device])
         .args(["--threads", &how.threads.to_string()])
+        .args(how.fast.then_some("--fast"))
         .args(&how.data)
         .stdin(Stdio::null())
         .output()

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::notebook::Table;
 use crate::plots::{self, Figure};
 use crate::run::reference;
-use ensemble::{Ensemble, FitEnsemble};
+use ensemble::{Ensemble, FitEnsemble, Made};
 
 /// The probability that anything is said to deviate where nothing does: over all numbers of a command.
 pub const ALPHA: f64 = 0.05;
@@ -25,6 +25,8 @@ pub const MARGIN: f64 = 0.05;
 pub const AGAINST_MARGIN: f64 = 0.005;
 /// `--against` on the same machine and libtorch: the same to this share, seed by seed.
 pub const EXACT: f64 = 1e-6;
+/// How far, as a share, a loss of the fast stepper may be from libtorch's, when all else is the same.
+pub const FAST: f64 = 1e-4;
 /// Fewest runs that a spread can be told from.
 pub const FEWEST_RUNS: usize = 4;
 /// Runs from which on rank judges every number: among N + 1 as likely ranks the most extreme one has probability
@@ -325,13 +327,20 @@ pub fn inside(ensemble: &Ensemble, one: &Ensemble, margin: f64) -> Result<Report
     })
 }
 
-/// Whether the runs of `one` must be those of the ensemble digit by digit: it was made on the same machine with
-/// the same libtorch, and has their seeds.
+/// How near each loss must be to the one of the same seed, as a share: where machine, libtorch, device, threads and
+/// ratings are the same, and only the stepper may differ.
+fn tolerance(saved: &Made, ours: &Made) -> Option<f64> {
+    let same = Made { stepper: saved.stepper, ..ours.clone() } == *saved;
+    same.then_some(if saved.stepper == ours.stepper { EXACT } else { FAST })
+}
+
+/// Whether each run of `one` is comparable with the ensemble's run of the same seed: it was made on the same machine
+/// with the same libtorch, and the ensemble has its seeds.
 pub fn has_the_same_runs(ensemble: &Ensemble, one: &Ensemble) -> bool {
     let has = |fit: &FitEnsemble| {
         ensemble.fit(&fit.name).is_some_and(|e| fit.seeds.iter().all(|seed| e.seeds.contains(seed)))
     };
-    ensemble.made == one.made && one.fits.iter().all(has)
+    tolerance(&ensemble.made, &one.made).is_some() && one.fits.iter().all(has)
 }
 
 impl Report {
@@ -474,8 +483,8 @@ pub struct Difference {
 /// What `--against` found.
 #[derive(Debug, Clone, Serialize)]
 pub struct Comparison {
-    /// Whether machine, libtorch, device and threads are the same, so that every digit has to be.
-    pub exact: bool,
+    /// How near each loss has to be, as a share, where machine, libtorch, device and threads are the same.
+    pub tolerance: Option<f64>,
     /// Share of the saved value that is let pass.
     pub margin: f64,
     /// One entry a number.
@@ -494,7 +503,7 @@ pub fn against(saved: &Ensemble, ours: &Ensemble, margin: f64) -> Result<Compari
             ours.made.data
         );
     }
-    let exact = saved.made == ours.made;
+    let tolerance = tolerance(&saved.made, &ours.made);
     let mut differences = Vec::new();
     for fit in &ours.fits {
         let before = saved
@@ -509,7 +518,7 @@ pub fn against(saved: &Ensemble, ours: &Ensemble, margin: f64) -> Result<Compari
                 Some((&before.runs[at], run))
             })
             .collect();
-        let fewest = if exact { 1 } else { FEWEST_RUNS };
+        let fewest = if tolerance.is_some() { 1 } else { FEWEST_RUNS };
         ensure!(
             pairs.len() >= fewest,
             "{}: {} seeds in common with the saved ensemble; it takes at least {fewest}",
@@ -539,9 +548,9 @@ pub fn against(saved: &Ensemble, ours: &Ensemble, margin: f64) -> Result<Compari
     for (d, p) in differences.iter_mut().zip(stats::benjamini_yekutieli(&p)) {
         d.p_adjusted = p;
         let differs = p <= ALPHA && d.difference.abs() > margin * d.saved.abs();
-        d.fails = differs || exact && d.largest > EXACT;
+        d.fails = differs || tolerance.is_some_and(|within| d.largest > within);
     }
-    Ok(Comparison { exact, margin, differences })
+    Ok(Comparison { tolerance, margin, differences })
 }
 
 impl Comparison {
@@ -566,9 +575,9 @@ impl Comparison {
     /// By which rule it was decided, and the largest difference found.
     pub fn rule(&self) -> String {
         let largest = self.differences.iter().map(|d| d.largest).fold(0.0, f64::max);
-        let rule = match self.exact {
-            true => format!("Same machine, same libtorch: each loss must be the same to {EXACT:e}"),
-            false => format!(
+        let rule = match self.tolerance {
+            Some(within) => format!("Same machine, same libtorch: each loss must be the same to {within:e}"),
+            None => format!(
                 "Another machine or libtorch: a difference fails when it is significant and above {} %",
                 100.0 * self.margin
             ),

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use lecture5::beyond::data::from_lecture;
 use lecture5::beyond::rows::{Pairs, Rated, World};
 use lecture5::beyond::{MODELS, models_for};
+use lecture5::fit::Options;
 use lecture5::learner::Learner;
 use lecture5::movielens::{CollabFilterDataset, MovieLens, Split, get_cv_idxs};
 use lecture5::optim::{Optimizer, Rule};
@@ -168,7 +169,7 @@ fn the_rate_finder_multiplies_the_rate_by_the_same_factor_each_batch() {
     let split = Split::new(cf.len(), &get_cv_idxs(cf.len(), 0.2, 42));
     let settings = Settings { batch_size: 16, ..Settings::lecture(ModelKind::Net) };
     let mut learner = Learner::new(&cf, &split, &settings, Device::Cpu).unwrap();
-    let found = learner.lr_find((1e-5, 1e-1)).unwrap();
+    let found = learner.lr_find((1e-5, 1e-1), Options::default()).unwrap();
     assert_eq!(found.len(), learner.data.n_batches());
     assert!((found[0].0 - 1e-5).abs() < 1e-12 && (found[found.len() - 1].0 - 1e-1).abs() < 1e-9);
     let factor = found[1].0 / found[0].0;

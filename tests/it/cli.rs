@@ -261,7 +261,7 @@ fn wrong_use_ends_with_status_2_and_failure_with_1_in_one_line() {
         (vec!["fit", "--model", "net", "--dropout", "1"], 2, "below 1"),
         (vec!["fit", "--model", "dot", "--batch-size", "0"], 2, "batch-size"),
         (vec!["run", "--threads", "0"], 2, "threads"),
-        (vec!["run", "--update", "sparse"], 2, "lazy, dense"),
+        (vec!["run", "--fast", "yes"], 2, "'yes' is no section"),
         (vec!["run", "--data", "no/such/folder"], 1, "no/such/folder: no such folder"),
         (vec!["run", "--device", "tpu"], 2, "it is auto, cpu, cuda or cuda:N"),
     ] {

@@ -7,7 +7,7 @@ use lecture5::learner::Learner;
 use lecture5::movielens::{CollabFilterDataset, Ids, Split};
 use lecture5::optim::Rule;
 use lecture5::recommend::interpret::{in_common, nearest, pca};
-use lecture5::saved::model_file::About;
+use lecture5::saved::model_file::{self, ModelCard};
 use lecture5::saved::trained::Trained;
 use lecture5::settings::{ModelKind, Settings};
 use safetensors::tensor::{Dtype, TensorView};
@@ -46,8 +46,8 @@ fn trained(model: ModelKind, path: &Path) -> (Trained, Vec<f32>) {
     let settings = settings(model);
     let (cf, split) = tastes();
     let mut learner = Learner::new(&cf, &split, &settings, Device::Cpu).unwrap();
-    learner.fit_plan(&mut |_| {}).unwrap();
-    learner.save(path, &About::new(&cf, &split, &settings, "none")).unwrap();
+    learner.fit_plan(lecture5::fit::Options::default()).unwrap();
+    model_file::save(path, &ModelCard::new(&cf, &split, &settings, "none"), &learner.opt).unwrap();
     (Trained::open(path).unwrap(), learner.predict().unwrap())
 }
 
@@ -133,7 +133,7 @@ fn a_foreign_damaged_or_contradictory_file_is_refused_with_a_reason() {
     // What the metadata says, changed: (from, to, why it is refused). Same length, so that the file stays whole.
     for (from, to, said) in [
         ("\\\"hidden\\\":[10]", "\\\"hidden\\\":[99]", "its 'lin1.weight' has shape [10, 8], and [99, 8]"),
-        ("\\\"hidden\\\":[10]", "\\\"hidden\\\":[  ]", "its 'lin1.bias' has shape [10]"),
+        ("\\\"hidden\\\":[10]", "\\\"hidden\\\":[  ]", "its 'lin1.weight' has shape [10, 8], and [1, 8]"),
         ("\\\"model\\\":\\\"net\\\"", "\\\"model\\\":\\\"dog\\\"", "is not understood"),
         ("\\\"n_factors\\\":[4,4]", "\\\"n_factors\\\":[4,9]", "'m.weight' has shape [40, 4], and [40, 9]"),
         ("\\\"range\\\":[1.0,4.5]", "\\\"range\\\":[9.0,4.5]", "ratings from 9 to 4.5"),
@@ -150,7 +150,7 @@ fn a_foreign_damaged_or_contradictory_file_is_refused_with_a_reason() {
     let (cf, split) = tastes();
     let learner = Learner::new(&cf, &split, &settings, Device::Cpu).unwrap();
     let _ = tch::no_grad(|| learner.vs.variables()["m.weight"].get(3).fill_(f64::NAN));
-    learner.save(&path, &About::new(&cf, &split, &settings, "none")).unwrap();
+    model_file::save(&path, &ModelCard::new(&cf, &split, &settings, "none"), &learner.opt).unwrap();
     assert!(refusal().contains("'m.weight' has values that are no numbers"), "{}", refusal());
 }
 

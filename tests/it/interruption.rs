@@ -184,7 +184,7 @@ fn ctrl_c_keeps_the_whole_epochs_and_says_how_to_go_on() {
         assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
         let said = stderr(&output);
         assert!(said.starts_with("interrupted: ") && said.contains("whole epochs are kept in "), "{said}");
-        assert!(said.contains("the same command with --resume goes on"), "{said}");
+        assert!(said.contains("the same command with --resume continues"), "{said}");
         assert!(!place.path("out").exists(), "the results of a broken fit are not written");
         std::fs::remove_dir_all(&kept).unwrap();
     }
@@ -288,12 +288,12 @@ fn another_fit_is_not_gone_on_with_and_the_difference_is_named() {
         (["--init", "0.2"], "--init was"),
         (["--hidden", "10,10"], "--hidden was [10] and is [10,10]"),
         (["--threads", "2"], "--threads was 1 and is 2"),
-        (["--update", "dense"], "--update was \"lazy\" and is \"dense\""),
         (["--dropout", "0"], "--dropout was [0.1,0.2] and is [0.0,0.0]"),
     ] {
         refused(resume(&more), 2, said);
     }
-    refused(place.fit(&keep, "again"), 2, "a fit is kept here already; go on with it by --resume");
+    refused(resume(&["--fast"]), 2, "the stepper was \"libtorch\" and is \"fast\"");
+    refused(place.fit(&keep, "again"), 2, "a fit is kept here already; resume it by --resume");
     assert!(!place.path("again").exists());
 
     // The same ratings but one.
@@ -311,7 +311,7 @@ fn what_was_kept_can_be_predicted_from_as_it_stands() {
     succeeds(place.fit(&["--checkpoint", kept.to_str().unwrap()], "out"));
     let (metadata, tensors) =
         lecture5::saved::model_file::read(&kept.join("checkpoint.safetensors")).unwrap();
-    assert_eq!(lecture5::saved::model_file::about(&metadata).unwrap().settings.seed, 3);
+    assert_eq!(lecture5::saved::model_file::card(&metadata).unwrap().settings.seed, 3);
     let (_, model) = lecture5::saved::model_file::read(&place.path("out/models/net.safetensors")).unwrap();
     assert!(model.iter().all(|(name, t)| tensors[name] == *t), "the model's tensors are all there");
 }

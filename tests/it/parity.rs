@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use lecture5::fit::History;
+use lecture5::fast;
+use lecture5::fit::{MakeStepper, Options, by_libtorch};
+use lecture5::history::History;
 use lecture5::learner::Learner;
 use lecture5::libtorch;
 use lecture5::movielens::{CollabFilterDataset, MovieLens, Split, get_cv_idxs};
@@ -12,7 +14,7 @@ use tch::{Cuda, Device};
 
 use crate::common::alone;
 
-fn fit(model: ModelKind, seed: i64, device: Device) -> History {
+fn fit(model: ModelKind, seed: i64, device: Device, stepper: MakeStepper) -> History {
     let _alone = alone();
     libtorch::flush_subnormals();
     tch::set_num_threads(1);
@@ -20,14 +22,15 @@ fn fit(model: ModelKind, seed: i64, device: Device) -> History {
     let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating").unwrap();
     let split = Split::new(cf.len(), &get_cv_idxs(cf.len(), 0.2, 42));
     let settings = Settings { seed, ..Settings::lecture(model) };
-    Learner::new(&cf, &split, &settings, device).unwrap().fit_plan(&mut |_| {}).unwrap()
+    let mut learner = Learner::new(&cf, &split, &settings, device).unwrap();
+    learner.fit_plan(Options { stepper, ..Options::default() }).unwrap()
 }
 
-fn agrees_with_pytorch(model: ModelKind, tolerance: f64) {
+fn agrees_with_pytorch(model: ModelKind, stepper: MakeStepper, tolerance: f64) {
     let twin: serde_json::Value =
         serde_json::from_str(include_str!("../fixtures/pytorch_twin.json")).unwrap();
     for (seed, epochs) in twin["fits"][model.lecture_fit()].as_object().unwrap() {
-        let ours = fit(model, seed.parse().unwrap(), Device::Cpu);
+        let ours = fit(model, seed.parse().unwrap(), Device::Cpu, stepper);
         assert_eq!(ours.epochs.len(), epochs.as_array().unwrap().len());
         for (epoch, theirs) in ours.epochs.iter().zip(epochs.as_array().unwrap()) {
             for (name, ours, theirs) in [
@@ -50,22 +53,31 @@ fn agrees_with_pytorch(model: ModelKind, tolerance: f64) {
 
 #[test]
 fn embedding_dot_loses_what_pytorchs_loses() {
-    agrees_with_pytorch(ModelKind::Dot, 1e-4);
+    agrees_with_pytorch(ModelKind::Dot, by_libtorch, 1e-4);
 }
 
 #[test]
 fn embedding_dot_bias_loses_what_pytorchs_loses() {
-    agrees_with_pytorch(ModelKind::Bias, 1e-4);
+    agrees_with_pytorch(ModelKind::Bias, by_libtorch, 1e-4);
 }
 
 #[test]
 fn embedding_net_loses_what_pytorchs_loses() {
-    agrees_with_pytorch(ModelKind::Net, 1e-4);
+    agrees_with_pytorch(ModelKind::Net, by_libtorch, 1e-4);
 }
 
 #[test]
 fn the_learner_loses_what_pytorchs_loses() {
-    agrees_with_pytorch(ModelKind::Learner, 1e-3);
+    agrees_with_pytorch(ModelKind::Learner, by_libtorch, 1e-3);
+}
+
+#[test]
+fn the_fast_stepper_loses_what_pytorch_loses() {
+    for (model, tolerance) in
+        [(ModelKind::Dot, 1e-4), (ModelKind::Bias, 1e-4), (ModelKind::Net, 1e-4), (ModelKind::Learner, 1e-3)]
+    {
+        agrees_with_pytorch(model, fast::compile, tolerance);
+    }
 }
 
 #[test]
@@ -75,7 +87,8 @@ fn cuda_gives_the_cpus_losses_to_three_digits() {
         return;
     }
     for model in ModelKind::ALL {
-        let (cpu, cuda) = (fit(model, 0, Device::Cpu), fit(model, 0, Device::Cuda(0)));
+        let (cpu, cuda) =
+            [Device::Cpu, Device::Cuda(0)].map(|device| fit(model, 0, device, by_libtorch)).into();
         for (cpu, cuda) in cpu.epochs.iter().zip(&cuda.epochs) {
             assert!(
                 (cpu.val - cuda.val).abs() < 2e-3,

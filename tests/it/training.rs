@@ -1,14 +1,16 @@
-//! Models, loss, loop, optimisers, schedules and saved states, on small data.
+//! Models, loss, loop, optimizers, schedules and saved states, on small data.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use lecture5::fit::{Epoch, Event, RunningMean, fit, mse_loss, predict, validate};
+use lecture5::fit::{Options, fit, mse_loss, predict, validate};
+use lecture5::history::{Batch, Callback, Epoch, FitState, RunningMean};
 use lecture5::learner::Learner;
-use lecture5::models::{EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range, named_parameters};
+use lecture5::models::{EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range};
 use lecture5::movielens::{CollabFilterDataset, Ids, Split};
-use lecture5::optim::{Optimizer, Rule};
+use lecture5::optim::{self, Optimizer, Rule, named_parameters};
 use lecture5::ratings::ColumnarModelData;
-use lecture5::saved::model_file::{self, About};
+use lecture5::saved::model_file::{self, ModelCard};
 use lecture5::schedule::{CosineRestarts, Schedule};
 use lecture5::settings::{ModelKind, Plan, Settings};
 use tch::nn::{ModuleT, OptimizerConfig, VarStore};
@@ -168,23 +170,63 @@ fn a_fit_that_diverges_stops_and_says_where() {
     let _alone = alone();
     let mut learn = learner(&settings(ModelKind::Dot));
     learn.opt.set_lrs(1e30);
-    let error = learn.fit(3, &Schedule::Constant, &mut |_| {}).unwrap_err().to_string();
+    let error = learn.fit(3, Options::default()).unwrap_err().to_string();
     assert!(error.contains("in epoch 0 at batch") && error.contains("try a smaller one"), "{error}");
+}
+
+/// A callback that remembers what it is told, and stops the fit after a batch or an epoch.
+#[derive(Default)]
+struct Told {
+    batches: Vec<(usize, usize)>,
+    epochs: Vec<Epoch>,
+    stop_after_batch: Option<(usize, usize)>,
+    stop_after_epoch: Option<usize>,
+}
+
+impl Callback for Told {
+    fn on_batch_end(&mut self, at: &Batch) -> anyhow::Result<ControlFlow<()>> {
+        assert_eq!((at.n_epochs, at.n_batches), (2, 5));
+        self.batches.push((at.epoch, at.batch));
+        let stop = self.stop_after_batch == self.batches.last().copied();
+        Ok(if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    fn on_epoch_end(
+        &mut self,
+        e: &Epoch,
+        state: &FitState,
+        _: &Optimizer,
+    ) -> anyhow::Result<ControlFlow<()>> {
+        assert_eq!(state.done(), e.epoch + 1);
+        self.epochs.push(*e);
+        let stop = self.stop_after_epoch == Some(e.epoch);
+        Ok(if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+}
+
+#[test]
+fn a_callback_can_stop_a_fit_after_a_batch_or_an_epoch() {
+    let _alone = alone();
+    for (stop_after_batch, stop_after_epoch, batches, epochs) in
+        [(Some((1, 2)), None, 8, 1), (None, Some(0), 5, 1), (None, None, 10, 2)]
+    {
+        let mut told = Told { stop_after_batch, stop_after_epoch, ..Told::default() };
+        let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(&mut told)];
+        let mut learn = learner(&settings(ModelKind::Bias));
+        let history = learn.fit(2, Options { callbacks, ..Options::default() }).unwrap();
+        assert_eq!((told.batches.len(), told.epochs.len(), history.epochs.len()), (batches, epochs, epochs));
+    }
 }
 
 #[test]
 fn a_fit_reports_each_batch_and_each_epoch() {
     let _alone = alone();
     let mut learn = learner(&settings(ModelKind::Bias));
-    let (mut batches, mut epochs) = (Vec::new(), Vec::new());
-    let history = learn
-        .fit(2, &Schedule::Constant, &mut |event| match event {
-            Event::Batches { epoch, done, n_batches, .. } => batches.push((epoch, done, n_batches)),
-            Event::Epoch(epoch) => epochs.push(epoch),
-        })
-        .unwrap();
-    assert_eq!(batches, (0..2).flat_map(|e| (1..=5).map(move |b| (e, b, 5))).collect::<Vec<_>>());
-    assert_eq!(epochs, history.epochs);
+    let mut told = Told::default();
+    let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(&mut told)];
+    let history = learn.fit(2, Options { callbacks, ..Options::default() }).unwrap();
+    assert_eq!(told.batches, (0..2).flat_map(|e| (0..5).map(move |b| (e, b))).collect::<Vec<_>>());
+    assert_eq!(told.epochs, history.epochs);
     assert_eq!((history.running.len(), history.rates), (10, vec![0.1; 10]));
     assert_eq!(history.running[9], history.epochs[1].trn);
 }
@@ -217,7 +259,9 @@ fn a_fit_under_the_schedule_uses_its_rates() {
     let _alone = alone();
     let mut learn = learner(&settings(ModelKind::Learner));
     let cosine = CosineRestarts { lr: 0.01, cycles: 2, len: 1, mult: 2 };
-    let history = learn.fit(cosine.epochs(), &Schedule::Cosine(cosine), &mut |_| {}).unwrap();
+    let history = learn
+        .fit(cosine.epochs(), Options { schedule: Schedule::Cosine(cosine), ..Options::default() })
+        .unwrap();
     let wanted: Vec<f64> = (0..15).map(|t| cosine.rate(t, 5)).collect();
     assert_eq!(history.rates, wanted);
 }
@@ -231,7 +275,7 @@ fn steps(mut step: impl FnMut(&Tensor), w: &Tensor) {
 }
 
 #[test]
-fn each_optimiser_steps_as_tchs_own_does() {
+fn each_optimizer_steps_as_tchs_own_does() {
     for rule in [Rule::Sgd { momentum: 0.9 }, Rule::Sgd { momentum: 0.0 }, Rule::Adam, Rule::AdamW] {
         let store = || {
             let vs = VarStore::new(Device::Cpu);
@@ -260,20 +304,20 @@ fn each_optimiser_steps_as_tchs_own_does() {
 }
 
 /// What a file says of a model of `settings` on the small data.
-fn about(settings: &Settings) -> About {
+fn card(settings: &Settings) -> ModelCard {
     let (cf, split) = small();
-    About::new(&cf, &split, settings, "none")
+    ModelCard::new(&cf, &split, settings, "none")
 }
 
-/// Weights, optimiser and generator after so many epochs, saved; from a file, when one is given.
+/// Weights, optimizer and generator after so many epochs, saved; from a file, when one is given.
 fn train(settings: &Settings, epochs: usize, from: Option<&Path>, to: &Path) {
     let mut learn = learner(settings);
     if let Some(from) = from {
         tch::manual_seed(12345);
-        learn.load(from).unwrap();
+        model_file::load(from, &mut learn.opt).unwrap();
     }
-    learn.fit(epochs, &Schedule::Constant, &mut |_| {}).unwrap();
-    learn.save(to, &about(settings)).unwrap();
+    learn.fit(epochs, Options::default()).unwrap();
+    model_file::save(to, &card(settings), &learn.opt).unwrap();
 }
 
 #[test]
@@ -302,16 +346,16 @@ fn a_loaded_learner_goes_on_at_the_rate_it_was_saved_at() {
     let path = |name: &str| folder.path().join(name);
     let settings = settings(ModelKind::Dot); // its plan starts at 0.1 and ends at 0.01
     let mut unbroken = learner(&settings);
-    unbroken.fit_plan(&mut |_| {}).unwrap();
-    unbroken.save(&path("saved"), &about(&settings)).unwrap();
-    unbroken.fit(2, &Schedule::Constant, &mut |_| {}).unwrap();
-    unbroken.save(&path("unbroken"), &about(&settings)).unwrap();
+    unbroken.fit_plan(Options::default()).unwrap();
+    model_file::save(&path("saved"), &card(&settings), &unbroken.opt).unwrap();
+    unbroken.fit(2, Options::default()).unwrap();
+    model_file::save(&path("unbroken"), &card(&settings), &unbroken.opt).unwrap();
 
     let mut resumed = learner(&settings);
-    resumed.load(&path("saved")).unwrap();
+    model_file::load(&path("saved"), &mut resumed.opt).unwrap();
     assert_eq!(resumed.opt.lr(), 0.01);
-    resumed.fit(2, &Schedule::Constant, &mut |_| {}).unwrap();
-    resumed.save(&path("resumed"), &about(&settings)).unwrap();
+    resumed.fit(2, Options::default()).unwrap();
+    model_file::save(&path("resumed"), &card(&settings), &resumed.opt).unwrap();
     let bytes = |name: &str| std::fs::read(path(name)).unwrap();
     assert!(bytes("unbroken") == bytes("resumed"));
 }
@@ -322,7 +366,7 @@ fn a_validation_loss_that_is_no_number_stops_the_fit() {
     let mut learn = learner(&settings(ModelKind::Bias));
     learn.data.bs = 1_000_000; // one batch: the training loss is taken before the only step
     learn.opt.set_lrs(f64::MAX);
-    let error = learn.fit(1, &Schedule::Constant, &mut |_| {}).unwrap_err().to_string();
+    let error = learn.fit(1, Options::default()).unwrap_err().to_string();
     assert!(error.contains("validation loss") && error.contains("try a smaller one"), "{error}");
 }
 
@@ -332,13 +376,13 @@ fn a_saved_model_of_another_kind_or_size_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("dot.safetensors");
     let dot = settings(ModelKind::Dot);
-    learner(&dot).save(&path, &about(&dot)).unwrap();
-    let refusal = |s: &Settings| format!("{:#}", learner(s).load(&path).unwrap_err());
+    model_file::save(&path, &card(&dot), &learner(&dot).opt).unwrap();
+    let refusal = |s: &Settings| format!("{:#}", model_file::load(&path, &mut learner(s).opt).unwrap_err());
     assert!(refusal(&settings(ModelKind::Bias)).contains("it has no 'mb.weight'"));
     let wider = Settings { n_factors: (5, 5), ..settings(ModelKind::Dot) };
     assert!(refusal(&wider).contains("its 'm.weight' has shape [30, 4], this model's [30, 5]"));
     let adam = Settings { rule: Rule::Adam, ..settings(ModelKind::Dot) };
-    assert!(refusal(&adam).contains("another optimiser or another model"));
+    assert!(refusal(&adam).contains("another optimizer or another model"));
     std::fs::write(&path, "not a model").unwrap();
     assert!(refusal(&settings(ModelKind::Dot)).contains("not a whole safetensors file"));
 }
@@ -350,10 +394,10 @@ fn a_saved_model_says_what_it_is_whom_its_rows_stand_for_and_what_it_saw() {
     let path = folder.path().join("net.safetensors");
     for model in ModelKind::ALL {
         let settings = Settings { hidden: vec![7, 3], seed: 5, ..settings(model) };
-        learner(&settings).save(&path, &about(&settings)).unwrap();
+        model_file::save(&path, &card(&settings), &learner(&settings).opt).unwrap();
         let (metadata, tensors) = model_file::read(&path).unwrap();
-        let read = model_file::about(&metadata).unwrap();
-        assert_eq!(read, about(&settings));
+        let read = model_file::card(&metadata).unwrap();
+        assert_eq!(read, card(&settings));
         assert_eq!((read.range, read.users[39].as_str(), read.movies.len()), ((0.5, 5.0), "39", 30));
         let (cf, split) = small();
         assert_eq!(read.user_ratings.iter().sum::<u32>() as usize, split.trn.len());
@@ -367,7 +411,7 @@ fn a_saved_model_says_what_it_is_whom_its_rows_stand_for_and_what_it_saw() {
 fn the_low_level_fit_is_what_the_learner_runs() {
     let _alone = alone();
     let settings = settings(ModelKind::Bias);
-    let by_learner = learner(&settings).fit(2, &Schedule::Constant, &mut |_| {}).unwrap();
+    let by_learner = learner(&settings).fit(2, Options::default()).unwrap();
 
     let (cf, split) = small();
     let data = ColumnarModelData::new(&cf, &split, 64, Device::Cpu).unwrap();
@@ -376,8 +420,8 @@ fn the_low_level_fit_is_what_the_learner_runs() {
     let emb = Embeddings { init: (-0.01, 0.01), ..EMBEDDINGS };
     let (min, max) = cf.range();
     let model = EmbeddingDotBias::new(&vs.root(), &emb, Range { min, max });
-    let mut opt = Optimizer::new(&vs, Rule::Sgd { momentum: 0.9 }, 0.1, 2e-4);
-    let by_hand = fit(&model, &data, 2, &mut opt, mse_loss, &Schedule::Constant, &mut |_| {}).unwrap();
+    let mut opt = optim::sgd(&vs, 0.1).weight_decay(2e-4).momentum(0.9);
+    let by_hand = fit(&model, &data, 2, &mut opt, mse_loss).unwrap();
     assert_eq!(by_learner.epochs, by_hand.epochs);
     assert_eq!(named_parameters(&vs).len(), 4);
 }

@@ -371,9 +371,28 @@ fn the_quick_mode_runs_one_seed_and_finds_it_to_be_the_ensembles() {
     assert_eq!(json["report"]["numbers"].as_array().unwrap().len(), 6);
     assert!(out.path().join("plots/verify.png").exists());
     // Where machine or libtorch are others than the committed ensemble's, it says so and judges the spread only.
-    match json["comparison"]["exact"].as_bool() {
-        Some(exact) => assert!(exact && text.contains("each loss must be the same to 1e-6"), "{text}"),
+    match json["comparison"]["tolerance"].as_f64() {
+        Some(within) => {
+            assert!(within == 1e-6 && text.contains("each loss must be the same to 1e-6"), "{text}")
+        }
         None => assert!(text.contains("Not compared digit by digit"), "{text}"),
+    }
+}
+
+#[test]
+fn the_quick_mode_holds_the_fast_stepper_to_libtorchs_runs() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().to_str().unwrap();
+    let output =
+        lecture5(&["verify", "--quick", "--fast", "--fits", "bias,dot", "--device", "cpu", "--out", folder]);
+    let text = said(&output);
+    assert!(output.status.success(), "{text}");
+    let json: Value =
+        serde_json::from_slice(&std::fs::read(out.path().join("verify.json")).unwrap()).unwrap();
+    assert_eq!(json["run"]["made"]["stepper"], "fast");
+    assert_eq!(json["made"]["stepper"], "libtorch");
+    if let Some(within) = json["comparison"]["tolerance"].as_f64() {
+        assert!(within == 1e-4 && text.contains("each loss must be the same to 1e-4"), "{text}");
     }
 }
 

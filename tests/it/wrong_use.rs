@@ -20,7 +20,7 @@ const OPTIONS: &[Case] = &[
     ("fit dot", 2, "unexpected argument 'dot'"),
     ("fit --model dot --model bias", 2, "cannot be used multiple times"),
     ("fit --model dot --optimizer lion", 2, "possible values: sgd, adam, adamw"),
-    ("fit --model dot --update never", 2, "possible values: lazy, dense"),
+    ("fit --model dot --fast=never", 2, "unexpected value 'never' for '--fast'"),
     ("run no_such_section", 2, "'no_such_section' is no section of the lecture; there are movielens, "),
     ("run movielens Movielens", 2, "'Movielens' is no section"),
     ("run --device tpu", 2, "it is auto, cpu, cuda or cuda:N, as in cuda:0"),
@@ -381,7 +381,7 @@ fn a_damaged_or_foreign_file_is_not_gone_on_with() {
         (with_header(&|text| text.replace("rng.cpu", "rng.gpu")), "it has no 'rng.cpu'"),
         (
             with_header(&|text| text.replace("rng.cpu", "rng.cuda")),
-            "it was trained on CUDA: go on with --device cuda",
+            "it was trained on CUDA: resume with --device cuda",
         ),
         // A trained model, at the end of its fit, is not a fit under way.
         (model, "a trained model, not a fit that was kept by --checkpoint"),

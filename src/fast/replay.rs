@@ -1,14 +1,13 @@
 //! A batch's operations, recorded once and replayed on plain numbers.
 //!
-//! A batch of 64 ratings is little arithmetic: most of its time goes into how libtorch arranges an operation
-//! (dispatch, allocation, the graph of the gradients), forward and backward. So the operations of the first
-//! batch are recorded, as CUDA graphs and `torch.compile` do, and where all of them are known here, later
-//! batches replay them: the lecture's models, whatever their sizes, and any made of the same pieces. Else
-//! libtorch goes on computing. As there, what a model does must not depend on the numbers in a batch.
+//! A batch of 64 ratings is little arithmetic: most of its time goes into how libtorch arranges an operation (dispatch,
+//! allocation, the graph of the gradients), forward and backward. So the operations of the first batch are recorded, as
+//! CUDA graphs and `torch.compile` do, and the later batches replay them: those of the lecture's models, whatever their
+//! sizes, and of any model made of the same pieces. As there, the operations must not depend on the numbers in a batch.
 
 use tch::{Device, Kind, Tensor};
 
-use crate::libtorch::memory::{Gradient, slice};
+use crate::libtorch::memory::slice;
 use crate::libtorch::record::{Call, TensorInfo, Value};
 
 /// What a value is computed from; values are named by their place in [`Replay::nodes`], weights by that of
@@ -157,35 +156,13 @@ impl Reader<'_> {
     }
 }
 
-/// For each of so many parameters (tensor 2 and those after it) the column of the batch (tensor 0) that looks it up,
-/// where that happens once. `None` where something else than a column looks up a table, so that the batch does not say
-/// which rows are read.
-pub(super) fn columns(calls: &[Call], n_params: usize) -> Option<Vec<Option<usize>>> {
-    let id = |value: Option<&Value>| match value {
-        Some(Value::Tensor(t)) => Some(t.id),
-        _ => None,
-    };
-    let mut selected = Vec::new(); // tensor and column
-    let mut looked_up = vec![Vec::new(); n_params];
-    for call in calls {
-        match (call.name.as_str(), &call.inputs[..]) {
-            ("aten::select.int", [x, Value::Number(1.0), Value::Number(column)])
-                if id(Some(x)) == Some(0) =>
-            {
-                selected.extend(id(call.outputs.first()).map(|id| (id, *column as usize)));
-            }
-            ("aten::embedding", [table, ids, ..]) => {
-                let ids = id(Some(ids))?;
-                let (_, column) = selected.iter().find(|(id, _)| *id == ids)?;
-                let param = id(Some(table))?.checked_sub(2).and_then(|param| looked_up.get_mut(param));
-                param.into_iter().for_each(|columns| columns.push(*column));
-            }
-            ("aten::embedding" | "aten::embedding_bag", _) => return None,
-            _ => {}
-        }
-    }
-    let once = |columns: Vec<usize>| if let [column] = columns[..] { Some(column) } else { None };
-    Some(looked_up.into_iter().map(once).collect())
+/// The gradient of a parameter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Gradient<'a> {
+    /// A number for each number of the parameter.
+    Dense(&'a [f32]),
+    /// For a table that is looked up: a row for each row of the batch, (bs, width).
+    Rows(&'a [f32]),
 }
 
 /// Where the weights of a parameter are.
@@ -212,9 +189,12 @@ impl<'a> Weights<'a> {
 }
 
 impl Replay {
-    /// What replays the recorded `calls`, in which x is tensor 0, y tensor 1, and the parameters (of these
-    /// `sizes`) follow; `None` where some operation is not known here, or reads in a way that is not.
-    pub fn new(calls: &[Call], sizes: &[Vec<i64>]) -> Option<Replay> {
+    /// What replays the recorded `calls`, in which x is tensor 0, y is tensor 1, and the parameters (of these `sizes`)
+    /// follow.
+    ///
+    /// # Errors
+    /// An operation is not known here, or reads its input in a way that is not.
+    pub fn new(calls: &[Call], sizes: &[Vec<i64>]) -> Result<Replay, String> {
         let params = (0..sizes.len()).map(|param| (2 + param, Role::Param(param)));
         let mut reader = Reader {
             roles: [(0, Role::X), (1, Role::Y)].into_iter().chain(params).collect(),
@@ -224,41 +204,44 @@ impl Replay {
             nodes_read: Vec::new(),
         };
         for call in calls {
-            reader.call(call)?;
+            reader
+                .call(call)
+                .ok_or_else(|| format!("the model calls {}, which it does not know", call.name))?;
         }
         let Reader { roles, nodes, params_read, nodes_read, .. } = reader;
         // Everything is read once, which spares adding gradients up.
         let once = params_read.iter().all(|by| by.len() == 1) && nodes_read.iter().all(|&n| n == 1);
-        (once && roles.last()?.1 == Role::Loss).then_some(())?;
+        if !once || roles.last().is_none_or(|(_, role)| *role != Role::Loss) {
+            return Err("the model reads some value more or less than once".to_owned());
+        }
         let readers: Vec<usize> = params_read.into_iter().flatten().collect();
         let is_table = |param: usize| matches!(nodes[readers[param]].op, Op::Rows { .. });
         let numel = |param: usize| sizes[param].iter().product::<i64>() as usize;
         let grads = (0..sizes.len()).map(|p| vec![0.0; if is_table(p) { 0 } else { numel(p) }]).collect();
-        Some(Replay { nodes, readers, grads })
+        Ok(Replay { nodes, readers, grads })
     }
 
-    /// The gradient of a parameter after [`Replay::run`] on the columns `ids`.
-    pub fn gradient<'a>(&'a self, param: usize, ids: &'a [i64]) -> Gradient<'a> {
+    /// The parameters that are looked up by row, in groups that the same column of the batch looks up and that have the
+    /// same number of rows: the column, and which parameters.
+    pub fn tables(&self, n_rows: impl Iterator<Item = i64>) -> Vec<(usize, Vec<usize>)> {
+        let mut groups: Vec<((usize, i64), Vec<usize>)> = Vec::new();
+        for (param, (&reader, n_rows)) in self.readers.iter().zip(n_rows).enumerate() {
+            let Op::Rows { column, .. } = self.nodes[reader].op else { continue };
+            match groups.iter_mut().find(|(key, _)| *key == (column, n_rows)) {
+                Some((_, group)) => group.push(param),
+                None => groups.push(((column, n_rows), vec![param])),
+            }
+        }
+        groups.into_iter().map(|((column, _), group)| (column, group)).collect()
+    }
+
+    /// The gradient of a parameter after [`Replay::run`].
+    pub fn gradient(&self, param: usize) -> Gradient<'_> {
         let reader = &self.nodes[self.readers[param]];
         match reader.op {
-            Op::Rows { column, .. } => {
-                let bs = reader.grad.len() / reader.width;
-                Gradient::Rows { ids: &ids[column * bs..][..bs], values: &reader.grad }
-            }
+            Op::Rows { .. } => Gradient::Rows(&reader.grad),
             _ => Gradient::Dense(&self.grads[param]),
         }
-    }
-
-    /// All gradients times `factor`.
-    pub fn scale(&mut self, factor: f32) {
-        let all = self.nodes.iter_mut().map(|node| &mut node.grad).chain(&mut self.grads);
-        all.flatten().for_each(|g| *g *= factor);
-    }
-
-    /// Whether the replayed loss of the recorded batch is the one that libtorch computed.
-    pub fn agrees(&mut self, loss: &Tensor, ids: &[i64], y: &Tensor, params: &[Weights]) -> bool {
-        let (Ok(loss), Some(ours)) = (f32::try_from(loss), self.run(ids, y, params)) else { return false };
-        (ours - loss).abs() <= 1e-3 * loss.abs()
     }
 
     /// The loss of a batch; and the gradients of all parameters, for the loss itself as the end of the chain.

@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 
-use anyhow::{Result, ensure};
 use tch::Tensor;
 
 use super::replay::Weights;
@@ -62,8 +61,8 @@ pub(super) trait Steps: Debug {
 pub(super) struct Table {
     /// Which parameters these are.
     pub slots: Vec<usize>,
-    /// The column of a batch with the ids; where it is not known, any id of a batch may be one.
-    pub column: Option<usize>,
+    /// The column of a batch with the ids.
+    pub column: usize,
     n_rows: usize,
     /// Numbers of a row of each parameter.
     widths: Vec<usize>,
@@ -100,13 +99,7 @@ impl Table {
     const TOGETHER: usize = 32;
 
     /// A copy of `params`, of `n_rows` rows each, which all have taken part in the first `seen` steps.
-    pub fn new(
-        slots: Vec<usize>,
-        column: Option<usize>,
-        n_rows: usize,
-        params: &mut [Row],
-        seen: u32,
-    ) -> Table {
+    pub fn new(slots: Vec<usize>, column: usize, n_rows: usize, params: &mut [Row], seen: u32) -> Table {
         let widths: Vec<usize> = params.iter().map(|param| param.p.len() / n_rows.max(1)).collect();
         let width: usize = widths.iter().sum();
         let has_second = params.iter().any(|param| !param.second.is_empty());
@@ -121,15 +114,10 @@ impl Table {
         table
     }
 
-    /// Whether this parameter is one of these.
-    pub fn has(&self, slot: usize) -> bool {
-        self.slots.contains(&slot)
-    }
-
-    /// Those ids of a batch, which comes column by column, that may be ones of these tables.
+    /// The ids of these tables in a batch, which comes column by column.
     pub fn ids<'a>(&self, batch: &'a [i64]) -> &'a [i64] {
         let bs = batch.len() / 2;
-        self.column.map_or(batch, |column| &batch[column * bs..][..bs])
+        &batch[self.column * bs..][..bs]
     }
 
     /// The weights of a parameter, where it is one of these.
@@ -185,8 +173,7 @@ impl Table {
     }
 
     #[inline(always)]
-    fn step(&mut self, steps: &impl Steps, ids: &[i64], values: &[&[f32]]) -> Result<()> {
-        let before = steps.taken() - 1;
+    fn step(&mut self, steps: &impl Steps, ids: &[i64], values: &[&[f32]]) {
         let mut grad = vec![0.0; self.width];
         // The rows with a gradient, each with where it is.
         let mut order: Vec<(u32, u32)> = ids.iter().zip(0..).map(|(&id, place)| (id as u32, place)).collect();
@@ -204,11 +191,10 @@ impl Table {
             }
             let at = same[0].0;
             let (row, seen) = self.row(at as usize);
-            ensure!(seen.to_bits() == before, "row {at} was read behind the optimiser's back");
+            debug_assert!(seen.to_bits() + 1 == steps.taken(), "the row was read before it caught up");
             steps.step(row, &grad);
             *seen = f32::from_bits(steps.taken());
         }
-        Ok(())
     }
 
     /// Gives the parameters their row `at` as it stands here. Ids beyond the tables belong to others.
@@ -240,11 +226,8 @@ pub(super) trait ByRow: Steps {
     fn reads(&self, table: &mut Table, ids: &[i64]);
 
     /// The last step for the rows with a gradient: `ids` (n,), and for each parameter `values` (n, width), where an id
-    /// that comes more than once has the sum.
-    ///
-    /// # Errors
-    /// A row was read without having been brought up to date.
-    fn step_rows(&self, table: &mut Table, ids: &[i64], values: &[&[f32]]) -> Result<()>;
+    /// that comes more than once has the
+    fn step_rows(&self, table: &mut Table, ids: &[i64], values: &[&[f32]]);
 
     /// Brings every row up to date, gives all to the parameters, and starts counting anew.
     fn settle(&self, table: &mut Table, params: &mut [Row]);
@@ -264,11 +247,11 @@ impl<S: Steps> ByRow for S {
         table.reads(self, ids);
     }
 
-    fn step_rows(&self, table: &mut Table, ids: &[i64], values: &[&[f32]]) -> Result<()> {
+    fn step_rows(&self, table: &mut Table, ids: &[i64], values: &[&[f32]]) {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {
             #[target_feature(enable = "avx2")]
-            fn wide(table: &mut Table, steps: &impl Steps, ids: &[i64], values: &[&[f32]]) -> Result<()> {
+            fn wide(table: &mut Table, steps: &impl Steps, ids: &[i64], values: &[&[f32]]) {
                 table.step(steps, ids, values)
             }
             // SAFETY: the processor has AVX2.

@@ -1,0 +1,307 @@
+//! The fast stepper: trains the lecture's models several times faster than libtorch's own operations do, with the same
+//! losses to five digits. Opt-in, one line beside the loop, as `torch.compile` is:
+//!
+//! ```ignore
+//! let history = fit_with(&model, &data, 3, &mut opt, mse_loss, Options { stepper: fast::compile, ..Options::default() })?;
+//! ```
+//!
+//! Two things are done differently.
+//!
+//! - **Rows move when they are read** ([`table`]). A batch of 64 ratings reads at most 128 rows of the embeddings, yet
+//!   momentum and decay move every row at every step. Here a row catches up with the steps it sat out when a batch reads
+//!   it, and all rows catch up before anything else reads the model.
+//! - **A batch is replayed** ([`replay`]). libtorch spends most of a small batch on arranging its operations. The
+//!   operations of the first batch are recorded, and where all of them are known here, each batch replays them on plain
+//!   numbers, forward and backward.
+//!
+//! What it must not be used for: a model whose operations depend on the numbers in a batch, and a test of libtorch, whose
+//! kernels hardly run. A model with an operation that is not known here, such as dropout, is trained by libtorch as if
+//! the fast stepper had not been asked for, and a note says so. On CUDA it is refused.
+
+mod adam;
+mod replay;
+mod sgd;
+mod table;
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::nn::ModuleT;
+use tch::{Device, Kind, Tensor};
+
+use crate::fit::{Criterion, MakeStepper, Step, by_libtorch};
+use crate::libtorch::memory::indices;
+use crate::libtorch::record::record;
+use crate::optim::{BETAS, EPS, Optimizer, Rule, Slot};
+use crate::system::failure::complain;
+use adam::Adam;
+use replay::{Gradient, Replay, Weights};
+use sgd::Sgd;
+use table::{ByRow, MOST_STEPS_BEHIND, Row, Table};
+
+/// Which stepper computes: `--fast`, and `"stepper"` in metrics.json.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepperKind {
+    /// libtorch computes every batch.
+    #[default]
+    Libtorch,
+    /// [`compile`]
+    Fast,
+}
+
+impl StepperKind {
+    /// The function that makes it for a fit.
+    pub fn make(self) -> MakeStepper {
+        match self {
+            StepperKind::Libtorch => by_libtorch,
+            StepperKind::Fast => compile,
+        }
+    }
+
+    /// As metrics.json has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            StepperKind::Libtorch => "libtorch",
+            StepperKind::Fast => "fast",
+        }
+    }
+}
+
+/// The fast stepper for a model on the CPU: give it to a fit as [`Options::stepper`](crate::fit::Options::stepper).
+///
+/// # Errors
+/// The model is on another device.
+pub fn compile<'a>(
+    model: &'a dyn ModuleT,
+    opt: &'a mut Optimizer,
+    crit: Criterion,
+) -> Result<Box<dyn Step + 'a>> {
+    let on_cpu = opt.slots.iter().all(|slot| slot.param.device() == Device::Cpu);
+    ensure!(on_cpu, "{NOT_ON_CUDA}");
+    if let Some(why) = unsupported(opt) {
+        say_once(&why);
+        return by_libtorch(model, opt, crit);
+    }
+    Ok(Box::new(FastStepper { model, opt, crit, plan: Plan::Unknown, ids: Vec::new() }))
+}
+
+/// Why `--fast` is refused on a card.
+pub const NOT_ON_CUDA: &str = "the fast stepper computes on the CPU only: no such stepper has been measured on a card \
+                               yet; leave out --fast, or take --device cpu";
+
+/// Why an optimizer's steps are not known here.
+fn unsupported(opt: &Optimizer) -> Option<String> {
+    let decays_differ = opt.slots.windows(2).any(|pair| pair[0].weight_decay != pair[1].weight_decay);
+    let plain = |slot: &Slot| slot.param.kind() == Kind::Float && slot.param.is_contiguous();
+    if decays_differ {
+        Some("layers differ in their weight decay".to_owned())
+    } else if !opt.slots.iter().all(plain) {
+        Some("some parameter is not float32 in one piece".to_owned())
+    } else {
+        None
+    }
+}
+
+/// Says once per process why libtorch trains although the fast stepper was asked for.
+fn say_once(why: &str) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if SAID.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(why.to_owned()) {
+        complain(&format!("note: --fast: {why}, so libtorch trains this model"));
+    }
+}
+
+/// A stepper that replays batches, once it has seen one.
+struct FastStepper<'a> {
+    model: &'a dyn ModuleT,
+    opt: &'a mut Optimizer,
+    crit: Criterion,
+    plan: Plan,
+    /// The ids of the batch, column by column.
+    ids: Vec<i64>,
+}
+
+/// How the batches are computed.
+enum Plan {
+    /// No batch has been recorded yet.
+    Unknown,
+    /// By libtorch: some operation is not known here.
+    Libtorch,
+    /// By replaying.
+    Replay(Replayer),
+}
+
+/// A recorded batch, and the parameters as it trains them.
+struct Replayer {
+    replay: Replay,
+    steps: Box<dyn ByRow>,
+    /// The parameters that are looked up by row. They are here between `reset(true)` and `reset(false)`.
+    tables: Vec<Table>,
+}
+
+impl Step for FastStepper<'_> {
+    fn reset(&mut self, train: bool) -> Result<()> {
+        if let Plan::Replay(replayer) = &mut self.plan {
+            replayer.settle(&mut self.opt.slots);
+            if train {
+                replayer.start(&self.opt.slots);
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+        if let Plan::Unknown = self.plan {
+            let loss = self.record(x, y)?;
+            if let Plan::Libtorch = self.plan {
+                return self.step_by_libtorch(loss);
+            }
+        }
+        indices(x, &mut self.ids);
+        let lr = self.opt.lr();
+        if let Plan::Replay(replayer) = &mut self.plan
+            && let Some(loss) = replayer.step(&self.ids, y, lr, &mut self.opt.slots)
+        {
+            return Ok(Tensor::from(loss));
+        }
+        // A batch unlike the recorded one: libtorch computes it, or says what is wrong with it.
+        self.reset(false)?;
+        let loss = (self.crit)(&self.model.forward_t(x, true), y);
+        let loss = self.step_by_libtorch(loss);
+        self.reset(true)?;
+        loss
+    }
+
+    fn opt(&mut self) -> &mut Optimizer {
+        self.opt
+    }
+}
+
+impl FastStepper<'_> {
+    /// Computes the loss of the first batch by libtorch, and from the operations that took makes the plan.
+    fn record(&mut self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+        let params: Vec<&Tensor> = self.opt.slots.iter().map(|slot| &slot.param).collect();
+        let known: Vec<&Tensor> = [x, y].into_iter().chain(params.iter().copied()).collect();
+        let (loss, calls) = record(&known, || (self.crit)(&self.model.forward_t(x, true), y))?;
+        let sizes: Vec<Vec<i64>> = params.iter().map(|param| param.size()).collect();
+        let agreeing = Replay::new(&calls, &sizes).and_then(|mut replay| {
+            indices(x, &mut self.ids);
+            // SAFETY: float32 in one piece on the CPU, which nothing changes meanwhile.
+            let weights: Vec<Weights> = params.iter().map(|param| unsafe { Weights::of(param) }).collect();
+            let replayed = replay.run(&self.ids, y, &weights);
+            let libtorchs = f32::try_from(&loss).unwrap_or(f32::NAN);
+            match replayed {
+                Some(replayed) if (replayed - libtorchs).abs() <= 1e-3 * libtorchs.abs() => Ok(replay),
+                _ => Err("the replayed loss is not the one that libtorch computes".to_owned()),
+            }
+        });
+        self.plan = match agreeing {
+            Ok(replay) => {
+                let steps = self.steps();
+                let mut replayer = Replayer { replay, steps, tables: Vec::new() };
+                replayer.start(&self.opt.slots);
+                Plan::Replay(replayer)
+            }
+            Err(why) => {
+                say_once(&why);
+                Plan::Libtorch
+            }
+        };
+        Ok(loss)
+    }
+
+    /// The optimizer's rule, from where the optimizer stands.
+    fn steps(&self) -> Box<dyn ByRow> {
+        let weight_decay = self.opt.slots.first().map_or(0.0, |slot| slot.weight_decay);
+        let mut steps: Box<dyn ByRow> = match self.opt.rule {
+            Rule::Sgd { momentum } => Box::new(Sgd::new(momentum, weight_decay)),
+            rule => Box::new(Adam::new(BETAS, EPS, weight_decay, rule == Rule::AdamW)),
+        };
+        steps.start(self.opt.slots.first().map_or(0, |slot| slot.step.double_value(&[]) as u64));
+        steps
+    }
+
+    fn step_by_libtorch(&mut self, loss: Tensor) -> Result<Tensor> {
+        self.opt.zero_grad();
+        loss.backward();
+        self.opt.step()?;
+        Ok(loss.detach())
+    }
+}
+
+impl Replayer {
+    /// Copies the tables out of the parameters.
+    fn start(&mut self, slots: &[Slot]) {
+        for (column, group) in self.replay.tables(slots.iter().map(|slot| slot.param.size()[0])) {
+            // SAFETY: no other reference to these numbers is alive.
+            let mut params: Vec<Row> = group.iter().map(|&slot| unsafe { whole(&slots[slot]) }).collect();
+            let n_rows = slots[group[0]].param.size()[0] as usize;
+            self.tables.push(Table::new(group, column, n_rows, &mut params, self.steps.taken()));
+        }
+    }
+
+    /// Brings every row up to date and gives the tables back to the parameters.
+    fn settle(&mut self, slots: &mut [Slot]) {
+        for mut table in self.tables.drain(..) {
+            // SAFETY: no other reference to these numbers is alive.
+            let mut params: Vec<Row> =
+                table.slots.iter().map(|&slot| unsafe { whole(&slots[slot]) }).collect();
+            self.steps.settle(&mut table, &mut params);
+        }
+        for slot in slots {
+            let _ = slot.step.fill_(self.steps.in_all() as f64);
+        }
+        self.steps.start(self.steps.in_all());
+    }
+
+    /// Trains on one batch, of which `ids` are the columns one after another; the loss before the step. `None` where the
+    /// batch is not like the recorded one.
+    fn step(&mut self, ids: &[i64], y: &Tensor, lr: f64, slots: &mut [Slot]) -> Option<f32> {
+        if self.steps.taken() >= MOST_STEPS_BEHIND {
+            self.settle(slots);
+            self.start(slots);
+        }
+        for table in &mut self.tables {
+            let ids = table.ids(ids);
+            self.steps.reads(table, ids);
+        }
+        let loss = self.replay.run(ids, y, &weights(&self.tables, slots))?;
+        self.steps.take(lr);
+        for (at, slot) in slots.iter().enumerate() {
+            if let Gradient::Dense(grad) = self.replay.gradient(at) {
+                // SAFETY: no other reference to these numbers is alive.
+                self.steps.step(unsafe { whole(slot) }, grad);
+            }
+        }
+        for table in &mut self.tables {
+            let values = table.slots.iter().filter_map(|&slot| match self.replay.gradient(slot) {
+                Gradient::Rows(values) => Some(values),
+                Gradient::Dense(_) => None,
+            });
+            let values: Vec<&[f32]> = values.collect();
+            let ids = table.ids(ids);
+            self.steps.step_rows(table, ids, &values);
+        }
+        Some(loss)
+    }
+}
+
+/// Where the weights of each parameter are now.
+fn weights<'a>(tables: &'a [Table], slots: &'a [Slot]) -> Vec<Weights<'a>> {
+    let of = |(at, slot): (usize, &'a Slot)| {
+        // SAFETY: float32 in one piece on the CPU, which nothing changes while a batch is computed.
+        tables.iter().find_map(|t| t.weights(at)).unwrap_or_else(|| unsafe { Weights::of(&slot.param) })
+    };
+    slots.iter().enumerate().map(of).collect()
+}
+
+/// A parameter with its buffers.
+///
+/// # Safety
+/// As [`Row::of`].
+unsafe fn whole(slot: &Slot) -> Row<'_> {
+    // SAFETY: promised by the caller.
+    unsafe { Row::of(&slot.param, &slot.buffers) }
+}

@@ -1,0 +1,179 @@
+//! What a fit reports, and to whom: the running mean of its training loss, the losses of each epoch, where it stands,
+//! and the callbacks that follow it.
+
+use std::fmt;
+use std::ops::ControlFlow;
+
+use anyhow::Result;
+
+use crate::optim::Optimizer;
+
+/// The running mean of the loss that the progress bar shows: exponentially weighted, debiased.
+///
+/// Lecture: `avg_loss = avg_loss * avg_mom + loss * (1-avg_mom)`, divided by `1 - avg_mom**batch_num`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct RunningMean {
+    /// The mean before it is debiased.
+    pub avg_loss: f64,
+    /// Number of losses averaged.
+    pub batch_num: i32,
+}
+
+impl RunningMean {
+    const AVG_MOM: f64 = 0.98;
+
+    /// Adds the loss of one batch and returns the debiased mean so far.
+    pub fn update(&mut self, loss: f64) -> f64 {
+        self.batch_num += 1;
+        self.avg_loss = self.avg_loss * Self::AVG_MOM + loss * (1.0 - Self::AVG_MOM);
+        self.avg_loss / (1.0 - Self::AVG_MOM.powi(self.batch_num))
+    }
+}
+
+/// The losses of one epoch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Epoch {
+    /// Counted from 0 within a `fit` call.
+    pub epoch: usize,
+    /// Debiased running mean of the training loss at the epoch's last batch.
+    pub trn: f64,
+    /// Validation loss as the lecture's fastai averaged it: the mean of the means of batches of 128.
+    pub val: f64,
+    /// Validation loss with every row weighing the same, as later versions of fastai averaged it.
+    pub val_by_rows: f64,
+}
+
+impl fmt::Display for Epoch {
+    /// As the lecture's `fit` printed it, a NumPy array of up to 5 decimals: `[ 0.       1.68932  1.64501]`.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        // NumPy drops the zeros at the end and aligns the decimal points.
+        let numbers = [self.epoch as f64, self.trn, self.val]
+            .map(|x| format!("{x:.5}").trim_end_matches('0').to_owned());
+        let point = |text: &str| text.find('.').unwrap_or(text.len());
+        let left = numbers.iter().map(|n| point(n)).max().unwrap_or(0);
+        let right = numbers.iter().map(|n| n.len() - point(n)).max().unwrap_or(0);
+        let aligned = numbers.each_ref().map(|n| {
+            let (whole, decimals) = n.split_at(point(n));
+            format!("{whole:>left$}{decimals:<right$}")
+        });
+        write!(f, "[ {}]", aligned.join("  "))
+    }
+}
+
+/// What a model went through in one `fit` call, or in several.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// One entry per epoch.
+    pub epochs: Vec<Epoch>,
+    /// The debiased running mean of the training loss after each batch.
+    pub running: Vec<f64>,
+    /// The learning rate of each batch.
+    pub rates: Vec<f64>,
+    /// Wall-clock time of each epoch, validation included.
+    pub epoch_seconds: Vec<f64>,
+}
+
+impl History {
+    /// Appends a later `fit` call of the same model; its epochs continue the count.
+    pub fn extend(&mut self, later: History) {
+        let done = self.epochs.len();
+        self.epochs.extend(later.epochs.into_iter().map(|e| Epoch { epoch: done + e.epoch, ..e }));
+        self.running.extend(later.running);
+        self.rates.extend(later.rates);
+        self.epoch_seconds.extend(later.epoch_seconds);
+    }
+
+    /// Wall-clock time of all epochs.
+    pub fn seconds(&self) -> f64 {
+        self.epoch_seconds.iter().sum()
+    }
+}
+
+/// Where a `fit` call stands after an epoch: with the model, the optimizer and the random generators, all that the next
+/// epoch needs.
+#[derive(Debug, Clone, Default)]
+pub struct FitState {
+    /// The running mean of the training loss, which starts anew with each `fit` call.
+    pub mean: RunningMean,
+    /// What the model went through so far.
+    pub history: History,
+    /// The epochs of that which belong to earlier `fit` calls.
+    pub earlier: usize,
+}
+
+impl FitState {
+    /// Where the next `fit` call of the same model starts.
+    pub fn next_call(history: History) -> FitState {
+        FitState { mean: RunningMean::default(), earlier: history.epochs.len(), history }
+    }
+
+    /// Epochs of this `fit` call that are done.
+    pub fn done(&self) -> usize {
+        self.history.epochs.len() - self.earlier
+    }
+}
+
+/// A batch that was trained on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Batch {
+    /// Its epoch, counted from 0 within the `fit` call.
+    pub epoch: usize,
+    /// Epochs of the `fit` call.
+    pub n_epochs: usize,
+    /// Its place in the epoch, counted from 0.
+    pub batch: usize,
+    /// Batches of an epoch.
+    pub n_batches: usize,
+    /// Its learning rate.
+    pub lr: f64,
+    /// Its loss before the step.
+    pub loss: f64,
+    /// The debiased running mean of the losses up to this one: the progress bar's `loss=`.
+    pub debias_loss: f64,
+}
+
+/// Something that follows a fit and can stop it: the lecture's `callbacks`. After a `Break` the fit ends without an
+/// error, with the epochs that are whole.
+pub trait Callback {
+    /// `stop = cb.on_batch_end(debias_loss)`. On CUDA the calls come late, a few dozen batches at a time.
+    fn on_batch_end(&mut self, _: &Batch) -> Result<ControlFlow<()>> {
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// `stop = cb.on_epoch_end(vals)`: the losses of the epoch, where the fit stands after it, and its optimizer.
+    fn on_epoch_end(&mut self, _: &Epoch, _: &FitState, _: &Optimizer) -> Result<ControlFlow<()>> {
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// All of them are called, in order; one is enough to stop the fit.
+impl Callback for Vec<Box<dyn Callback + '_>> {
+    fn on_batch_end(&mut self, batch: &Batch) -> Result<ControlFlow<()>> {
+        let mut stop = ControlFlow::Continue(());
+        for callback in self {
+            let answer = callback.on_batch_end(batch)?;
+            stop = if stop.is_break() { stop } else { answer };
+        }
+        Ok(stop)
+    }
+
+    fn on_epoch_end(&mut self, epoch: &Epoch, state: &FitState, opt: &Optimizer) -> Result<ControlFlow<()>> {
+        let mut stop = ControlFlow::Continue(());
+        for callback in self {
+            let answer = callback.on_epoch_end(epoch, state, opt)?;
+            stop = if stop.is_break() { stop } else { answer };
+        }
+        Ok(stop)
+    }
+}
+
+/// A callback may be lent for one `fit` call and kept for the next.
+impl<C: Callback + ?Sized> Callback for &mut C {
+    fn on_batch_end(&mut self, batch: &Batch) -> Result<ControlFlow<()>> {
+        (**self).on_batch_end(batch)
+    }
+
+    fn on_epoch_end(&mut self, epoch: &Epoch, state: &FitState, opt: &Optimizer) -> Result<ControlFlow<()>> {
+        (**self).on_epoch_end(epoch, state, opt)
+    }
+}
