@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::system::files::write_whole;
 
-use super::{Cell, CellKind, Figure, Notebook, Output};
+use super::{Cell, CellKind, Notebook, Output, Picture, html};
 
 /// Writes `STEM.ipynb` for each section into `folder` (made if missing), each whole or not at all.
 pub fn write(notebooks: &[Notebook], folder: &Path) -> Result<Vec<PathBuf>> {
@@ -109,27 +109,22 @@ fn bundle(output: &Output) -> (Value, Value) {
     match output {
         Output::Stream(_) | Output::Text(_) => (json!({"text/plain": plain}), json!({})),
         Output::Table(table) => {
-            (json!({"text/html": lines(&table.to_html()), "text/plain": plain}), json!({}))
+            (json!({"text/html": lines(&html::table(table)), "text/plain": plain}), json!({}))
         }
         Output::Markdown(text) => (json!({"text/markdown": lines(text), "text/plain": plain}), json!({})),
         Output::Rust { text, .. } => {
             let fenced = format!("```rust\n{text}\n```");
             (json!({"text/markdown": lines(&fenced), "text/plain": plain}), json!({}))
         }
-        Output::Figure(figure) => {
-            let png = STANDARD.encode(&figure.png);
-            (json!({"image/png": png, "text/plain": plain}), json!({"image/png": png_metadata(figure)}))
+        Output::Picture(picture) => {
+            let png = STANDARD.encode(&picture.png);
+            (json!({"image/png": png, "text/plain": plain}), json!({"image/png": png_metadata(picture)}))
         }
     }
 }
 
 /// An image's size in CSS pixels, which Jupyter and nbconvert read here, and its alternative text, which so far
 /// only nbconvert's classic template does (the bundle's plain text says the same).
-fn png_metadata(figure: &Figure) -> Map<String, Value> {
-    let mut metadata = Map::from_iter([("alt".to_string(), json!(figure.alt))]);
-    if let Some((width, height)) = figure.css_size() {
-        metadata.insert("height".to_string(), json!(height));
-        metadata.insert("width".to_string(), json!(width));
-    }
-    metadata
+fn png_metadata(picture: &Picture) -> Value {
+    json!({"alt": picture.alt, "height": picture.size.1, "width": picture.size.0})
 }

@@ -11,9 +11,10 @@
 //!
 //! [`ipynb`] and [`html`] write the record out.
 
+pub mod highlight;
 pub mod html;
 pub mod ipynb;
-pub mod rust;
+pub mod source;
 mod table;
 
 use std::fmt::Display;
@@ -67,52 +68,27 @@ pub enum Output {
         text: String,
     },
     /// A picture.
-    Figure(Figure),
+    Picture(Picture),
 }
 
-/// A picture as its files hold it.
+/// A picture as a page or a notebook holds it.
 #[derive(Clone, PartialEq)]
-pub struct Figure {
+pub struct Picture {
     /// The file's name without its ending; the picture is `plots/NAME.png`.
     pub name: String,
-    /// What the picture shows, for those who do not see it.
+    /// What the picture shows, for readers who cannot see it.
     pub alt: String,
+    /// Width and height in CSS pixels (96 an inch).
+    pub size: (u32, u32),
     /// The bytes of a PNG file.
     pub png: Vec<u8>,
     /// The text of an SVG file, where one was asked for.
     pub svg: Option<String>,
 }
 
-impl std::fmt::Debug for Figure {
+impl std::fmt::Debug for Picture {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "Figure({}: {}, {} bytes)", self.name, self.alt, self.png.len())
-    }
-}
-
-impl Figure {
-    /// Width and height in CSS pixels (96 an inch), from the PNG's size and, if it has one, its pHYs chunk.
-    ///
-    /// `None` if the bytes are no PNG.
-    pub fn css_size(&self) -> Option<(u32, u32)> {
-        let number = |at: usize| Some(u32::from_be_bytes(self.png.get(at..at + 4)?.try_into().ok()?));
-        if !self.png.starts_with(b"\x89PNG\r\n\x1a\n") {
-            return None;
-        }
-        let (width, height) = (number(16)?, number(20)?);
-        let mut per_metre = 96.0 / 0.0254;
-        let mut at = 8; // chunks: length, name, data, checksum
-        while let (Some(length), Some(name)) = (number(at), self.png.get(at + 4..at + 8)) {
-            match name {
-                b"pHYs" if self.png.get(at + 16) == Some(&1) => {
-                    per_metre = f64::from(number(at + 8)?);
-                    break;
-                }
-                b"IDAT" => break,
-                _ => at += 12 + length as usize,
-            }
-        }
-        let css = |pixels: u32| (f64::from(pixels) / per_metre / 0.0254 * 96.0).round() as u32;
-        (per_metre > 0.0).then(|| (css(width).max(1), css(height).max(1)))
+        write!(f, "Picture({}: {}, {} bytes)", self.name, self.alt, self.png.len())
     }
 }
 
@@ -134,9 +110,9 @@ impl From<Table> for Output {
     }
 }
 
-impl From<Figure> for Output {
-    fn from(figure: Figure) -> Output {
-        Output::Figure(figure)
+impl From<Picture> for Output {
+    fn from(picture: Picture) -> Output {
+        Output::Picture(picture)
     }
 }
 
@@ -158,7 +134,7 @@ impl Output {
             Output::Stream(text) | Output::Text(text) | Output::Markdown(text) => text.trim_end().to_string(),
             Output::Table(table) => table.to_text().trim_end().to_string(),
             Output::Rust { text, .. } => text.clone(),
-            Output::Figure(figure) => figure.alt.clone(),
+            Output::Picture(picture) => picture.alt.clone(),
         }
     }
 }
@@ -244,7 +220,7 @@ impl Notebook {
         format!("{name}-{:02}", i + 1)
     }
 
-    /// Shows a value (text, a number, a table, a figure) under the cell of the calling line.
+    /// Shows a value (text, a number, a table, a picture) under the cell of the calling line.
     ///
     /// A helper that shows things for a cell should be `#[track_caller]` too; what one without it shows goes
     /// under the cell of the latest output.
@@ -265,27 +241,14 @@ impl Notebook {
         self.record(Location::caller(), Output::Markdown(text.into()));
     }
 
-    /// Shows a picture: `name` is its file's name without an ending, `alt` says in words what it shows.
-    #[track_caller]
-    pub fn figure(
-        &mut self,
-        name: impl Into<String>,
-        alt: impl Into<String>,
-        png: Vec<u8>,
-        svg: Option<String>,
-    ) {
-        let figure = Figure { name: name.into(), alt: alt.into(), png, svg };
-        self.record(Location::caller(), Output::Figure(figure));
-    }
-
-    /// Shows an item of another module as that file defines it: see [`rust::item_text`] for what `item` may be.
+    /// Shows an item of another module as that file defines it: see [`source::item_text`] for what `item` may be.
     ///
     /// The lecture defines its classes in the notebook; here they are the crate's own, shown where it defines
     /// them. Fails if `file_text` has no such item.
     #[track_caller]
     pub fn source(&mut self, file_text: &str, item: &str) -> Result<()> {
         let caller = Location::caller();
-        let text = rust::item_text(file_text, item)
+        let text = source::item_text(file_text, item)
             .with_context(|| format!("{}:{}: cannot show the source", caller.file(), caller.line()))?;
         self.record(caller, Output::Rust { item: item.to_string(), text });
         Ok(())
@@ -312,7 +275,7 @@ impl Notebook {
     fn record(&mut self, caller: &Location, output: Output) {
         let cell = self.enter_cell_of(caller);
         match &output {
-            Output::Figure(figure) => self.tell(&format!("  plots/{}.png", figure.name)),
+            Output::Picture(picture) => self.tell(&format!("  plots/{}.png", picture.name)),
             // The code of cells is not told either.
             Output::Rust { item, .. } => self.tell(&format!("  {item}")),
             other => self.tell(&other.to_text()),
@@ -384,7 +347,7 @@ fn cells(source: &str) -> (Vec<Cell>, Range<usize>) {
     let is_marker = |line: &&str| line.trim_start().strip_prefix("//").is_some_and(is_percent);
     let markers: Vec<usize> = (0..lines.len()).filter(|&i| is_marker(&lines[i])).collect();
     let first = markers.first().copied().unwrap_or(lines.len());
-    begin(CellKind::Code, rust::dedent(&lines[..first].join("\n")), 1..first + 1);
+    begin(CellKind::Code, source::dedent(&lines[..first].join("\n")), 1..first + 1);
     for (m, &marker) in markers.iter().enumerate() {
         let end = markers.get(m + 1).copied().unwrap_or(lines.len());
         let mut start = marker + 1;
@@ -400,7 +363,7 @@ fn cells(source: &str) -> (Vec<Cell>, Range<usize>) {
             );
             start = prose_end;
         }
-        begin(CellKind::Code, rust::dedent(&lines[start..end].join("\n")), start + 1..end + 1);
+        begin(CellKind::Code, source::dedent(&lines[start..end].join("\n")), start + 1..end + 1);
     }
     (cells, run_lines)
 }
@@ -424,19 +387,14 @@ fn blank_scaffolding(source: &str, lines: &mut [&str]) -> Range<usize> {
             *line = "";
         }
     }
-    let line_of = |byte: usize| source[..byte].matches('\n').count();
-    let Some(((start, _), (open, close))) = rust::function_span(source, "run") else {
+    let Some(run) = source::function_lines(source, "run") else {
         return 1..lines.len() + 1;
     };
-    let (start, open, close) = (line_of(start), line_of(open), line_of(close));
-    // A plain comment above `run` may be a cell's prose.
-    let is_plain = |line: &str| line.starts_with("//") && !line.starts_with("///");
-    let header = (start..open).rev().find(|&i| is_plain(lines[i])).map_or(start, |i| i + 1);
-    lines[header..=open].fill("");
-    lines[close] = "";
-    let last = (open + 1..close).rev().find(|&i| !lines[i].trim().is_empty());
+    lines[run.start - 1..run.open].fill("");
+    lines[run.close - 1] = "";
+    let last = (run.open..run.close - 1).rev().find(|&i| !lines[i].trim().is_empty());
     if let Some(last) = last.filter(|&i| lines[i].trim() == "Ok(())") {
         lines[last] = "";
     }
-    open + 2..close + 1
+    run.open + 1..run.close
 }

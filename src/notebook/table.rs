@@ -1,6 +1,4 @@
-//! A table of text, shown three ways: as a terminal shows it, as HTML and as Markdown.
-
-use super::html::escape;
+//! A table of text, as a terminal shows it; [`html::table`](super::html::table) writes it as HTML.
 
 /// To which side of a column its cells stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +89,7 @@ impl Table {
     }
 
     /// The index as a first column of every row (its label is empty where there is none), then the cells.
-    fn grid(&self) -> (Vec<&str>, Vec<Vec<&str>>, Vec<Align>) {
+    pub(super) fn grid(&self) -> (Vec<&str>, Vec<Vec<&str>>, Vec<Align>) {
         let mut header: Vec<&str> = self.columns.iter().map(|c| c.name.as_str()).collect();
         let mut rows: Vec<Vec<&str>> =
             self.rows.iter().map(|row| row.iter().map(String::as_str).collect()).collect();
@@ -128,61 +126,13 @@ impl Table {
         let caption = self.caption.iter().map(|caption| format!("{caption}\n"));
         caption.chain([line(&header)]).chain(rows.iter().map(|row| line(row))).collect()
     }
-
-    /// The table as HTML: pandas' class `dataframe`, header cells with their scope, text columns to the left.
-    pub fn to_html(&self) -> String {
-        let (header, rows, sides) = self.grid();
-        let has_index = self.index.is_some();
-        let style = |c: usize| match sides[c] {
-            Align::Left => " style=\"text-align: left\"",
-            Align::Right => " style=\"text-align: right\"",
-        };
-        let mut html = String::from("<table class=\"dataframe\">\n");
-        if let Some(caption) = &self.caption {
-            html += &format!("  <caption>{}</caption>\n", escape(caption));
-        }
-        html += "  <thead>\n    <tr>";
-        for (c, name) in header.iter().enumerate() {
-            // An empty header cell heads nothing, so it is no <th>.
-            html += &match name.is_empty() {
-                true => "<td></td>".to_string(),
-                false => format!("<th scope=\"col\"{}>{}</th>", style(c), escape(name)),
-            };
-        }
-        html += "</tr>\n  </thead>\n  <tbody>\n";
-        for row in rows {
-            html += "    <tr>";
-            for (c, cell) in row.iter().enumerate() {
-                html += &match has_index && c == 0 {
-                    true => format!("<th scope=\"row\"{}>{}</th>", style(c), escape(cell)),
-                    false => format!("<td{}>{}</td>", style(c), escape(cell)),
-                };
-            }
-            html += "</tr>\n";
-        }
-        html + "  </tbody>\n</table>"
-    }
-
-    /// The table as Markdown (GitHub's), its caption as a paragraph above it.
-    pub fn to_markdown(&self) -> String {
-        let (header, rows, sides) = self.grid();
-        let line = |cells: &[&str]| {
-            let escaped: Vec<String> = cells.iter().map(|cell| escape_markdown(cell)).collect();
-            format!("| {} |\n", escaped.join(" | "))
-        };
-        let rule: Vec<&str> =
-            sides.iter().map(|side| if *side == Align::Right { "--:" } else { "---" }).collect();
-        let caption = self.caption.iter().map(|caption| format!("{caption}\n\n"));
-        let rule = format!("|{}|\n", rule.join("|"));
-        caption.chain([line(&header), rule]).chain(rows.iter().map(|row| line(row))).collect()
-    }
 }
 
 /// True if some cell says something and all that do are numbers: `0.5`, `-3`, `1,251`, `12 %`, `0.8 ± 0.1`.
 fn all_numbers<'a>(cells: impl Iterator<Item = &'a String>) -> bool {
-    let mut said = cells.map(|cell| cell.trim()).filter(|cell| !matches!(*cell, "" | "–" | "—" | "NaN"));
+    let mut filled = cells.map(|cell| cell.trim()).filter(|cell| !matches!(*cell, "" | "–" | "—" | "NaN"));
     let mut any = false;
-    let numbers = said.all(|cell| {
+    let numbers = filled.all(|cell| {
         any = true;
         cell.split('±').all(|part| {
             let part = part.trim().trim_end_matches('%').trim_end().replace(',', "").replace('−', "-");
@@ -190,16 +140,4 @@ fn all_numbers<'a>(cells: impl Iterator<Item = &'a String>) -> bool {
         })
     });
     any && numbers
-}
-
-fn escape_markdown(cell: &str) -> String {
-    let mut escaped = String::new();
-    for c in cell.chars() {
-        match c {
-            '\\' | '|' | '*' | '_' | '`' | '<' | '[' => escaped.extend(['\\', c]),
-            '\n' => escaped.push_str("<br>"),
-            _ => escaped.push(c),
-        }
-    }
-    escaped
 }

@@ -31,7 +31,7 @@ pub mod scatter;
 mod strips;
 pub mod surface;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -85,9 +85,15 @@ impl Figure {
         &self.svg
     }
 
-    /// Width and height of the design, in hundredths of an inch (CSS pixels at normal size).
+    /// Width and height of the design, in hundredths of an inch.
     pub fn size(&self) -> (u32, u32) {
         (self.width, self.height)
+    }
+
+    /// Width and height in CSS pixels (96 an inch).
+    pub fn css_size(&self) -> (u32, u32) {
+        let css = |n: u32| (f64::from(n) / f64::from(DESIGN_DPI) * 96.0).round() as u32;
+        (css(self.width), css(self.height))
     }
 
     /// The picture as a PNG of `dpi` dots per inch, which is also written into the file (its `pHYs` chunk),
@@ -112,57 +118,43 @@ impl Figure {
         page.fill(tiny_skia::Color::WHITE);
         let transform = tiny_skia::Transform::from_scale(scale as f32, scale as f32);
         resvg::render(&tree, transform, &mut page.as_mut());
-        let png = page.encode_png().with_context(|| format!("{}: encoding the PNG", self.name))?;
-        Ok(with_resolution(&png, dpi))
+        encoded(page, dpi).with_context(|| format!("{}: encoding the PNG", self.name))
     }
 
-    /// Write `NAME.png` into `dir`, which is made if missing, and `NAME.svg` beside it when asked for; the
-    /// paths of what was written. Each file is there whole or not at all.
+    /// Write `NAME.png` into `dir`, which is made if missing, and `NAME.svg` beside it when asked for. Each file
+    /// is there whole or not at all. The PNG's bytes come back, to be shown as well.
     ///
     /// # Errors
     /// When the folder or a file cannot be written, or the PNG not made (see [`Figure::png`]).
-    pub fn save(&self, dir: &Path, dpi: u32, with_svg: bool) -> Result<Vec<PathBuf>> {
+    pub fn save(&self, dir: &Path, dpi: u32, with_svg: bool) -> Result<Vec<u8>> {
         if self.name.is_empty() || self.name.contains(['/', '\\']) {
             bail!("'{}' cannot be the name of a picture: it needs letters and no slash", self.name);
         }
-        let mut files = vec![("png", self.png(dpi)?)];
+        let png = self.png(dpi)?;
+        write_whole(&dir.join(format!("{}.png", self.name)), &png)?;
         if with_svg {
-            files.push(("svg", self.svg.clone().into_bytes()));
+            write_whole(&dir.join(format!("{}.svg", self.name)), self.svg.as_bytes())?;
         }
-        files
-            .into_iter()
-            .map(|(kind, bytes)| {
-                let path = dir.join(format!("{}.{kind}", self.name));
-                write_whole(&path, &bytes)?;
-                Ok(path)
-            })
-            .collect()
+        Ok(png)
     }
 }
 
-/// The same PNG with a `pHYs` chunk (pixels per metre) right after its header.
-fn with_resolution(png: &[u8], dpi: u32) -> Vec<u8> {
-    const HEADER_END: usize = 8 + 25; // signature; IHDR: length, type, 13 bytes, checksum
-    let per_metre = (f64::from(dpi) / 0.0254).round() as u32;
-    let mut chunk = b"pHYs".to_vec();
-    chunk.extend(per_metre.to_be_bytes());
-    chunk.extend(per_metre.to_be_bytes());
-    chunk.push(1); // the unit is the metre
-    let checksum = crc32(&chunk);
-    let length = (chunk.len() as u32 - 4).to_be_bytes(); // of the data alone, without the type
-    [&png[..HEADER_END], &length, &chunk, &checksum.to_be_bytes(), &png[HEADER_END..]].concat()
-}
-
-/// The checksum that PNG asks of every chunk (ISO 3309, bit by bit: 13 bytes need no table).
-fn crc32(bytes: &[u8]) -> u32 {
-    let mut crc = u32::MAX;
-    for &byte in bytes {
-        crc ^= u32::from(byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 };
-        }
-    }
-    !crc
+/// The pixels as a PNG, whose `pHYs` chunk gives its resolution.
+fn encoded(page: tiny_skia::Pixmap, dpi: u32) -> Result<Vec<u8>> {
+    let per_meter = (f64::from(dpi) / 0.0254).round() as u32;
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, page.width(), page.height());
+    encoder.set_color(png::ColorType::Rgba);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_pixel_dims(Some(png::PixelDimensions {
+        xppu: per_meter,
+        yppu: per_meter,
+        unit: png::Unit::Meter,
+    }));
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&page.take_demultiplied())?;
+    writer.finish()?;
+    Ok(bytes)
 }
 
 /// The colours: Okabe and Ito's (2008), told apart by the colour-blind too. Where ours and the lecture's
@@ -279,11 +271,6 @@ mod tests {
         let shades: Vec<f64> =
             (0..=100).map(|i| palette::lightness(palette::sequential(f64::from(i) / 100.0))).collect();
         assert!(shades.windows(2).all(|pair| pair[1] < pair[0]), "{shades:?}");
-    }
-
-    #[test]
-    fn the_checksum_is_the_one_that_png_defines() {
-        assert_eq!(crc32(b"IEND"), 0xAE42_6082); // the last four bytes of every PNG
     }
 
     #[test]

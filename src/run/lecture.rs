@@ -13,7 +13,7 @@ use crate::fit::{Options, TRY};
 use crate::history::{Callback, Epoch, FitState, History};
 use crate::learner::Learner;
 use crate::movielens::{CollabFilterDataset, MovieLens, Split, SplitBy};
-use crate::notebook::{Notebook, Table};
+use crate::notebook::{Notebook, Picture, Table};
 use crate::optim::Optimizer;
 use crate::plots::{self, Figure};
 use crate::ratings::ColumnarModelData;
@@ -165,14 +165,15 @@ impl Lecture {
     #[track_caller]
     pub fn plot(&self, nb: &mut Notebook, figure: Figure) -> Result<()> {
         nb.enter();
-        let files = self.write_plot(&figure)?;
+        let png = self.write_plot(&figure)?;
         let svg = self.run.svg.then(|| figure.svg().to_owned());
-        nb.figure(&figure.name, &figure.alt, std::fs::read(&files[0])?, svg);
+        let size = figure.css_size();
+        nb.show(Picture { name: figure.name, alt: figure.alt, size, png, svg });
         Ok(())
     }
 
-    /// Writes a plot into `plots/`: its PNG, and its SVG where the run asks for it.
-    pub fn write_plot(&self, figure: &Figure) -> Result<Vec<PathBuf>> {
+    /// Writes a plot into `plots/`: its PNG, whose bytes come back, and its SVG where the run asks for it.
+    pub fn write_plot(&self, figure: &Figure) -> Result<Vec<u8>> {
         figure.save(&self.run.out.join("plots"), self.run.dpi, self.run.svg)
     }
 

@@ -9,7 +9,7 @@ use std::process::{Command, Output as Finished};
 use std::rc::Rc;
 
 use lecture5::notebook::html::{self, RunInfo};
-use lecture5::notebook::{Align, CellKind, Echo, Notebook, Output, Table, ipynb, rust};
+use lecture5::notebook::{Align, CellKind, Echo, Notebook, Output, Table, ipynb, source};
 
 #[path = "../fixtures/01_movielens.rs"]
 mod movielens;
@@ -97,11 +97,11 @@ fn a_section_knows_its_name_number_title_and_summary() {
 
 #[test]
 fn code_after_prose_needs_no_marker_and_prose_above_run_stays() {
-    let source = "// %% [markdown]\n// # T\n//\n//    indented\nlet a = 1;\n// %% [markdown]\n// last\npub fn run() \
+    let source = "// %% [markdown]\n// # T\n//\n//    indented\nconst A: i64 = 1;\n// %% [markdown]\n// last\npub fn run() \
                   {\n    // %%\n    b();\n    Ok(())\n}\n";
     let notebook = Notebook::new("01_t", source, Echo::Quiet);
     let texts: Vec<&str> = notebook.cells().iter().map(|cell| cell.text.as_str()).collect();
-    assert_eq!(texts, ["# T\n\n   indented", "let a = 1;", "last", "b();"]);
+    assert_eq!(texts, ["# T\n\n   indented", "const A: i64 = 1;", "last", "b();"]);
 }
 
 // Outputs
@@ -112,7 +112,7 @@ fn an_output_stands_under_the_cell_whose_line_made_it() {
     assert!(matches!(outputs_under(first, "let ratings")[..], [Output::Table(_)]));
     assert!(matches!(outputs_under(first, "let movies")[..], [Output::Table(_)]));
     assert!(matches!(outputs_under(second, "nb.source(")[..], [Output::Rust { .. }]));
-    assert!(matches!(outputs_under(second, "include_bytes!")[..], [Output::Figure(_)]));
+    assert!(matches!(outputs_under(second, "include_bytes!")[..], [Output::Picture(_)]));
     assert!(matches!(outputs_under(second, "let val =")[..], [Output::Markdown(_), Output::Text(_)]));
 }
 
@@ -196,7 +196,7 @@ fn a_table_is_text_with_numbers_to_the_right() {
 
 #[test]
 fn a_table_is_html_with_headers_scopes_and_escapes() {
-    let html = movies().to_html();
+    let html = html::table(&movies());
     assert!(html.starts_with("<table class=\"dataframe\">\n  <caption>Three movies</caption>\n"));
     assert!(
         html.contains("<tr><td></td><th scope=\"col\" style=\"text-align: right\">movieId</th>"),
@@ -206,24 +206,11 @@ fn a_table_is_html_with_headers_scopes_and_escapes() {
     assert!(html.contains("<td style=\"text-align: left\">A|B &lt;&amp;&gt; *c*</td>"), "{html}");
 }
 
-#[test]
-fn a_table_is_markdown_whose_cells_break_nothing() {
-    let markdown = "Three movies
-
-|  | movieId | title | mean\\_rating |
-|--:|--:|---|--:|
-| 0 | 1 | Toy Story | 3.87 |
-| 1 | 2 | A\\|B \\<&> \\*c\\* |  |
-| 2 | 10 | Amélie | 4.1 |
-";
-    assert_eq!(movies().to_markdown(), markdown);
-}
-
 // Items of other files
 
 #[test]
 fn a_struct_is_shown_with_its_docs_attributes_and_impls() {
-    let text = rust::item_text(MODELS, "struct EmbeddingDot").expect("it is there");
+    let text = source::item_text(MODELS, "struct EmbeddingDot").expect("it is there");
     assert!(text.starts_with(
         "/// Users and movies as rows of numbers; a rating is the dot product of two rows.\n#[derive"
     ));
@@ -237,7 +224,7 @@ fn a_struct_is_shown_with_its_docs_attributes_and_impls() {
 
 #[test]
 fn functions_methods_and_constants_are_found_by_name() {
-    let item = |name| rust::item_text(MODELS, name).expect("it is there");
+    let item = |name| source::item_text(MODELS, name).expect("it is there");
     assert!(item("fn fit").starts_with("/// One pass over the ratings.\npub fn fit<'a, M:"));
     assert!(item("fn fit").ends_with("Some(model(\"}\"))\n}"));
     assert!(
@@ -258,7 +245,7 @@ fn functions_methods_and_constants_are_found_by_name() {
 
 #[test]
 fn an_item_that_is_not_there_is_an_error_that_names_those_that_are() {
-    let error = rust::item_text(MODELS, "struct EmbeddingNet").expect_err("it is not there").to_string();
+    let error = source::item_text(MODELS, "struct EmbeddingNet").expect_err("it is not there").to_string();
     assert!(error.contains("no item 'struct EmbeddingNet'"), "{error}");
     assert!(
         error.contains("const SIZES, struct EmbeddingDot, struct EmbeddingDotBias, trait Counted, fn fit"),
@@ -297,13 +284,11 @@ fn notebooks_are_written_under_their_files_names_and_nothing_is_left_over() {
 }
 
 #[test]
-fn a_figures_size_is_its_pixels_at_its_own_resolution() {
-    let second = &lecture()[1];
-    let [Output::Figure(figure)] = outputs_under(second, "include_bytes!")[..] else { panic!("one figure") };
-    assert_eq!(figure.css_size(), Some((672, 442)), "770 by 506 pixels at 110 an inch");
-    let mut broken = figure.clone();
-    broken.png.truncate(20);
-    assert_eq!(broken.css_size(), None);
+fn the_page_and_the_notebook_give_a_pictures_size_and_what_it_shows() {
+    assert!(page().contains("mean\" width=\"672\" height=\"442\" decoding=\"async\">"), "{}", page());
+    let ipynb = ipynb::to_string(&lecture()[1]).expect("JSON");
+    let compact: String = ipynb.split_whitespace().collect();
+    assert!(compact.contains("\"height\":442,\"width\":672}"), "{ipynb}");
 }
 
 /// The values of an attribute in a page, in order.

@@ -487,11 +487,13 @@ fn a_png_has_the_resolution_that_was_asked_for_and_says_so() {
     for dpi in [72, 200, 300] {
         let png = figure.png(dpi).expect("a PNG");
         let at = png.windows(4).position(|w| w == b"pHYs").expect("a pHYs chunk");
-        let per_metre = u32::from_be_bytes([png[at + 4], png[at + 5], png[at + 6], png[at + 7]]);
-        assert_eq!((f64::from(per_metre) * 0.0254).round() as u32, dpi);
+        let per_meter = u32::from_be_bytes([png[at + 4], png[at + 5], png[at + 6], png[at + 7]]);
+        assert_eq!((f64::from(per_meter) * 0.0254).round() as u32, dpi);
         let page = Pixmap::decode_png(&png).expect("a PNG that can be read back");
         assert_eq!(page.width(), (f64::from(figure.size().0 * dpi) / 100.0).round() as u32);
     }
+    assert_eq!(figure.size(), (720, 380));
+    assert_eq!(figure.css_size(), (691, 365), "96 to the inch, whatever the PNG has");
     assert!(figure.png(0).expect_err("no pixel").to_string().contains("dpi"));
     assert!(figure.png(100_000).expect_err("too many pixels").to_string().contains("choose a dpi"));
 }
@@ -508,8 +510,8 @@ fn files_are_written_whole_with_the_svg_only_on_request() {
         names.sort();
         names
     };
-    let paths = figure.save(&folder.join("deeper"), 50, false).expect("saved");
-    assert_eq!(paths, [folder.join("deeper").join("descent.png")]);
+    let png = figure.save(&folder.join("deeper"), 50, false).expect("saved");
+    assert_eq!(fs::read(folder.join("deeper").join("descent.png")).expect("the file"), png);
     figure.save(&folder, 50, true).expect("saved");
     assert_eq!(listing(), ["deeper", "descent.png", "descent.svg"], "no temporary file stays");
     assert_eq!(fs::read(folder.join("descent.png")).expect("the file"), figure.png(50).expect("a PNG"));
