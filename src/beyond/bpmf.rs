@@ -5,9 +5,11 @@
 //! Salakhutdinov and Mnih 2008, "Bayesian probabilistic matrix factorization using Markov chain Monte Carlo",
 //! with user and movie biases besides, which have spreads of their own.
 
+use rayon::prelude::*;
+
 use super::baselines::{Biases, SHRINKAGE};
 use super::linalg::{backward, cholesky, dot, forward};
-use super::rows::{Pairs, Rated, World, in_parallel, rows_by};
+use super::rows::{Pairs, Rated, World, rows_by};
 use crate::system::random::Random;
 
 /// Settings of the sampler.
@@ -116,14 +118,12 @@ fn draw_vectors(
 ) {
     let prior = draw_prior(&side.vectors, k, random);
     let pull: Vec<f64> = prior.precision.chunks(k).map(|row| dot(row, &prior.mean)).collect();
-    let seed = random.bits();
+    let seed = random.seed();
     const TOGETHER: usize = 64;
-    let drawn = in_parallel(side.rows.len().div_ceil(TOGETHER), |chunk| {
+    let drawn = side.rows.par_chunks(TOGETHER).enumerate().map(|(chunk, of_chunk)| {
         let mut random = Random::new(seed ^ chunk as u64);
-        let from = chunk * TOGETHER;
-        let to = (from + TOGETHER).min(side.rows.len());
-        let mut vectors = Vec::with_capacity((to - from) * k);
-        for rows in &side.rows[from..to] {
+        let mut vectors = Vec::with_capacity(of_chunk.len() * k);
+        for rows in of_chunk {
             let (mut precision, mut b) = (prior.precision.clone(), pull.clone());
             for &row in rows {
                 let v = &other.vectors[other_of[row] * k..(other_of[row] + 1) * k];
@@ -143,7 +143,7 @@ fn draw_vectors(
         }
         vectors
     });
-    side.vectors = drawn.concat();
+    side.vectors = drawn.collect::<Vec<_>>().concat();
 }
 
 /// Draws mean and precision from their normal-Wishart posterior given the embeddings (the paper's equation 14,
@@ -193,6 +193,8 @@ fn draw_prior(vectors: &[f64], k: usize, random: &mut Random) -> Prior {
 
 #[cfg(test)]
 mod tests {
+    use super::super::baselines::biases;
+    use super::super::score::mse;
     use super::*;
 
     /// Ratings made by vectors of length 2: the sampler finds what biases cannot.
@@ -218,11 +220,9 @@ mod tests {
         }
         let world = World::new(n_users, n_items, (-100.0, 100.0));
         let with = Bpmf { factors: 3, burn_in: 40, rounds: 40, seed: 0 };
-        let mse =
-            |p: Vec<f64>| p.iter().zip(&truth).map(|(p, y)| (p - y).powi(2)).sum::<f64>() / p.len() as f64;
         let sampled = sample(&world, &trn, &asked, with);
         assert_eq!(sampled, sample(&world, &trn, &asked, with));
-        let (found, biases) = (mse(sampled), mse(super::super::baselines::biases(&world, &trn, &asked)));
-        assert!(found < 0.05 && biases > 1.0, "{found} beside {biases}");
+        let (found, by_biases) = (mse(&sampled, &truth), mse(&biases(&world, &trn, &asked), &truth));
+        assert!(found < 0.05 && by_biases > 1.0, "{found} beside {by_biases}");
     }
 }

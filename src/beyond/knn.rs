@@ -1,8 +1,10 @@
 //! Neighbours: a rating is guessed from what the same user gave to similar movies, and from what similar users
 //! gave to the same movie. After Sarwar et al. 2001 (item-based) and Koren 2008 (on residuals, shrunk).
 
+use rayon::prelude::*;
+
 use super::baselines::{Biases, SHRINKAGE};
-use super::rows::{Pairs, Rated, World, in_parallel, rows_by};
+use super::rows::{Pairs, Rated, World, rows_by};
 
 /// Settings of a neighbourhood.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -86,7 +88,7 @@ fn neighbourhood(
         of_thing.iter().map(|rows| rows.iter().map(|&r| residuals[r].powi(2)).sum::<f64>().sqrt()).collect();
     let questions = rows_by(asked.1, n_things);
     // One thing at a time: its products with all others are summed in one pass over its owners' rows.
-    let answers = in_parallel(n_things, |t| {
+    let answers = (0..n_things).into_par_iter().map(|t| {
         let mut answers = Vec::new();
         if questions[t].is_empty() {
             return answers;
@@ -121,7 +123,7 @@ fn neighbourhood(
         answers
     });
     let mut out = vec![0.0; asked.0.len()];
-    for (question, answer) in answers.into_iter().flatten() {
+    for (question, answer) in answers.collect::<Vec<_>>().into_iter().flatten() {
         out[question] = answer;
     }
     out

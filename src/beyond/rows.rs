@@ -121,29 +121,6 @@ pub fn folds(n: usize, k: usize, seed: u64) -> Vec<(Vec<usize>, Vec<usize>)> {
     (0..k).map(|f| (0..n).partition(|&row| fold[row] != f)).collect()
 }
 
-/// Does `work(0)`, `work(1)`, … `work(n − 1)` on all processors. The answers come in order, so that nothing
-/// depends on the number of processors.
-pub fn in_parallel<T: Send>(n: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let threads = std::thread::available_parallelism().map_or(1, |p| p.get()).min(n.max(1));
-    let mut done: Vec<(usize, T)> = std::thread::scope(|scope| {
-        let worker = || {
-            let mut mine = Vec::new();
-            loop {
-                let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                if at >= n {
-                    return mine;
-                }
-                mine.push((at, work(at)));
-            }
-        };
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().flat_map(|w| w.join().unwrap_or_else(|p| std::panic::resume_unwind(p))).collect()
-    });
-    done.sort_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, answer)| answer).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,11 +137,5 @@ mod tests {
             assert!((20..=21).contains(&asked.len()));
         }
         assert_ne!(made, folds(103, 5, 1));
-    }
-
-    #[test]
-    fn parallel_work_comes_back_in_order() {
-        assert_eq!(in_parallel(100, |i| i * i), (0..100).map(|i| i * i).collect::<Vec<_>>());
-        assert!(in_parallel(0, |i| i).is_empty());
     }
 }

@@ -58,12 +58,12 @@ pub fn bootstrap_by_user(values: &[f64], user: &[usize], resamples: usize, seed:
     if sums.is_empty() {
         return (f64::NAN, f64::NAN);
     }
-    let mut generator = Random::new(seed);
+    let mut random = Random::new(seed);
     let mut means: Vec<f64> = (0..resamples)
         .map(|_| {
             let (mut sum, mut n) = (0.0, 0.0);
             for _ in 0..sums.len() {
-                let (s, c) = sums[(generator.bits() % sums.len() as u64) as usize];
+                let (s, c) = sums[random.below(sums.len())];
                 sum += s;
                 n += c;
             }
@@ -92,8 +92,8 @@ mod tests {
     /// about 95 % of repetitions, where intervals from rows drawn one by one would not.
     #[test]
     fn the_interval_covers_the_truth_as_often_as_it_says() {
-        let mut generator = Random::new(3);
-        let mut uniform = move || generator.uniform();
+        let mut random = Random::new(3);
+        let mut uniform = move || random.uniform();
         let (mut by_user, mut by_row) = (0, 0);
         for repetition in 0..300 {
             let (mut values, mut user) = (Vec::new(), Vec::new());

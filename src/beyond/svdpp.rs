@@ -13,9 +13,11 @@
 //! is one on which the user rated something, and the bins cut the whole time into equal parts. Trained by
 //! stochastic gradient descent, one user after another; several seeds are averaged.
 
+use rayon::prelude::*;
+
 use super::baselines::{Biases, SHRINKAGE};
 use super::linalg::dot;
-use super::rows::{Pairs, Rated, World, in_parallel, rows_by};
+use super::rows::{Pairs, Rated, World, rows_by};
 use crate::system::random::Random;
 
 /// Settings of both.
@@ -57,11 +59,12 @@ pub fn time_svdpp(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
 /// The mean prediction of `seeds` models.
 pub fn averaged(world: &World, trn: &Rated, asked: &Pairs, with: Svdpp) -> Vec<f64> {
     let clock = with.time.then(|| Clock::new(world, &trn.pairs));
-    let each = in_parallel(with.seeds as usize, |seed| {
-        let mut model = Model::new(world, trn, with, clock.as_ref(), seed as u64);
-        model.fit(trn, with, seed as u64);
+    let one = |seed: u64| {
+        let mut model = Model::new(world, trn, with, clock.as_ref(), seed);
+        model.fit(trn, with, seed);
         model.predict(world, asked)
-    });
+    };
+    let each: Vec<Vec<f64>> = (0..with.seeds).into_par_iter().map(one).collect();
     (0..asked.len()).map(|row| each.iter().map(|p| p[row]).sum::<f64>() / with.seeds as f64).collect()
 }
 
@@ -259,6 +262,8 @@ impl<'a> Model<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::baselines::biases;
+    use super::super::score::mse;
     use super::*;
 
     /// A pass over one rating moves every parameter by −lr times the derivative of its loss.
@@ -315,9 +320,7 @@ mod tests {
         let with = Svdpp { epochs: 60, lr: 0.03, wd_vectors: 0.01, seeds: 2, ..SETTINGS };
         let first = averaged(&world, &trn, &trn.pairs, with);
         assert_eq!(first, averaged(&world, &trn, &trn.pairs, with));
-        let mse = first.iter().zip(&trn.y).map(|(p, y)| (p - y).powi(2)).sum::<f64>() / 600.0;
-        let bias = super::super::baselines::biases(&world, &trn, &trn.pairs);
-        let with_biases = bias.iter().zip(&trn.y).map(|(p, y)| (p - y).powi(2)).sum::<f64>() / 600.0;
-        assert!(mse < 0.3 * with_biases, "{mse} beside {with_biases}");
+        let (found, by_biases) = (mse(&first, &trn.y), mse(&biases(&world, &trn, &trn.pairs), &trn.y));
+        assert!(found < 0.3 * by_biases, "{found} beside {by_biases}");
     }
 }

@@ -308,11 +308,11 @@ pub fn again(lecture: &Lecture, k: usize, steps: usize, only: &[String]) -> Resu
             tell(format!("{step:4}  {}  mean {mean:.5}", each.join("  ")));
         })?;
         let mut table = Table::new(["reason", "found", "taken"]);
-        for ((name, found), taken) in gp::terms().zip(found).zip(gp::WEIGHTS) {
+        for ((name, found), taken) in gp::term_names().zip(found).zip(gp::WEIGHTS) {
             table.push([name.to_owned(), format!("{found:.4}"), format!("{taken:.4}")]);
         }
         tell(format!("\n{}", table.to_text()));
-        weights = Some(gp::terms().zip(found).collect::<Vec<_>>());
+        weights = Some(gp::term_names().zip(found).collect::<Vec<_>>());
     }
     if wanted("blend") {
         tuner.models(&models)?.into_iter().for_each(&mut take);

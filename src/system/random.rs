@@ -1,8 +1,11 @@
-//! Normal and gamma numbers from a seeded Mersenne Twister.
+//! Random numbers from a seeded Mersenne Twister.
 
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use rand_distr::{Distribution, Gamma, StandardNormal};
 use rand_mt::Mt64;
 
-/// A generator of its own for each piece of work, so that nothing depends on the number of threads.
+/// A generator for each piece of work, so that nothing depends on the number of threads.
 pub struct Random(Mt64);
 
 impl Random {
@@ -11,41 +14,38 @@ impl Random {
         Random(Mt64::new(seed))
     }
 
-    /// 64 random bits.
-    pub fn bits(&mut self) -> u64 {
-        self.0.next_u64()
+    /// A seed for another generator.
+    pub fn seed(&mut self) -> u64 {
+        self.0.random()
     }
 
-    /// Uniform between 0 and 1, both excluded.
+    /// Uniform from 0 to 1, without 1.
     pub fn uniform(&mut self) -> f64 {
-        ((self.bits() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+        self.0.random()
     }
 
-    /// Standard normal (Box and Muller 1958).
+    /// One of the integers from 0 to n − 1.
+    pub fn below(&mut self, n: usize) -> usize {
+        self.0.random_range(0..n)
+    }
+
+    /// Standard normal.
     pub fn normal(&mut self) -> f64 {
-        let (radius, angle) = ((-2.0 * self.uniform().ln()).sqrt(), std::f64::consts::TAU * self.uniform());
-        radius * angle.cos()
+        StandardNormal.sample(&mut self.0)
     }
 
-    /// Gamma of a shape of at least 1 and scale 1 (Marsaglia and Tsang 2000).
+    /// Gamma with scale 1.
+    ///
+    /// # Panics
+    /// When the shape is not a positive number.
     pub fn gamma(&mut self, shape: f64) -> f64 {
-        let d = shape - 1.0 / 3.0;
-        let c = 1.0 / (9.0 * d).sqrt();
-        loop {
-            let x = self.normal();
-            let v = (1.0 + c * x).powi(3);
-            if v > 0.0 && self.uniform().ln() < 0.5 * x * x + d - d * v + d * v.ln() {
-                return d * v;
-            }
-        }
+        Gamma::new(shape, 1.0).expect("the shape of a gamma distribution is positive").sample(&mut self.0)
     }
 
-    /// The rows 0 to n − 1 in random order.
+    /// The integers from 0 to n − 1 in random order.
     pub fn permutation(&mut self, n: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..n).collect();
-        for last in (1..n).rev() {
-            order.swap(last, (self.bits() % (last as u64 + 1)) as usize);
-        }
+        order.shuffle(&mut self.0);
         order
     }
 }

@@ -3,6 +3,8 @@
 //! A *run* is one seed's losses of a fit, in a fixed order; an *ensemble* is several runs. What is judged is one
 //! further run, and the question is always whether it could be one more draw of the same kind.
 
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+
 use crate::system::random::Random;
 
 /// Mean and standard deviation (divisor n − 1).
@@ -12,59 +14,13 @@ pub fn mean_sd(values: &[f64]) -> (f64, f64) {
     (mean, (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt())
 }
 
-/// ln Γ(x) for x > 0: Lanczos' series, g = 5, six terms (Lanczos 1964); good to 2e-10.
-fn ln_gamma(x: f64) -> f64 {
-    const TERMS: [f64; 6] = [
-        76.180_091_729_471_46,
-        -86.505_320_329_416_77,
-        24.014_098_240_830_91,
-        -1.231_739_572_450_155,
-        0.120_865_097_386_617_9e-2,
-        -0.539_523_938_495_3e-5,
-    ];
-    let series: f64 =
-        TERMS.iter().enumerate().fold(1.000_000_000_190_015, |sum, (k, c)| sum + c / (x + 1.0 + k as f64));
-    (x + 0.5) * (x + 5.5).ln() - (x + 5.5) + (2.506_628_274_631_000_5 * series / x).ln()
-}
-
-/// The regularised incomplete beta function I_x(a, b): its continued fraction by Lentz's method
-/// (Abramowitz and Stegun 26.5.8).
-fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
-    if x <= 0.0 || x >= 1.0 {
-        return if x <= 0.0 { 0.0 } else { 1.0 };
-    }
-    if x > (a + 1.0) / (a + b + 2.0) {
-        return 1.0 - incomplete_beta(b, a, 1.0 - x);
-    }
-    let away_from_zero = |v: f64| if v.abs() < 1e-300 { 1e-300 } else { v };
-    let front = (ln_gamma(a + b) - ln_gamma(a) - ln_gamma(b) + a * x.ln() + b * (-x).ln_1p()).exp() / a;
-    let mut d = 1.0 / away_from_zero(1.0 - (a + b) * x / (a + 1.0));
-    let (mut c, mut fraction) = (1.0, d);
-    for m in (1..=500).map(f64::from) {
-        let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
-        let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
-        let before = fraction;
-        for term in [even, odd] {
-            d = 1.0 / away_from_zero(1.0 + term * d);
-            c = away_from_zero(1.0 + term / c);
-            fraction *= c * d;
-        }
-        if (fraction - before).abs() <= 1e-15 * fraction.abs() {
-            break;
-        }
-    }
-    front * fraction
-}
-
 /// The probability that Student's t with `df` degrees of freedom is further from 0 than `t`.
 pub fn t_two_sided(t: f64, df: f64) -> f64 {
-    if t.is_infinite() {
-        return 0.0;
-    }
-    incomplete_beta(df / 2.0, 0.5, df / (df + t * t))
+    2.0 * student(df).sf(t.abs())
 }
 
-/// The value that Student's t with `df` degrees of freedom stays below with probability `p`, by bisection.
+/// The value that Student's t with `df` degrees of freedom stays below with probability `p`, by bisection: the
+/// inverse that statrs has is wrong for many degrees of freedom.
 pub fn t_quantile(p: f64, df: f64) -> f64 {
     let tail = 2.0 * p.min(1.0 - p);
     let (mut low, mut high) = (0.0, 1.0);
@@ -76,6 +32,10 @@ pub fn t_quantile(p: f64, df: f64) -> f64 {
         if t_two_sided(middle, df) > tail { low = middle } else { high = middle }
     }
     if p < 0.5 { -low } else { low }
+}
+
+fn student(df: f64) -> StudentsT {
+    StudentsT::new(0.0, 1.0, df).expect("a spread needs two runs, so there are degrees of freedom")
 }
 
 /// How many standard errors of a single new draw `x` lies from the ensemble's mean:
@@ -114,12 +74,6 @@ pub fn prediction_interval(values: &[f64], level: f64) -> (f64, f64) {
     (mean - reach, mean + reach)
 }
 
-/// The probability that a standard normal draw is below `z`; by t, whose limit it is.
-fn normal_below(z: f64) -> f64 {
-    let tail = t_two_sided(z, 1e9) / 2.0;
-    if z > 0.0 { 1.0 - tail } else { tail }
-}
-
 /// Whether the values contradict a normal distribution at 5 %: Anderson and Darling's test with estimated mean
 /// and spread, A²·(1 + 0.75/n + 2.25/n²) above 0.752 (D'Agostino and Stephens 1986, table 4.7).
 pub fn not_normal(values: &[f64]) -> bool {
@@ -131,7 +85,8 @@ pub fn anderson_darling(values: &[f64]) -> f64 {
     let (n, (mean, sd)) = (values.len(), mean_sd(values));
     let mut z: Vec<f64> = values.iter().map(|v| standard(v - mean, sd)).collect();
     z.sort_by(f64::total_cmp);
-    let ln_below = |z: f64| normal_below(z).max(f64::MIN_POSITIVE).ln();
+    let normal = Normal::standard();
+    let ln_below = |z: f64| normal.cdf(z).max(f64::MIN_POSITIVE).ln();
     let sum: f64 = (0..n).map(|i| (2 * i + 1) as f64 * (ln_below(z[i]) + ln_below(-z[n - 1 - i]))).sum();
     let n = n as f64;
     (-n - sum / n) * (1.0 + 0.75 / n + 2.25 / (n * n))
@@ -182,7 +137,7 @@ pub fn largest_t(runs: &[&[f64]], new: &[f64]) -> f64 {
 pub fn made_up_largest_t(runs: &[&[f64]], draws: usize) -> Vec<f64> {
     let (n, k) = (runs.len(), runs.first().map_or(0, |run| run.len()));
     let root = root_of_correlations(runs);
-    let mut normal = Normal::new(20_170_000);
+    let mut random = Random::new(20_170_000);
     let (mut sum, mut squares) = (vec![0.0; k], vec![0.0; k]);
     let (mut run, mut independent) = (vec![0.0; k], vec![0.0; k]);
     let mut largest: Vec<f64> = (0..draws)
@@ -190,7 +145,7 @@ pub fn made_up_largest_t(runs: &[&[f64]], draws: usize) -> Vec<f64> {
             sum.fill(0.0);
             squares.fill(0.0);
             for made in 0..=n {
-                independent.iter_mut().for_each(|x| *x = normal.draw());
+                independent.iter_mut().for_each(|x| *x = random.normal());
                 for (j, x) in run.iter_mut().enumerate() {
                     *x = (0..=j).map(|i| root[j][i] * independent[i]).sum();
                     if made < n {
@@ -281,33 +236,4 @@ pub fn shift_by_rank(values: &[f64], critical: f64, power: f64) -> f64 {
     let left = ((1.0 - power) * sorted.len() as f64) as usize;
     let (low, high) = (sorted[left], sorted[sorted.len() - 1 - left]);
     critical * sd * (1.0 + 1.0 / values.len() as f64).sqrt() + (mean - low).max(high - mean)
-}
-
-/// Standard normal draws by Box and Muller's method, from a fixed seed.
-pub struct Normal {
-    source: Random,
-    kept: Option<f64>,
-}
-
-impl Normal {
-    /// Draws that are the same for the same seed.
-    pub fn new(seed: u64) -> Normal {
-        Normal { source: Random::new(seed), kept: None }
-    }
-
-    /// Uniform between 0 and 1, neither included.
-    pub fn uniform(&mut self) -> f64 {
-        self.source.uniform()
-    }
-
-    /// The next draw.
-    pub fn draw(&mut self) -> f64 {
-        if let Some(kept) = self.kept.take() {
-            return kept;
-        }
-        let radius = (-2.0 * self.uniform().ln()).sqrt();
-        let (sin, cos) = (std::f64::consts::TAU * self.uniform()).sin_cos();
-        self.kept = Some(radius * sin);
-        radius * cos
-    }
 }

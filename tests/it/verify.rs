@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::process::Output;
 
 use lecture5::run::reference;
+use lecture5::system::random::Random;
 use lecture5::verify::ensemble::{Ensemble, FitEnsemble};
-use lecture5::verify::stats::{self, Normal};
+use lecture5::verify::stats;
 use lecture5::verify::{
     AGAINST_MARGIN, ALPHA, By, DRAWS, MARGIN, Report, Verdict, against, beside_the_lecture, committed,
     decide, examine, inside,
@@ -80,7 +81,7 @@ fn the_paired_test_gives_the_textbook_value() {
 
 #[test]
 fn a_shift_of_the_smallest_detectable_size_is_found_with_the_stated_power() {
-    let (n, alpha, mut normal) = (20, 0.001, Normal::new(3));
+    let (n, alpha, mut random) = (20, 0.001, Random::new(3));
     // Known spread 1, so that the detectable shift is a number and not a draw.
     let unit: Vec<f64> = {
         let values: Vec<f64> = (0..n).map(f64::from).collect();
@@ -92,8 +93,8 @@ fn a_shift_of_the_smallest_detectable_size_is_found_with_the_stated_power() {
     let trials = 4_000;
     let found = (0..trials)
         .filter(|_| {
-            let values: Vec<f64> = (0..n).map(|_| normal.draw()).collect();
-            stats::p_by_t(&values, normal.draw() + shift) <= alpha
+            let values: Vec<f64> = (0..n).map(|_| random.normal()).collect();
+            stats::p_by_t(&values, random.normal() + shift) <= alpha
         })
         .count();
     let power = found as f64 / f64::from(trials);
@@ -102,10 +103,10 @@ fn a_shift_of_the_smallest_detectable_size_is_found_with_the_stated_power() {
 
 #[test]
 fn normal_draws_pass_as_normal_and_skewed_ones_do_not() {
-    let mut normal = Normal::new(11);
+    let mut random = Random::new(11);
     let mut refused = [0, 0];
     for _ in 0..1_000 {
-        let draws: Vec<f64> = (0..20).map(|_| normal.draw()).collect();
+        let draws: Vec<f64> = (0..20).map(|_| random.normal()).collect();
         refused[0] += i32::from(stats::not_normal(&draws));
         refused[1] += i32::from(stats::not_normal(&draws.iter().map(|z| z.exp()).collect::<Vec<_>>()));
     }
@@ -174,21 +175,21 @@ fn a_shift_of_the_size_stated_for_ranks_takes_four_of_five_values_beyond_the_cri
 }
 
 /// Runs of three dependent numbers of very different sizes.
-fn made_up_run(normal: &mut Normal) -> Vec<f64> {
-    let (common, own, other) = (normal.draw(), normal.draw(), normal.draw());
+fn made_up_run(random: &mut Random) -> Vec<f64> {
+    let (common, own, other) = (random.normal(), random.normal(), random.normal());
     vec![10.0 + common, 1.0 + 0.001 * (common + 0.1 * own), 100.0 * other]
 }
 
 #[test]
 fn both_tests_of_a_whole_run_have_uniform_p_values_when_nothing_deviates_and_small_ones_when_something_does()
 {
-    let mut normal = Normal::new(5);
+    let mut random = Random::new(5);
     let (mut below, mut found, mut below_by_rank) = (0, 0, 0);
     let trials = 400;
     for _ in 0..trials {
-        let runs: Vec<Vec<f64>> = (0..19).map(|_| made_up_run(&mut normal)).collect();
+        let runs: Vec<Vec<f64>> = (0..19).map(|_| made_up_run(&mut random)).collect();
         let rows: Vec<&[f64]> = runs.iter().map(Vec::as_slice).collect();
-        let mut new = made_up_run(&mut normal);
+        let mut new = made_up_run(&mut random);
         let made_up = stats::made_up_largest_t(&rows, 199);
         let p = |largest: &[f64], new: &[f64]| stats::share_as_large(largest, stats::largest_t(&rows, new));
         below += usize::from(p(&made_up, &new) <= 0.1);
@@ -212,8 +213,8 @@ fn both_tests_of_a_whole_run_have_uniform_p_values_when_nothing_deviates_and_sma
 #[test]
 fn made_up_runs_are_correlated_as_the_ensemble_is() {
     // Ten numbers that are one and the same: the largest |t| of ten is then the |t| of one.
-    let mut normal = Normal::new(8);
-    let runs: Vec<Vec<f64>> = (0..20).map(|_| vec![normal.draw(); 10]).collect();
+    let mut random = Random::new(8);
+    let runs: Vec<Vec<f64>> = (0..20).map(|_| vec![random.normal(); 10]).collect();
     let rows: Vec<&[f64]> = runs.iter().map(Vec::as_slice).collect();
     let critical = stats::critical_t(&stats::made_up_largest_t(&rows, 3_999), 0.05).unwrap();
     close(critical, stats::t_quantile(0.975, 19.0), 0.12);
@@ -292,11 +293,11 @@ fn of_two_hundred_lectures_drawn_from_the_ensemble_no_more_deviate_than_is_state
                 .collect()
         })
         .collect();
-    let mut normal = Normal::new(2017);
+    let mut random = Random::new(2017);
     let alarms = (0..200)
         .filter(|_| {
             let drawn: Vec<&Report> =
-                alone.iter().map(|of| &of[(normal.uniform() * of.len() as f64) as usize]).collect();
+                alone.iter().map(|of| &of[(random.uniform() * of.len() as f64) as usize]).collect();
             let tests = drawn.iter().map(|report| report.fits.len()).sum::<usize>() as f64;
             drawn.iter().flat_map(|report| &report.fits).any(|test| tests * test.p <= ALPHA)
         })
@@ -323,11 +324,11 @@ fn against_itself_an_ensemble_is_the_same_and_a_perturbed_one_is_found_out() {
     // Another machine: that is noise there, and so is a shift within the margin; a larger one is not.
     perturbed.made.machine = "another".to_owned();
     assert!(against(&saved, &perturbed, AGAINST_MARGIN).unwrap().failures().is_empty());
-    let mut normal = Normal::new(1);
+    let mut random = Random::new(1);
     for (share, expected) in [(0.002, 0), (0.01, 1)] {
         let mut shifted = perturbed.clone();
         for run in &mut shifted.fits[3].runs {
-            run[11] *= 1.0 + share + 0.001 * normal.draw();
+            run[11] *= 1.0 + share + 0.001 * random.normal();
         }
         let failures = against(&saved, &shifted, AGAINST_MARGIN).unwrap().failures();
         assert_eq!(failures.len(), expected, "{share}: {failures:?}");

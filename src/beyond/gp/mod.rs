@@ -1,0 +1,267 @@
+//! A Gaussian process over ratings: the best single model here.
+//!
+//! Two ratings go together to a degree, and a new one is guessed from all those it goes together with. How much
+//! any two ratings go together, their covariance, is a sum of plain reasons ([`terms`]): they are of the same
+//! movie, by the same user, of movies that others liked alike, of the same genre or years, given within a minute of each
+//! other, and so on. Each reason has a weight. Given the covariance K of the training ratings, the guess is
+//!
+//! ```text
+//! mean + k·(K + N)⁻¹·(y − mean)
+//! ```
+//!
+//! with k the new rating's covariances with the training ratings and N the noise (Rasmussen and Williams 2006,
+//! "Gaussian processes for machine learning", equation 2.25). Two ratings that share neither user nor movie have
+//! only a few common features, so K consists of a block for each user, a block for each movie and a thin product,
+//! and conjugate gradients solve for all 80,004 ratings at once without K ever being whole.
+//!
+//! "Liked alike" is the similarity of neighbourhoods: the products of the residuals of *other* users. A user's own
+//! ratings are left out of the similarities in her own block; else the model would explain them by
+//! themselves, and be too sure. The weights are chosen by the gradient of the error on folds of the training
+//! rows: see [`Gp::error_and_gradient`] and `lecture5 tune`.
+
+mod covariance;
+mod system;
+mod terms;
+
+use rayon::prelude::*;
+
+use super::rows::{Pairs, Rated, World, rows_by};
+use super::score::mse;
+use covariance::Covariance;
+use system::{System, dot_f64};
+use terms::{N_ITEM, N_USER, TIMED};
+pub use terms::{N_TERMS, Weights, term_names};
+
+/// Chosen on folds of the training rows; `lecture5 tune` shows it beside others.
+pub const WEIGHTS: Weights = [
+    0.126, 0.063, 0.19, 0.038, 0.024, 0.08, 0.096, 0.065, 0.053, 0.07, 0.045, 0.04, 0.045, 0.048,
+    0.14, // user
+    0.16, 0.35, 0.18, 0.03, // movie
+    0.03, 0.011, 0.006, 0.01, 0.011, // all
+    0.28, 0.13, // noise
+];
+
+/// The weights without the reasons that need the time of a rating.
+pub fn without_times(mut weights: Weights) -> Weights {
+    for (weight, name) in weights.iter_mut().zip(term_names()) {
+        if TIMED.iter().any(|word| name.contains(word)) {
+            *weight = 0.0;
+        }
+    }
+    weights
+}
+
+/// The process with its weights; without times where the data has none.
+pub fn gp(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
+    let weights = if trn.pairs.have_times() { WEIGHTS } else { without_times(WEIGHTS) };
+    Gp::new(world, trn, asked, weights).predict()
+}
+
+/// The process without the reasons that need times.
+pub fn gp_without_times(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
+    Gp::new(world, trn, asked, without_times(WEIGHTS)).predict()
+}
+
+/// Pairs within users and movies beyond which a process is not tried: a gigabyte of covariances.
+pub const MOST_PAIRS: usize = 250_000_000;
+
+/// Pairs of ratings that share a user or a movie.
+pub fn n_pairs(world: &World, pairs: &Pairs) -> usize {
+    let squares = |rows: Vec<Vec<usize>>| rows.iter().map(|r| r.len() * r.len()).sum::<usize>();
+    squares(rows_by(&pairs.user, world.n_users)) + squares(rows_by(&pairs.item, world.n_items))
+}
+
+/// A process conditioned on training ratings.
+pub struct Gp<'a> {
+    world: &'a World,
+    weights: Weights,
+    covariance: Covariance<'a>,
+}
+
+impl<'a> Gp<'a> {
+    /// The process of these training ratings, for the pairs that it is asked about.
+    pub fn new(world: &'a World, trn: &'a Rated, asked: &Pairs, weights: Weights) -> Gp<'a> {
+        Gp { world, weights, covariance: Covariance::new(world, trn, asked) }
+    }
+
+    /// Stars for the pairs that it is asked about.
+    pub fn predict(&self) -> Vec<f64> {
+        let system = System::new(&self.covariance, &self.weights);
+        self.stars(&system, &self.alpha(&system))
+    }
+
+    /// α = (K + N)⁻¹·(y − mean)
+    fn alpha(&self, system: &System) -> Vec<f32> {
+        let trn = self.covariance.trn;
+        system.solve(&trn.y.iter().map(|y| (y - trn.mean()) as f32).collect::<Vec<f32>>())
+    }
+
+    /// mean + k·α
+    fn stars(&self, system: &System, alpha: &[f32]) -> Vec<f64> {
+        let mean = self.covariance.trn.mean();
+        system.times(alpha, true).iter().map(|f| self.world.clamp(mean + f64::from(*f))).collect()
+    }
+
+    /// The mean squared error against the ratings `y` of the pairs asked, and its derivative by the logarithm of each
+    /// weight. With α = (K + N)⁻¹·y and e the derivative by the predictions, a weight's derivative is
+    /// e·k′·α − ((K + N)⁻¹·kᵀ·e)·K′·α, where k′ and K′ are the covariances that the term alone gives.
+    pub fn error_and_gradient(&self, y: &[f64]) -> (f64, Weights) {
+        let of = &self.covariance;
+        let n = of.trn.len();
+        let system = System::new(of, &self.weights);
+        let alpha = self.alpha(&system);
+        let stars = self.stars(&system, &alpha);
+        let slope = |(p, y): (&f64, &f64)| (2.0 * (p - y) / stars.len() as f64) as f32;
+        let e: Vec<f32> = stars.iter().zip(y).map(slope).collect();
+        let mut left: Vec<f32> = system.solve(&system.transposed(&e)).into_iter().map(|v| -v).collect();
+        left.extend(e); // (rows + asked,): what multiplies the rows of K′ and k′ from the left
+        let mut gradient = [0.0; N_TERMS];
+        for (side, terms) in [(&of.by_user, 0..N_USER), (&of.by_item, N_USER..N_USER + N_ITEM)] {
+            let users = terms.start == 0;
+            let sums_of = |b: usize| {
+                let mut sums = [0.0; N_USER];
+                of.visit(side, users, b, |p, q, found| {
+                    let mut w = f64::from(left[p] * alpha[q]);
+                    if p < n && p != q {
+                        w += f64::from(left[q] * alpha[p]); // seen once, and there twice
+                    }
+                    sums.iter_mut().zip(found).for_each(|(s, f)| *s += w * f);
+                });
+                sums
+            };
+            let parts: Vec<[f64; N_USER]> = (0..side.rows.len()).into_par_iter().map(sums_of).collect();
+            for (term, at) in terms.enumerate() {
+                gradient[at] = parts.iter().map(|p| p[term]).sum::<f64>() * self.weights[at];
+            }
+        }
+        for (term, column) in &of.shared {
+            let at = N_USER + N_ITEM + term;
+            gradient[at] += self.weights[at] * dot_f64(column, &left) * dot_f64(&column[..n], &alpha);
+        }
+        let noise = &mut gradient[N_TERMS - 2..];
+        noise[0] = self.weights[N_TERMS - 2] * dot_f64(&left[..n], &alpha);
+        let scattered: Vec<f32> = alpha.iter().zip(&of.scatter).map(|(a, s)| a * s).collect();
+        noise[1] = self.weights[N_TERMS - 1] * dot_f64(&left[..n], &scattered);
+        (mse(&stars, y), gradient)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::linalg;
+    use super::terms::{item_terms, user_terms};
+    use super::*;
+    use crate::system::random::Random;
+
+    /// A small world with everything in it: times with ties, years and genres, some of them unknown.
+    fn toy() -> (World, Rated, Pairs, Vec<f64>) {
+        let mut random = Random::new(5);
+        let (n_users, n_items) = (7, 12);
+        let mut world = World::new(n_users, n_items, (-50.0, 50.0));
+        for i in 1..n_items {
+            world.year[i] = Some(1950.0 + 5.0 * i as f64);
+            world.genres[i] = random.below(8) as u64;
+        }
+        let (mut trn, mut asked, mut y) = (Rated::default(), Pairs::default(), Vec::new());
+        for u in 0..n_users {
+            for i in 0..n_items {
+                let chance = random.uniform();
+                let (pairs, ys) = match chance {
+                    x if x < 0.5 => (&mut trn.pairs, &mut trn.y),
+                    x if x < 0.7 => (&mut asked, &mut y),
+                    _ => continue,
+                };
+                pairs.user.push(u);
+                pairs.item.push(i);
+                pairs.time.push(1e9 + (20.0 * random.uniform()).floor() * 40.0 + 1e7 * u as f64);
+                ys.push(3.0 + random.normal());
+            }
+        }
+        (world, trn, asked, y)
+    }
+
+    /// The covariance of any two rows, from the definition and one pair at a time.
+    fn covariance(world: &World, gp: &Gp, a: usize, b: usize) -> f64 {
+        let of = &gp.covariance;
+        let (x, y) = (of.features[a], of.features[b]);
+        let w = &gp.weights;
+        let pairs = &of.trn.pairs;
+        let residual = |user: usize, item: usize| {
+            (0..of.trn.len())
+                .find(|&r| pairs.user[r] == user && pairs.item[r] == item)
+                .map(|r| of.residuals[r])
+        };
+        let sums = |couples: Vec<(Option<f32>, Option<f32>)>| {
+            let both: Vec<f32> = couples.into_iter().filter_map(|(a, b)| Some(a? * b?)).collect();
+            (both.iter().sum::<f32>(), both.len() as f32)
+        };
+        let mut k = 0.0;
+        if x.user == y.user {
+            let others = (0..world.n_users).filter(|&u| u != x.user);
+            let (liked, both) = sums(others.map(|u| (residual(u, x.item), residual(u, y.item))).collect());
+            k += linalg::dot(&w[..N_USER], &user_terms(&x, &y, liked, both));
+        }
+        if x.item == y.item {
+            let others = (0..world.n_items).filter(|&i| i != x.item);
+            let (liked, both) = sums(others.map(|i| (residual(x.user, i), residual(y.user, i))).collect());
+            k += linalg::dot(&w[N_USER..N_USER + N_ITEM], &item_terms(&x, &y, liked, both));
+        }
+        for (term, column) in &of.shared {
+            k += w[N_USER + N_ITEM + term] * f64::from(column[a]) * f64::from(column[b]);
+        }
+        k
+    }
+
+    #[test]
+    fn its_predictions_are_those_of_the_whole_covariance_matrix_solved_directly() {
+        let (world, trn, asked, _) = toy();
+        let gp = Gp::new(&world, &trn, &asked, WEIGHTS);
+        let n = trn.len();
+        let mut k: Vec<f64> = (0..n)
+            .flat_map(|a| (0..n).map(move |b| (a, b)))
+            .map(|(a, b)| covariance(&world, &gp, a, b))
+            .collect();
+        for row in 0..n {
+            k[row * n + row] +=
+                WEIGHTS[N_TERMS - 2] + WEIGHTS[N_TERMS - 1] * f64::from(gp.covariance.scatter[row]);
+        }
+        let mut alpha: Vec<f64> = trn.y.iter().map(|y| y - trn.mean()).collect();
+        linalg::solve(&mut k, &mut alpha);
+        for (at, stars) in gp.predict().iter().enumerate() {
+            let direct: f64 =
+                trn.mean() + (0..n).map(|b| covariance(&world, &gp, n + at, b) * alpha[b]).sum::<f64>();
+            assert!((stars - direct).abs() < 2e-3, "{at}: {stars} beside {direct}");
+        }
+    }
+
+    #[test]
+    fn the_gradient_by_the_weights_is_the_one_found_by_finite_differences() {
+        let (world, trn, asked, y) = toy();
+        let error = |weights: Weights| mse(&Gp::new(&world, &trn, &asked, weights).predict(), &y);
+        let (found, gradient) = Gp::new(&world, &trn, &asked, WEIGHTS).error_and_gradient(&y);
+        assert!((found - error(WEIGHTS)).abs() < 1e-9);
+        // Each of the two errors carries the solver's tolerance, so the derivatives are compared all together.
+        let measured: Vec<f64> = (0..N_TERMS)
+            .map(|at| {
+                let moved = |by: f64| {
+                    let mut weights = WEIGHTS;
+                    weights[at] *= f64::exp(by);
+                    error(weights)
+                };
+                (moved(0.2) - moved(-0.2)) / 0.4
+            })
+            .collect();
+        let length = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let apart: Vec<f64> = gradient.iter().zip(&measured).map(|(g, m)| g - m).collect();
+        assert!(length(&apart) < 0.03 * length(&measured), "{gradient:?} beside {measured:?}");
+    }
+
+    #[test]
+    fn without_times_no_time_matters() {
+        let (world, trn, mut asked, _) = toy();
+        let before = gp_without_times(&world, &trn, &asked);
+        asked.time.iter_mut().for_each(|t| *t += 3e7);
+        assert_eq!(before, gp_without_times(&world, &trn, &asked));
+        assert_ne!(before, gp(&world, &trn, &asked));
+    }
+}
