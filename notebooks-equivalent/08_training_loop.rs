@@ -238,12 +238,12 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         .collect();
     let borrowed: Vec<(&str, &[f64])> =
         curves.iter().map(|(name, curve)| (*name, curve.as_slice())).collect();
-    let title = "The sheets' optimisers on y = 2x + 30";
+    let title = "The sheets' optimizers on y = 2x + 30";
     lecture.plot(nb, plots::loss_by_epoch("descent_loss", title, "RMSE over all 29 points", &borrowed)?)?;
 
     // %% [markdown]
     // The same seen from above: the error as a landscape over slope and intercept, and the way that each
-    // optimiser took, epoch by epoch. The valley is narrow and runs nearly along b. SGD falls into it at once, and
+    // optimizer took, epoch by epoch. The valley is narrow and runs nearly along b. SGD falls into it at once, and
     // then its intercept hardly moves. Adam gives each weight a rate of its own and moves the intercept as fast as
     // the slope; at a rate of 1 it jumps about on the way.
 
@@ -284,7 +284,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %%
     let sheet = traces[0].end.w;
-    let mut table = Table::new(["optimiser", "rate", "b", "a", "RMSE over all points"]);
+    let mut table = Table::new(["optimizer", "rate", "b", "a", "RMSE over all points"]);
     let mut line = |name: &str, lr: f64, w: Pair| {
         let numbers =
             (format!("{:.4}", w.b), format!("{:.4}", w.a), format!("{:.3}", descent::rmse(w, &points)));
@@ -315,7 +315,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %%
     let mut table =
-        Table::new(["optimiser", "weight under gradients of ±100", "weight under gradients of ±0.01"]);
+        Table::new(["optimizer", "weight under gradients of ±100", "weight under gradients of ±0.01"]);
     for (name, rule) in [("Adam with L2", Rule::Adam), ("AdamW", Rule::AdamW)] {
         let [large, small] = decayed(rule, [100.0, 0.01])?;
         table.push([name.to_owned(), format!("{large:.4}"), format!("{small:.4}")]);
@@ -397,7 +397,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The workbook
     //
-    // `excel/graddesc.xlsx` has a sheet for each of the optimisers above, in live formulas: change a rate and
+    // `excel/graddesc.xlsx` has a sheet for each of the optimizers above, in live formulas: change a rate and
     // watch what happens. The original runs its epochs by macros; here they stand below one another.
 
     // %%
@@ -447,7 +447,7 @@ fn finite_differences_against_autograd(hidden: i64) -> (usize, [usize; 2], f64) 
     (n as usize, [passes.get(), by_autograd], apart)
 }
 
-/// Five epochs of the line, row by row, with one of libtorch's optimisers.
+/// Five epochs of the line, row by row, with one of libtorch's optimizers.
 fn train_line(points: &[(f64, f64)], rule: Rule, lr: f64, wd: f64) -> Result<Pair> {
     let mut vs = VarStore::new(Device::Cpu);
     vs.double();

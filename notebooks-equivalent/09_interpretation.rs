@@ -169,7 +169,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         let labels: Vec<String> = top[..some].iter().map(|&movie| short(&name(movie))).collect();
         let title = format!("The {some} most rated movies in the plane of two principal components");
         let axes = ("first component", "second component");
-        match plots::labelled_scatter("movie_components", &title, axes, &points, &labels) {
+        match plots::labeled_scatter("movie_components", &title, axes, &points, &labels) {
             Ok(figure) => lecture.plot(nb, figure)?,
             Err(error) => nb.print(error),
         }
@@ -199,10 +199,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.show(table);
 
     // %% [markdown]
-    // Where a movie has sequels, they are often found: whoever likes one likes the others. Other neighbours make
+    // Where a movie has sequels, they are often found: whoever likes one likes the others. Other neighbors make
     // no sense. A hundred thousand ratings are few where fifty numbers are to be learned for every movie. Genres, which the learner has never seen, tell how much there is to
     // it. Of two movies, count the genres that both have as a share of those that either has; if similarity
-    // meant nothing, neighbours would share no more than strangers:
+    // meant nothing, neighbors would share no more than strangers:
 
     // %%
     let mut genres: HashMap<String, Vec<String>> = HashMap::new();
@@ -215,23 +215,23 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     }
     let of = |movie: i64| genres.get(&cf.items.name(movie));
     let mut generator = Mt::new(0);
-    let (mut neighbours, mut strangers) = (Vec::new(), Vec::new());
+    let (mut neighbors, mut strangers) = (Vec::new(), Vec::new());
     for &movie in thousand.iter().take(300) {
         for (other, _) in near(movie, 10)? {
             let stranger = thousand[generator.next_u32() as usize % thousand.len()];
             if let (Some(mine), Some(theirs), Some(strange)) = (of(movie), of(other), of(stranger)) {
-                neighbours.push(in_common(mine, theirs));
+                neighbors.push(in_common(mine, theirs));
                 if stranger != movie {
                     strangers.push(in_common(mine, strange));
                 }
             }
         }
     }
-    match neighbours.is_empty() {
+    match neighbors.is_empty() {
         true => nb.print("There are no genres to compare with."),
         false => nb.print(format!(
             "genres in common, mean share: {:.3} with the ten nearest, {:.3} with strangers",
-            mean(&neighbours),
+            mean(&neighbors),
             mean(&strangers)
         )),
     }
@@ -280,21 +280,21 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // Over the first two hundred users, are the nearest ten nearer in their ratings than people at random?
 
     // %%
-    let (mut neighbours, mut strangers) = (Vec::new(), Vec::new());
+    let (mut neighbors, mut strangers) = (Vec::new(), Vec::new());
     for &user in people.iter().take(200) {
         for (other, _) in like(user, 10)? {
-            neighbours.extend(apart(user, other));
+            neighbors.extend(apart(user, other));
             let stranger = people[generator.next_u32() as usize % people.len()];
             if stranger != user {
                 strangers.extend(apart(user, stranger));
             }
         }
     }
-    match neighbours.is_empty() {
+    match neighbors.is_empty() {
         true => nb.print("No two of them have rated the same movie."),
         false => nb.print(format!(
             "stars apart: {:.3} from the ten nearest, {:.3} from strangers",
-            mean(&neighbours),
+            mean(&neighbors),
             mean(&strangers)
         )),
     }

@@ -83,12 +83,12 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The models
     //
-    // - **Biases**: the mean, and by how much each user and each movie is above it, shrunk towards zero.
+    // - **Biases**: the mean, and by how much each user and each movie is above it, shrunk toward zero.
     // - **kNN**: what the biases leave is guessed from the user's ratings of similar movies, or from similar users'
     //   ratings of the movie.
     // - **SVD++** (Koren 2008) is EmbeddingDotBias where a user is also described by *which* movies she rated;
     //   **timeSVD++** lets users and movies change with time.
-    // - **Bayesian factorisation** (Salakhutdinov and Mnih 2008) averages over many sets of embeddings instead of taking
+    // - **Bayesian factorization** (Salakhutdinov and Mnih 2008) averages over many sets of embeddings instead of taking
     //   one, which on so few ratings keeps it from learning them by heart.
     // - **The Gaussian process** says for any two ratings how much they go together: same user, same movie, movies that others
     //   liked alike, same genres, years, popularity; and, with times, given within minutes of each other, or

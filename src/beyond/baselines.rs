@@ -24,7 +24,7 @@ pub const SHRINKAGE: (f64, f64) = (5.0, 3.0);
 const ROUNDS: usize = 20;
 
 impl Biases {
-    /// Minimises Σ(y − mean − b_u − b_i)² + λ_u·Σb_u² + λ_i·Σb_i² by turns (Koren 2009, "baseline predictors").
+    /// Minimizes Σ(y − mean − b_u − b_i)² + λ_u·Σb_u² + λ_i·Σb_i² by turns (Koren 2009, "baseline predictors").
     pub fn fit(world: &World, trn: &Rated, (of_user, of_item): (f64, f64)) -> Biases {
         let mean = trn.mean();
         let (mut user, mut item) = (vec![0.0; world.n_users], vec![0.0; world.n_items]);
@@ -58,7 +58,7 @@ fn shrunk_means(key: &[usize], n: usize, lambda: f64, value: impl Fn(usize) -> f
     sums.into_iter().map(|(sum, count)| if count > 0.0 { sum / count } else { 0.0 }).collect()
 }
 
-/// Regularised biases alone.
+/// Regularized biases alone.
 pub fn biases(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
     let fitted = Biases::fit(world, trn, SHRINKAGE);
     asked.user.iter().zip(&asked.item).map(|(&u, &i)| world.clamp(fitted.predict(u, i))).collect()

@@ -12,7 +12,7 @@ pub type Predict = fn(&World, &Rated, &Pairs) -> Vec<f64>;
 
 /// Folds behind the weights of a blend.
 pub const FOLDS: usize = 2;
-/// Pulls the weights towards equal ones, in ratings' worth.
+/// Pulls the weights toward equal ones, in ratings' worth.
 pub const RIDGE: f64 = 50.0;
 
 /// Each model's predictions for all training ratings, each made by the model trained on the other folds:
@@ -40,7 +40,7 @@ pub fn out_of_fold(
     Ok(made)
 }
 
-/// The weights w that minimise Σ(y − mean − Σ w·(prediction − mean))² + ridge·Σ(w − 1/models)².
+/// The weights w that minimize Σ(y − mean − Σ w·(prediction − mean))² + ridge·Σ(w − 1/models)².
 pub fn stack(predictions: &[Vec<f64>], y: &[f64], mean: f64, ridge: f64) -> Vec<f64> {
     let k = predictions.len();
     let start = 1.0 / k as f64;

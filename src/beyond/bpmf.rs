@@ -1,6 +1,6 @@
-//! Bayesian probabilistic matrix factorisation: the lecture's EmbeddingDotBias, but instead of one best set of
+//! Bayesian probabilistic matrix factorization: the lecture's EmbeddingDotBias, but instead of one best set of
 //! embeddings it averages the predictions of many sets, drawn in proportion to how well they explain the
-//! ratings. Nothing has to be regularised by hand: the spread of the embeddings is drawn as well.
+//! ratings. Nothing has to be regularized by hand: the spread of the embeddings is drawn as well.
 //!
 //! Salakhutdinov and Mnih 2008, "Bayesian probabilistic matrix factorization using Markov chain Monte Carlo",
 //! with user and movie biases besides, which have spreads of their own.

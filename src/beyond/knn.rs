@@ -1,4 +1,4 @@
-//! Neighbours: a rating is guessed from what the same user gave to similar movies, and from what similar users
+//! Neighbors: a rating is guessed from what the same user gave to similar movies, and from what similar users
 //! gave to the same movie. After Sarwar et al. 2001 (item-based) and Koren 2008 (on residuals, shrunk).
 
 use rayon::prelude::*;
@@ -6,14 +6,14 @@ use rayon::prelude::*;
 use super::baselines::{Biases, SHRINKAGE};
 use super::rows::{Pairs, Rated, World, rows_by};
 
-/// Settings of a neighbourhood.
+/// Settings of a neighborhood.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Knn {
-    /// Most neighbours used.
+    /// Most neighbors used.
     pub k: usize,
     /// Common ratings' worth of doubt in a similarity, which is multiplied by n/(n + shrink).
     pub shrink: f64,
-    /// The similarity to this power, its sign kept, is a neighbour's weight: 2 lets the nearest speak louder.
+    /// The similarity to this power, its sign kept, is a neighbor's weight: 2 lets the nearest speak louder.
     pub power: f64,
     /// Weight's worth of doubt in the answer: the sum of the weights is enlarged by it.
     pub doubt: f64,
@@ -34,7 +34,7 @@ pub fn user_knn(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
     one_side(world, trn, asked, true, USER)
 }
 
-/// Biases, and one neighbourhood with settings of its own.
+/// Biases, and one neighborhood with settings of its own.
 pub fn one_side(world: &World, trn: &Rated, asked: &Pairs, users: bool, knn: Knn) -> Vec<f64> {
     let part = if users { by_users } else { by_items };
     with_biases(world, trn, asked, |residuals| part(world, trn, residuals, asked, knn))
@@ -53,10 +53,10 @@ fn with_biases(
     world: &World,
     trn: &Rated,
     asked: &Pairs,
-    neighbours: impl FnOnce(&[f64]) -> Vec<f64>,
+    neighbors: impl FnOnce(&[f64]) -> Vec<f64>,
 ) -> Vec<f64> {
     let biases = Biases::fit(world, trn, SHRINKAGE);
-    let moved = neighbours(&biases.residuals(trn));
+    let moved = neighbors(&biases.residuals(trn));
     let pairs = asked.user.iter().zip(&asked.item);
     pairs.zip(moved).map(|((&u, &i), moved)| world.clamp(biases.predict(u, i) + moved)).collect()
 }
@@ -64,19 +64,19 @@ fn with_biases(
 /// The items' part for each pair that is asked.
 pub fn by_items(world: &World, trn: &Rated, residuals: &[f64], asked: &Pairs, knn: Knn) -> Vec<f64> {
     let (users, items) = (&trn.pairs.user, &trn.pairs.item);
-    neighbourhood((users, world.n_users), (items, world.n_items), residuals, (&asked.user, &asked.item), knn)
+    neighborhood((users, world.n_users), (items, world.n_items), residuals, (&asked.user, &asked.item), knn)
 }
 
 /// The users' part for each pair that is asked: the same with the roles exchanged.
 pub fn by_users(world: &World, trn: &Rated, residuals: &[f64], asked: &Pairs, knn: Knn) -> Vec<f64> {
     let (users, items) = (&trn.pairs.user, &trn.pairs.item);
-    neighbourhood((items, world.n_items), (users, world.n_users), residuals, (&asked.item, &asked.user), knn)
+    neighborhood((items, world.n_items), (users, world.n_users), residuals, (&asked.item, &asked.user), knn)
 }
 
 /// For each asked (owner, thing): of the things that the owner has a residual with, those most similar to the
 /// thing, and Σ w·r / (Σ|w| + doubt) over them, where w is the similarity to some power. The similarity of two things is the cosine of their residuals
 /// over all owners, the sum being over the owners they share, times n/(n + shrink) for the n of them.
-fn neighbourhood(
+fn neighborhood(
     (owner, n_owners): (&[usize], usize),
     (thing, n_things): (&[usize], usize),
     residuals: &[f64],
@@ -135,7 +135,7 @@ mod tests {
 
     /// Users 0 and 1 agree on movies 0 and 1; user 2 rated movie 1 only.
     #[test]
-    fn a_neighbourhood_of_three_users_is_the_one_computed_by_hand() {
+    fn a_neighborhood_of_three_users_is_the_one_computed_by_hand() {
         let world = World::new(3, 2, (1.0, 5.0));
         let pairs = Pairs { user: vec![0, 0, 1, 1, 2], item: vec![0, 1, 0, 1, 1], time: vec![] };
         let trn = Rated { pairs, y: vec![0.0; 5] };
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_neighbours_is_left_to_the_biases() {
+    fn who_has_no_neighbors_is_left_to_the_biases() {
         let world = World::new(2, 2, (1.0, 5.0));
         let pairs = Pairs { user: vec![0], item: vec![0], time: vec![] };
         let trn = Rated { pairs, y: vec![4.0] };

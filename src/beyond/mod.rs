@@ -7,9 +7,9 @@
 //! | file | model | after |
 //! |---|---|---|
 //! | [`baselines`] | the mean; a number for each user and movie | Koren 2009 |
-//! | [`knn`] | neighbours among movies and among users | Sarwar et al. 2001, Koren 2008 |
+//! | [`knn`] | neighbors among movies and among users | Sarwar et al. 2001, Koren 2008 |
 //! | [`svdpp`] | SVD++, timeSVD++ | Koren 2008, 2009 |
-//! | [`bpmf`] | Bayesian matrix factorisation | Salakhutdinov and Mnih 2008 |
+//! | [`bpmf`] | Bayesian matrix factorization | Salakhutdinov and Mnih 2008 |
 //! | [`gp`] | a Gaussian process over ratings | Rasmussen and Williams 2006 |
 //! | [`blend`] | weighted sums of these | Wolpert 1992, Breiman 1996 |
 //!
@@ -56,7 +56,7 @@ pub const MODELS: [Model; 10] = [
     plain("item- and user-kNN", knn::both_knn),
     plain("SVD++", svdpp::svdpp),
     Model { needs_times: true, ..plain("timeSVD++", svdpp::time_svdpp) },
-    Model { blended: true, ..plain("Bayesian factorisation", bpmf::bpmf) },
+    Model { blended: true, ..plain("Bayesian factorization", bpmf::bpmf) },
     Model { needs_pairs: true, ..plain("Gaussian process without times", gp::gp_without_times) },
     Model { needs_times: true, needs_pairs: true, blended: true, ..plain("Gaussian process", gp::gp) },
 ];

@@ -107,8 +107,8 @@ impl<'a> Tuner<'a> {
         self.try_all("biases: shrinkage", grid.into_iter().map(candidate).collect())
     }
 
-    /// Neighbourhoods: how many neighbours, how much doubt.
-    pub fn neighbours(&self, users: bool) -> Result<Choice> {
+    /// Neighborhoods: how many neighbors, how much doubt.
+    pub fn neighbors(&self, users: bool) -> Result<Choice> {
         let taken = if users { knn::USER } else { knn::ITEM };
         let mut grid = vec![taken];
         for k in [20, 80] {
@@ -168,7 +168,7 @@ impl<'a> Tuner<'a> {
         self.try_all(what, grid.into_iter().map(candidate).collect())
     }
 
-    /// Bayesian factorisation: length of the embeddings.
+    /// Bayesian factorization: length of the embeddings.
     pub fn bpmf(&self) -> Result<Choice> {
         let candidate = |factors: usize| -> (String, bool, Model) {
             let with = Bpmf { factors, ..bpmf::SETTINGS };
@@ -176,7 +176,7 @@ impl<'a> Tuner<'a> {
                 move |world: &World, trn: &Rated, asked: &Pairs| bpmf::sample(world, trn, asked, with);
             (format!("{factors} factors"), factors == bpmf::SETTINGS.factors, Box::new(model))
         };
-        self.try_all("Bayesian factorisation", [4, 8, 12, 16].into_iter().map(candidate).collect())
+        self.try_all("Bayesian factorization", [4, 8, 12, 16].into_iter().map(candidate).collect())
     }
 
     /// The weights of the Gaussian process: `steps` steps of Adam (Kingma and Ba 2014) down the gradient of the folds'
@@ -219,7 +219,7 @@ impl<'a> Tuner<'a> {
         let mut choices = vec![Choice { what: "models".to_owned(), tried: single.collect() }];
 
         // From the best model on: the one that the blend gains most by, one after another.
-        let centre = self.folds.iter().map(|f| f.trn.mean()).sum::<f64>() / self.folds.len() as f64;
+        let center = self.folds.iter().map(|f| f.trn.mean()).sum::<f64>() / self.folds.len() as f64;
         let blended = |set: &[usize]| -> Vec<Vec<f64>> {
             (0..self.folds.len())
                 .map(|held_out| {
@@ -227,9 +227,9 @@ impl<'a> Tuner<'a> {
                     let seen: Vec<Vec<f64>> =
                         set.iter().map(|&m| others().flat_map(|f| made[m][f].clone()).collect()).collect();
                     let y: Vec<f64> = others().flat_map(|f| self.folds[f].y.clone()).collect();
-                    let weights = stack(&seen, &y, centre, super::blend::RIDGE);
+                    let weights = stack(&seen, &y, center, super::blend::RIDGE);
                     let asked: Vec<Vec<f64>> = set.iter().map(|&m| made[m][held_out].clone()).collect();
-                    blend(self.world, &asked, &weights, centre)
+                    blend(self.world, &asked, &weights, center)
                 })
                 .collect()
         };
@@ -287,8 +287,8 @@ pub fn again(lecture: &Lecture, k: usize, steps: usize, only: &[String]) -> Resu
         take(tuner.biases()?);
     }
     if wanted("knn") {
-        take(tuner.neighbours(false)?);
-        take(tuner.neighbours(true)?);
+        take(tuner.neighbors(false)?);
+        take(tuner.neighbors(true)?);
     }
     if wanted("svdpp") {
         take(tuner.svdpp(false)?);

@@ -189,7 +189,7 @@ impl Layout {
         (self.movie_factors() + u32::from(k), self.grid() + movie)
     }
 
-    /// The cells that are optimised: the users' numbers and the movies'.
+    /// The cells that are optimized: the users' numbers and the movies'.
     fn orange(&self) -> [(At, At); 2] {
         let (user, movie, k) = (self.n_users - 1, self.n_movies - 1, self.numbers() - 1);
         [
@@ -241,14 +241,14 @@ fn grid(book: &mut Workbook, name: &str, crosstab: &Crosstab, factors: &Factors,
     let hint = if solved {
         "Look at: the RMSE in the corner, and at the same factors on the sheet before: only the orange cells have changed. Nobody has said what a factor means."
     } else {
-        "Optimise the ORANGE, based on the loss, BLUE - RED: in Excel, Data > Solver is already set to minimise the RMSE in the corner by changing the orange cells. Press Solve."
+        "Optimize the ORANGE, based on the loss, BLUE - RED: in Excel, Data > Solver is already set to minimize the RMSE in the corner by changing the orange cells. Press Solve."
     };
     let sheet = titled(book, name, title, [rule, hint])?;
 
     let bold = Format::new().set_bold();
-    let centre = bold.clone().set_align(FormatAlign::Center);
-    let grey = Format::new().set_font_color(0x777777).set_align(FormatAlign::Center);
-    let grey_right = Format::new().set_font_color(0x777777).set_align(FormatAlign::Right);
+    let center = bold.clone().set_align(FormatAlign::Center);
+    let gray = Format::new().set_font_color(0x777777).set_align(FormatAlign::Center);
+    let gray_right = Format::new().set_font_color(0x777777).set_align(FormatAlign::Right);
     let upright = Format::new()
         .set_rotation(90)
         .set_text_wrap()
@@ -259,10 +259,10 @@ fn grid(book: &mut Workbook, name: &str, crosstab: &Crosstab, factors: &Factors,
 
     // Heads: title, id and contiguous index of each movie; id and index of each user, for both grids.
     legend(sheet, 3, 0)?;
-    sheet.write_with_format(Layout::MOVIE_IDS, l.user_indices(), "movieId", &grey_right)?;
-    sheet.write_with_format(Layout::MOVIE_INDICES, 0, "userId", &grey)?;
+    sheet.write_with_format(Layout::MOVIE_IDS, l.user_indices(), "movieId", &gray_right)?;
+    sheet.write_with_format(Layout::MOVIE_INDICES, 0, "userId", &gray)?;
     sheet.write_with_format(Layout::MOVIE_INDICES, l.user_indices(), "index", &head)?;
-    sheet.write_with_format(l.indices_again(), 0, "userId", &grey)?;
+    sheet.write_with_format(l.indices_again(), 0, "userId", &gray)?;
     sheet.write_with_format(l.indices_again(), l.user_indices(), "index", &head)?;
     sheet.write_with_format(
         Layout::TITLES,
@@ -272,15 +272,15 @@ fn grid(book: &mut Workbook, name: &str, crosstab: &Crosstab, factors: &Factors,
     )?;
     for (m, col) in (l.grid()..).take(crosstab.movies.len()).enumerate() {
         sheet.write_with_format(Layout::TITLES, col, short(&crosstab.titles[m]), &upright)?;
-        write_id(sheet, (Layout::MOVIE_IDS, col), &crosstab.movies[m], &grey)?;
+        write_id(sheet, (Layout::MOVIE_IDS, col), &crosstab.movies[m], &gray)?;
         for row in [Layout::MOVIE_INDICES, l.indices_again()] {
             sheet.write_with_format(row, col, crosstab.movie_idx[m] as u32, &head)?;
         }
     }
     for u in 0..l.n_users {
         for row in [Layout::RATINGS + u, l.predictions() + u] {
-            write_id(sheet, (row, 0), &crosstab.users[u as usize], &grey)?;
-            sheet.write_with_format(row, l.user_indices(), crosstab.user_idx[u as usize] as u32, &centre)?;
+            write_id(sheet, (row, 0), &crosstab.users[u as usize], &gray)?;
+            sheet.write_with_format(row, l.user_indices(), crosstab.user_idx[u as usize] as u32, &center)?;
         }
     }
 
@@ -308,13 +308,13 @@ fn grid(book: &mut Workbook, name: &str, crosstab: &Crosstab, factors: &Factors,
         }
     }
 
-    // What is optimised.
+    // What is optimized.
     let orange = Ink::Weight.format("0.00").set_align(FormatAlign::Center);
     let name_of = |k: u16| if k == l.n_factors { "bias".to_string() } else { format!("factor {}", k + 1) };
     for k in 0..l.numbers() {
         let (row, col) = (l.movie_factors() + u32::from(k), Layout::USER_FACTORS + k);
-        sheet.write_with_format(row, l.user_indices(), name_of(k), &grey_right)?;
-        sheet.write_with_format(l.indices_again(), col, name_of(k), &grey)?;
+        sheet.write_with_format(row, l.user_indices(), name_of(k), &gray_right)?;
+        sheet.write_with_format(l.indices_again(), col, name_of(k), &gray)?;
         for u in 0..l.n_users {
             let value = number(&factors.users[u as usize], &factors.user_bias, u as usize, k as usize);
             let at = l.user_number(u, k);
@@ -338,7 +338,7 @@ fn grid(book: &mut Workbook, name: &str, crosstab: &Crosstab, factors: &Factors,
         "Predictions",
         &bold.clone().set_font_size(12),
     )?;
-    sheet.write_with_format(corner.0, corner.1 - 1, "RMSE", &centre)?;
+    sheet.write_with_format(corner.0, corner.1 - 1, "RMSE", &center)?;
     formula(
         sheet,
         corner,
@@ -356,14 +356,14 @@ fn grid(book: &mut Workbook, name: &str, crosstab: &Crosstab, factors: &Factors,
     Ok(())
 }
 
-/// Presets Excel's Solver, which keeps its settings in names of the sheet: minimise the corner by changing
+/// Presets Excel's Solver, which keeps its settings in names of the sheet: minimize the corner by changing
 /// the orange cells, which may be negative, without constraints, by its default method (GRG nonlinear).
 fn preset_solver(book: &mut Workbook, sheet: &str, l: &Layout) -> Result<()> {
     let absolute = |(from, to): (At, At)| format!("{sheet}!{}:{}", fixed(from), fixed(to));
     let names = [
         ("opt", format!("{sheet}!{}", fixed(l.corner()))),
         ("adj", l.orange().map(absolute).join(",")),
-        ("typ", "2".into()),        // 1 maximise, 2 minimise, 3 reach a value
+        ("typ", "2".into()),        // 1 maximize, 2 minimize, 3 reach a value
         ("val", "0".into()),        // that value
         ("num", "0".into()),        // constraints
         ("neg", "2".into()),        // 1: keep changing cells at 0 or above; 2: do not
@@ -402,7 +402,7 @@ fn embedding(book: &mut Workbook, crosstab: &Crosstab, factors: &Factors) -> Res
     let n = rated(&crosstab.ratings).count() as u32;
 
     legend(sheet, 3, 0)?;
-    let centre = Format::new().set_bold().set_align(FormatAlign::Center);
+    let center = Format::new().set_bold().set_align(FormatAlign::Center);
     let mut head = |col: u16, text: &str, ink: Ink| -> Result<()> {
         sheet.write_with_format(HEAD, col, text, &ink.head())?;
         Ok(())
@@ -430,7 +430,7 @@ fn embedding(book: &mut Workbook, crosstab: &Crosstab, factors: &Factors) -> Res
         (user_table, user_table + 1 + k_all, "table of users (from dotprod)"),
         (movie_table, movie_table + 1 + k_all, "table of movies (from dotprod)"),
     ] {
-        sheet.merge_range(HEAD - 1, from, HEAD - 1, to, text, &centre)?;
+        sheet.merge_range(HEAD - 1, from, HEAD - 1, to, text, &center)?;
     }
 
     // The tables, live from "dotprod".

@@ -11,7 +11,7 @@
 //! * Averages do not start at zero and are not corrected for it: a warm-up (below) fills them instead.
 //! * Nothing is added to a denominator (libtorch adds ε), and there is no weight decay.
 //!
-//! What else is particular to one optimiser stands with it in [`Optimizer`].
+//! What else is particular to one optimizer stands with it in [`Optimizer`].
 //!
 //! # Reset, warm-up, run
 //!
@@ -198,7 +198,7 @@ pub enum Optimizer {
     Eve,
     /// "adagrad_ann": Adagrad, starting at a far higher rate which is halved as the mean gradient grows.
     AdagradAnn,
-    /// "adam_ann": Adam with the same annealing. In libtorch a rate is changed from outside the optimiser.
+    /// "adam_ann": Adam with the same annealing. In libtorch a rate is changed from outside the optimizer.
     AdamAnn,
 }
 
@@ -283,7 +283,7 @@ pub struct Settings {
     pub warm_ups: usize,
 }
 
-/// An optimiser between two rows: the weights, and what it remembers.
+/// An optimizer between two rows: the weights, and what it remembers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
     optimizer: Optimizer,
@@ -470,7 +470,7 @@ impl Trace {
     }
 }
 
-/// "Reset", then `epochs` epochs over `points`. With the optimiser's own settings, [`points`] and
+/// "Reset", then `epochs` epochs over `points`. With the optimizer's own settings, [`points`] and
 /// [`EPOCHS`] it is one press of the sheet's "run".
 pub fn run(optimizer: Optimizer, settings: Settings, points: &[(f64, f64)], epochs: usize) -> Trace {
     let mut state = State::new(optimizer, settings);

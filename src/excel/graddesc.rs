@@ -1,7 +1,7 @@
-//! `graddesc.xlsx`: gradient descent on two numbers, a sheet an optimiser.
+//! `graddesc.xlsx`: gradient descent on two numbers, a sheet an optimizer.
 //!
 //! The lecture's workbook has one epoch on a sheet and macros that copy the last row to the top ("reset",
-//! "run"). Here the epochs stand below one another instead, and a grey row between them is that copy.
+//! "run"). Here the epochs stand below one another instead, and a gray row between them is that copy.
 
 use super::{At, Ink, dots, finished, formula, legend, title_font, titled};
 use crate::excel::descent::{
@@ -18,7 +18,7 @@ use rust_xlsxwriter::{
 const HEAD: u32 = 4;
 /// Where the points start on the sheet "data", as the sheet counts.
 const FIRST_POINT: u32 = 6;
-/// Rows of an epoch on a sheet: the grey one and the points.
+/// Rows of an epoch on a sheet: the gray one and the points.
 const BLOCK: u32 = 1 + descent::X.len() as u32;
 
 /// How many epochs a sheet shows: one press of "run", and eight on "adam_ann", whose rate is halved from the
@@ -27,7 +27,7 @@ pub fn epochs_shown(optimizer: Optimizer) -> usize {
     if optimizer == Optimizer::AdamAnn { 8 * EPOCHS } else { EPOCHS }
 }
 
-/// The workbook's bytes: "summary", "data" and the eight optimisers.
+/// The workbook's bytes: "summary", "data" and the eight optimizers.
 ///
 /// # Errors
 /// When a result is not finite (it is, with the sheets' settings) or the file cannot be put together.
@@ -44,7 +44,7 @@ pub fn graddesc() -> Result<Vec<u8>> {
     finished(book, "Gradient descent on two numbers")
 }
 
-/// Where things stand on an optimiser's sheet: the heads of its two tables. The table of steps is on the
+/// Where things stand on an optimizer's sheet: the heads of its two tables. The table of steps is on the
 /// left, the table of epochs (what is worked out once an epoch) on the right.
 struct Layout {
     optimizer: Optimizer,
@@ -142,7 +142,7 @@ impl Layout {
         }
     }
 
-    /// What a step takes off b or a (`which`): the optimiser's rule.
+    /// What a step takes off b or a (`which`): the optimizer's rule.
     fn update(&self, which: &str, r: u32, e: u32) -> String {
         let step = |head: String, r: u32| format!("{}{r}", letter(self.step_column(&head)));
         let figure = |head: &str| format!("${}${e}", letter(self.figure_column(head)));
@@ -243,7 +243,7 @@ fn look(head: &str) -> (Ink, &'static str) {
     }
 }
 
-/// What a grey row on top of an epoch holds at reset: what the first step needs of the "row before".
+/// What a gray row on top of an epoch holds at reset: what the first step needs of the "row before".
 fn at_reset(head: &str) -> Option<f64> {
     match head {
         "avg de/db" | "avg de/da" => Some(0.0),
@@ -298,7 +298,7 @@ fn notes(optimizer: Optimizer) -> [&'static str; 2] {
     }
 }
 
-/// One optimiser's sheet.
+/// One optimizer's sheet.
 fn sheet(book: &mut Workbook, trace: &Trace) -> Result<()> {
     let optimizer = trace.optimizer;
     let sheet = titled(book, optimizer.name(), optimizer.name(), notes(optimizer))?;
@@ -315,7 +315,7 @@ fn sheet(book: &mut Workbook, trace: &Trace) -> Result<()> {
             format!("{}", nth + 1 - trace.warm_ups.len())
         };
 
-        // The grey row: what the first step finds above it. As the sheet counts, it is row `top`.
+        // The gray row: what the first step finds above it. As the sheet counts, it is row `top`.
         let top = HEAD + 2 + nth as u32 * BLOCK;
         let from_start = nth <= trace.warm_ups.len();
         let label = match before {
@@ -325,20 +325,20 @@ fn sheet(book: &mut Workbook, trace: &Trace) -> Result<()> {
             Some(_) => "run",
         };
         for (col, head) in (0..).zip(&layout.steps) {
-            let grey = Ink::Carried.format(look(head).1);
+            let gray = Ink::Carried.format(look(head).1);
             match (at_reset(head), before) {
                 (Some(_), Some(row)) if !from_start || head.starts_with("avg") => {
                     let carried = layout.step(head, top, 0, row).1;
-                    formula(sheet, (top - 1, col), &format!("={}{}", letter(col), top - 1), carried, &grey)?;
+                    formula(sheet, (top - 1, col), &format!("={}{}", letter(col), top - 1), carried, &gray)?;
                 }
                 (Some(value), _) => {
-                    sheet.write_with_format(top - 1, col, value, &grey)?;
+                    sheet.write_with_format(top - 1, col, value, &gray)?;
                 }
                 (None, _) if col == 0 => {
-                    sheet.write_with_format(top - 1, col, label, &grey)?;
+                    sheet.write_with_format(top - 1, col, label, &gray)?;
                 }
                 (None, _) => {
-                    sheet.write_blank(top - 1, col, &grey)?;
+                    sheet.write_blank(top - 1, col, &gray)?;
                 }
             }
         }
@@ -403,10 +403,10 @@ fn heads(sheet: &mut Worksheet, layout: &Layout, trace: &Trace) -> Result<()> {
     }
     sheet.write_with_format(HEAD + 1, first, "reset", &Ink::Carried.format("General"))?;
     for (col, head) in (first..).zip(&layout.epochs).skip(1) {
-        let grey = Ink::Carried.format(look(head).1);
+        let gray = Ink::Carried.format(look(head).1);
         match at_reset(head) {
-            Some(value) => sheet.write_with_format(HEAD + 1, col, value, &grey)?,
-            None => sheet.write_blank(HEAD + 1, col, &grey)?,
+            Some(value) => sheet.write_with_format(HEAD + 1, col, value, &gray)?,
+            None => sheet.write_blank(HEAD + 1, col, &gray)?,
         };
     }
     let last = first + layout.epochs.len() as u16 - 1;
@@ -489,15 +489,15 @@ fn data(book: &mut Workbook) -> Result<()> {
     Ok(())
 }
 
-/// RMSE by epoch of all optimisers side by side, and where b and a are after the fifth.
+/// RMSE by epoch of all optimizers side by side, and where b and a are after the fifth.
 fn summary(book: &mut Workbook, traces: &[Trace]) -> Result<()> {
     let notes = [
-        "Each optimiser starts at a = b = 1 and goes through the 29 points of y = 2x + 30 five times, one step a point. RMSE is √(mean err²) of an epoch, each error taken before its step.",
+        "Each optimizer starts at a = b = 1 and goes through the 29 points of y = 2x + 30 five times, one step a point. RMSE is √(mean err²) of an epoch, each error taken before its step.",
         "Look at: b and a after five epochs, not just the RMSE. RMSprop and SGD look best, with b still at 3 and 1; Adam's b is two thirds of the way, but its a hops.",
     ];
     let sheet = titled(book, "summary", "Gradient descent on two numbers", notes)?;
     legend(sheet, 3, 1)?;
-    let heads = ["optimiser", "learn", "RMSE 1", "RMSE 2", "RMSE 3", "RMSE 4", "RMSE 5", "b", "a"];
+    let heads = ["optimizer", "learn", "RMSE 1", "RMSE 2", "RMSE 3", "RMSE 4", "RMSE 5", "b", "a"];
     for (col, head) in (0..).zip(heads) {
         let ink = if col >= 7 { Ink::Weight } else { Ink::Plain };
         sheet.write_with_format(HEAD, col, head, &ink.head())?;

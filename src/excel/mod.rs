@@ -1,7 +1,7 @@
 //! The lecture's two workbooks, with live formulas: [`graddesc`] and [`collab_filter`].
 //!
-//! Colours as in the lecture's "optimize the ORANGE. Based on the loss, BLUE - RED": orange is what is
-//! optimised, blue is a prediction, red is data. Every formula carries its result, worked out in Rust, so
+//! Colors as in the lecture's "optimize the ORANGE. Based on the loss, BLUE - RED": orange is what is
+//! optimized, blue is a prediction, red is data. Every formula carries its result, worked out in Rust, so
 //! that viewers without a calculator show it and a recalculation can be held against it. The same input
 //! gives the same bytes.
 
@@ -23,18 +23,18 @@ use rust_xlsxwriter::{
 /// Zero-based row and column.
 type At = (u32, u16);
 
-/// What a cell is: its colours.
+/// What a cell is: its colors.
 #[derive(Clone, Copy, PartialEq)]
 enum Ink {
     /// red: data
     Data,
-    /// orange: what is optimised
+    /// orange: what is optimized
     Weight,
     /// blue: a prediction
     Prediction,
     /// black on white: worked out
     Plain,
-    /// grey: where one epoch hands over to the next
+    /// gray: where one epoch hands over to the next
     Carried,
     /// in a frame: a number that you may change
     Setting,
@@ -95,9 +95,9 @@ fn titled<'a>(
     Ok(sheet)
 }
 
-/// The three colours, named, in three cells beside one another (each two columns wide).
+/// The three colors, named, in three cells beside one another (each two columns wide).
 fn legend(sheet: &mut Worksheet, row: u32, first_col: u16) -> Result<()> {
-    let words = [(Ink::Weight, "optimised"), (Ink::Prediction, "prediction"), (Ink::Data, "data")];
+    let words = [(Ink::Weight, "optimized"), (Ink::Prediction, "prediction"), (Ink::Data, "data")];
     for (col, (ink, word)) in (first_col..).step_by(2).zip(words) {
         let format = ink.format("General").set_align(FormatAlign::Center);
         sheet.merge_range(row, col, row, col + 1, word, &format)?;

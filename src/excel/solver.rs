@@ -1,7 +1,7 @@
 //! What Excel's Solver does on the lecture's spreadsheet, in Rust: move all the factors at once until the
 //! predictions of the rated cells are as close to the ratings as they get.
 //!
-//! Excel's default method (GRG, a generalised reduced gradient) is, without constraints, a quasi-Newton
+//! Excel's default method (GRG, a generalized reduced gradient) is, without constraints, a quasi-Newton
 //! descent. Here that is L-BFGS, in f64 and on plain vectors, so that every machine takes the same steps.
 
 use anyhow::{Result, anyhow, ensure};
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 /// A table of ratings, one row a user and one column a movie; `None` is a movie that the user did not rate.
 pub type Ratings = [Vec<Option<f32>>];
 
-/// What is optimised: some numbers (factors) for every user and every movie and, on the sheet "bias", one
+/// What is optimized: some numbers (factors) for every user and every movie and, on the sheet "bias", one
 /// more number for each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Factors {
@@ -54,7 +54,7 @@ impl Factors {
         !self.user_bias.is_empty()
     }
 
-    /// How many numbers there are to optimise.
+    /// How many numbers there are to optimize.
     pub fn count(&self) -> usize {
         let factors = |rows: &[Vec<f64>]| rows.iter().map(Vec::len).sum::<usize>();
         factors(&self.users) + factors(&self.movies) + self.user_bias.len() + self.movie_bias.len()
@@ -117,17 +117,17 @@ pub struct Descent {
     pub rmse: Vec<f64>,
     /// The factors with the last, smallest RMSE.
     pub solution: Factors,
-    /// Why it stopped, in the minimiser's words.
+    /// Why it stopped, in the minimizer's words.
     pub stopped: String,
 }
 
-/// Minimises the RMSE of the rated cells over all of `start`'s numbers, for at most `max_iterations`.
+/// Minimizes the RMSE of the rated cells over all of `start`'s numbers, for at most `max_iterations`.
 ///
-/// The function minimised is the mean squared error, whose minimum is in the same place and which stays
+/// The function minimized is the mean squared error, whose minimum is in the same place and which stays
 /// smooth where the RMSE reaches zero. It stops early once the gradient is as good as flat.
 ///
 /// # Errors
-/// When the table and the factors differ in size, when nothing is rated, or when the minimiser fails.
+/// When the table and the factors differ in size, when nothing is rated, or when the minimizer fails.
 pub fn solve(ratings: &Ratings, start: &Factors, max_iterations: u64) -> Result<Descent> {
     let (n_users, n_movies) = (start.users.len(), start.movies.len());
     ensure!(
@@ -147,8 +147,8 @@ pub fn solve(ratings: &Ratings, start: &Factors, max_iterations: u64) -> Result<
         .run()
         .map_err(reworded)?;
     let state = result.state;
-    let best = state.get_best_param().ok_or_else(|| anyhow!("the minimiser ended without a solution"))?;
-    let rmse = rmse.lock().map_err(|_| anyhow!("the minimiser's record is broken"))?.clone();
+    let best = state.get_best_param().ok_or_else(|| anyhow!("the minimizer ended without a solution"))?;
+    let rmse = rmse.lock().map_err(|_| anyhow!("the minimizer's record is broken"))?.clone();
     Ok(Descent {
         start: start.clone(),
         rmse,
@@ -159,7 +159,7 @@ pub fn solve(ratings: &Ratings, start: &Factors, max_iterations: u64) -> Result<
 
 /// argmin's error is an anyhow error of its own; ours says whose it is.
 fn reworded(error: argmin::core::Error) -> anyhow::Error {
-    anyhow!("minimising the RMSE failed: {error}")
+    anyhow!("minimizing the RMSE failed: {error}")
 }
 
 /// The mean squared error of a table as a function of all numbers of `shape` in a row.

@@ -1,6 +1,6 @@
 //! Writes the whole lecture as one self-contained HTML page.
 //!
-//! Prose, coloured code, outputs, pictures, a table of contents, the losses beside the lecture's and the run's
+//! Prose, colored code, outputs, pictures, a table of contents, the losses beside the lecture's and the run's
 //! settings. The page asks nothing of a network: style, script and pictures are in it. It is light or dark as
 //! the reader's system is, folds to a phone's width, and prints.
 

@@ -1,6 +1,6 @@
 //! Writes a section as an executed Jupyter notebook, byte for byte as Jupyter itself would save it.
 //!
-//! Format: nbformat 4.5. Rust's kernel is evcxr's, so that Jupyter colours the code; the jupytext entry lets
+//! Format: nbformat 4.5. Rust's kernel is evcxr's, so that Jupyter colors the code; the jupytext entry lets
 //! `jupytext --to rs:percent` give back cells like those of the section's own file.
 
 use std::path::{Path, PathBuf};

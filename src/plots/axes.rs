@@ -60,7 +60,7 @@ impl Axis {
     }
 
     /// The same axis, of which another panel says what it measures: ticks, but nothing written.
-    pub fn unlabelled(mut self) -> Self {
+    pub fn unlabeled(mut self) -> Self {
         self.label.clear();
         self.ticks.iter_mut().for_each(|(_, text)| text.clear());
         self
@@ -221,35 +221,35 @@ impl Axes {
         self.draw_frame(c);
         for (value, text) in &self.y.ticks {
             let y = self.at(self.x.lo, *value).1;
-            c.line(&[(r.x - TICK_LENGTH, y), (r.x, y)], palette::GREY, 0.9);
+            c.line(&[(r.x - TICK_LENGTH, y), (r.x, y)], palette::GRAY, 0.9);
             c.text(text, r.x - TICK_LENGTH - 3.0, y + Face::TICK.half_capital(), Align::Right, Face::TICK);
         }
         for (value, text) in &self.x.ticks {
             let x = self.at(*value, self.y.lo).0;
-            c.line(&[(x, r.bottom()), (x, r.bottom() + TICK_LENGTH)], palette::GREY, 0.9);
+            c.line(&[(x, r.bottom()), (x, r.bottom() + TICK_LENGTH)], palette::GRAY, 0.9);
             let baseline = r.bottom() + TICK_LENGTH + 3.0 + 0.76 * Face::TICK.size;
-            c.text(text, x, baseline, Align::Centre, Face::TICK);
+            c.text(text, x, baseline, Align::Center, Face::TICK);
         }
         if !self.x.label.is_empty() {
             let baseline = r.bottom() + Self::room_below(&self.x) - 0.24 * Face::LABEL.size - 1.0;
-            c.text(&self.x.label, r.x + r.w / 2.0, baseline, Align::Centre, Face::LABEL);
+            c.text(&self.x.label, r.x + r.w / 2.0, baseline, Align::Center, Face::LABEL);
         }
         if !self.y.label.is_empty() {
             let baseline = r.x - Self::room_left(&self.y) + 0.8 * Face::LABEL.size;
-            c.text_upwards(&self.y.label, baseline, r.y + r.h / 2.0, Align::Centre, Face::LABEL);
+            c.text_upwards(&self.y.label, baseline, r.y + r.h / 2.0, Align::Center, Face::LABEL);
         }
     }
 
     /// The two lines of the axes themselves; drawn again after data that would cover them.
     pub fn draw_frame(&self, c: &mut Canvas) {
         let r = self.inner;
-        c.line(&[(r.x, r.y), (r.x, r.bottom()), (r.right(), r.bottom())], palette::GREY, 0.9);
+        c.line(&[(r.x, r.y), (r.x, r.bottom()), (r.right(), r.bottom())], palette::GRAY, 0.9);
     }
 
     /// A line through points in the units of the data, cut off at the edges of the plot.
-    pub fn line(&self, c: &mut Canvas, points: &[(f64, f64)], colour: RGBColor, width: f64) {
+    pub fn line(&self, c: &mut Canvas, points: &[(f64, f64)], color: RGBColor, width: f64) {
         for piece in self.visible(points) {
-            c.line(&piece, colour, width);
+            c.line(&piece, color, width);
         }
     }
 
@@ -258,20 +258,20 @@ impl Axes {
         &self,
         c: &mut Canvas,
         points: &[(f64, f64)],
-        colour: RGBColor,
+        color: RGBColor,
         width: f64,
         dash: (f64, f64),
     ) {
         for piece in self.visible(points) {
-            c.dashed(&piece, colour, width, dash);
+            c.dashed(&piece, color, width, dash);
         }
     }
 
     /// A mark, unless its middle is outside the plot.
-    pub fn mark(&self, c: &mut Canvas, shape: Shape, (x, y): (f64, f64), radius: f64, colour: RGBColor) {
+    pub fn mark(&self, c: &mut Canvas, shape: Shape, (x, y): (f64, f64), radius: f64, color: RGBColor) {
         if (-1e-9..=1.0 + 1e-9).contains(&self.x.share(x)) && (-1e-9..=1.0 + 1e-9).contains(&self.y.share(y))
         {
-            c.mark(shape, self.at(x, y), radius, colour);
+            c.mark(shape, self.at(x, y), radius, color);
         }
     }
 
@@ -394,14 +394,14 @@ fn draw_legend(c: &mut Canvas, top: f64, entries: &[(Key, &str)]) -> f64 {
         let ends = [(x, y), (x + KEY, y)];
         let middle = (x + KEY / 2.0, y);
         match key {
-            Key::Line(colour, w) => c.line(&ends, colour, w),
-            Key::Dashes(colour, w) => c.dashed(&ends, colour, w, (5.0, 3.0)),
-            Key::Mark(shape, colour) => c.mark(shape, middle, 4.0, colour),
-            Key::LineMark(shape, colour) => {
-                c.line(&ends, colour, 1.6);
-                c.mark(shape, middle, 4.0, colour);
+            Key::Line(color, w) => c.line(&ends, color, w),
+            Key::Dashes(color, w) => c.dashed(&ends, color, w, (5.0, 3.0)),
+            Key::Mark(shape, color) => c.mark(shape, middle, 4.0, color),
+            Key::LineMark(shape, color) => {
+                c.line(&ends, color, 1.6);
+                c.mark(shape, middle, 4.0, color);
             }
-            Key::Patch(colour) => c.rect(Rect { x: x + 4.0, y: y - 5.0, w: KEY - 8.0, h: 10.0 }, colour),
+            Key::Patch(color) => c.rect(Rect { x: x + 4.0, y: y - 5.0, w: KEY - 8.0, h: 10.0 }, color),
         }
         c.text(text, x + KEY + 5.0, y + face.half_capital(), Align::Left, face);
         x += width + 18.0;
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_logarithmic_axis_is_labelled_over_one_decade_and_over_many() {
+    fn a_logarithmic_axis_is_labeled_over_one_decade_and_over_many() {
         assert_eq!(texts(&log_ticks(0.9, 25.0)), ["1", "2", "5", "10", "20"]);
         assert_eq!(texts(&log_ticks(0.001, 1000.0)), ["0.001", "0.01", "0.1", "1", "10", "100", "1,000"]);
         assert_eq!(short(1e-7), "1e\u{2212}7");

@@ -31,7 +31,7 @@ const FACE_HEIGHT: f64 = 2384.0 / 2048.0;
 /// With `VPos::Top` plotters puts the baseline this many em below the point.
 const TOP_TO_BASELINE: f64 = 0.76;
 
-/// The compiled-in font, registered with plotters (which measures) and loaded for resvg (which rasterises).
+/// The compiled-in font, registered with plotters (which measures) and loaded for resvg (which rasterizes).
 pub(super) fn fonts() -> &'static Arc<fontdb::Database> {
     static FONTS: OnceLock<Arc<fontdb::Database>> = OnceLock::new();
     FONTS.get_or_init(|| {
@@ -73,7 +73,7 @@ impl Rect {
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Align {
     Left,
-    Centre,
+    Center,
     Right,
 }
 
@@ -81,18 +81,18 @@ pub(super) enum Align {
 #[derive(Clone, Copy)]
 pub(super) struct Face {
     pub size: f64,
-    pub colour: RGBColor,
+    pub color: RGBColor,
     pub bold: bool,
 }
 
 impl Face {
-    pub const TITLE: Face = Face { size: 15.0, colour: palette::INK, bold: true };
-    pub const LABEL: Face = Face { size: 12.5, colour: palette::INK, bold: false };
-    pub const TICK: Face = Face { size: 11.5, colour: palette::GREY, bold: false };
-    pub const NOTE: Face = Face { size: 11.5, colour: palette::INK, bold: false };
+    pub const TITLE: Face = Face { size: 15.0, color: palette::INK, bold: true };
+    pub const LABEL: Face = Face { size: 12.5, color: palette::INK, bold: false };
+    pub const TICK: Face = Face { size: 11.5, color: palette::GRAY, bold: false };
+    pub const NOTE: Face = Face { size: 11.5, color: palette::INK, bold: false };
 
-    pub fn in_colour(self, colour: RGBColor) -> Face {
-        Face { colour, ..self }
+    pub fn in_color(self, color: RGBColor) -> Face {
+        Face { color, ..self }
     }
     pub fn sized(self, size: f64) -> Face {
         Face { size, ..self }
@@ -207,13 +207,13 @@ impl Canvas<'_> {
         }
     }
 
-    pub fn line(&mut self, points: &[(f64, f64)], colour: impl Into<RGBAColor>, width: f64) {
+    pub fn line(&mut self, points: &[(f64, f64)], color: impl Into<RGBAColor>, width: f64) {
         if points.len() < 2 {
             return;
         }
         let mut fine: Vec<(i32, i32)> = points.iter().map(|&p| fine_point(p)).collect();
         fine.dedup();
-        let drawn = self.area.draw(&PathElement::new(fine, stroke(colour, width)));
+        let drawn = self.area.draw(&PathElement::new(fine, stroke(color, width)));
         self.keep(drawn);
     }
 
@@ -221,13 +221,13 @@ impl Canvas<'_> {
     pub fn dashed(
         &mut self,
         points: &[(f64, f64)],
-        colour: impl Into<RGBAColor>,
+        color: impl Into<RGBAColor>,
         width: f64,
         (on, off): (f64, f64),
     ) {
-        let colour = colour.into();
+        let color = color.into();
         for dash in dashes(points, on, off) {
-            self.line(&dash, colour, width);
+            self.line(&dash, color, width);
         }
     }
 
@@ -243,45 +243,45 @@ impl Canvas<'_> {
         self.keep(drawn);
     }
 
-    pub fn outline(&mut self, r: Rect, colour: impl Into<RGBAColor>, width: f64) {
+    pub fn outline(&mut self, r: Rect, color: impl Into<RGBAColor>, width: f64) {
         let (right, bottom) = (r.right(), r.bottom());
-        self.line(&[(r.x, r.y), (right, r.y), (right, bottom), (r.x, bottom), (r.x, r.y)], colour, width);
+        self.line(&[(r.x, r.y), (right, r.y), (right, bottom), (r.x, bottom), (r.x, r.y)], color, width);
     }
 
-    pub fn disc(&mut self, centre: (f64, f64), radius: f64, fill: impl Into<RGBAColor>) {
+    pub fn disc(&mut self, center: (f64, f64), radius: f64, fill: impl Into<RGBAColor>) {
         let radius = (radius * SUB).round() as u32;
-        let drawn = self.area.draw(&Circle::new(fine_point(centre), radius, fill.into().filled()));
+        let drawn = self.area.draw(&Circle::new(fine_point(center), radius, fill.into().filled()));
         self.keep(drawn);
     }
 
-    /// A mark with a thin white edge, so that it stands out from the line or colour it lies on.
-    pub fn mark(&mut self, shape: Shape, (x, y): (f64, f64), radius: f64, colour: RGBColor) {
+    /// A mark with a thin white edge, so that it stands out from the line or color it lies on.
+    pub fn mark(&mut self, shape: Shape, (x, y): (f64, f64), radius: f64, color: RGBColor) {
         let diamond = |r: f64| [(x, y - r), (x + r, y), (x, y + r), (x - r, y)];
         let triangle = |r: f64| [(x, y - r), (x + 0.87 * r, y + 0.5 * r), (x - 0.87 * r, y + 0.5 * r)];
         let square = |r: f64| Rect { x: x - r, y: y - r, w: 2.0 * r, h: 2.0 * r };
         match shape {
             Shape::Disc => {
                 self.disc((x, y), radius + 1.0, palette::WHITE);
-                self.disc((x, y), radius, colour);
+                self.disc((x, y), radius, color);
             }
             Shape::Diamond => {
                 self.polygon(&diamond(1.25 * radius + 1.6), palette::WHITE);
-                self.polygon(&diamond(1.25 * radius), colour);
+                self.polygon(&diamond(1.25 * radius), color);
             }
-            Shape::OpenDiamond => self.ring(&diamond(1.2 * radius), colour),
-            Shape::OpenTriangle => self.ring(&triangle(1.3 * radius), colour),
+            Shape::OpenDiamond => self.ring(&diamond(1.2 * radius), color),
+            Shape::OpenTriangle => self.ring(&triangle(1.3 * radius), color),
             Shape::Square => {
                 self.rect(square(0.85 * radius + 1.0), palette::WHITE);
-                self.rect(square(0.85 * radius), colour);
+                self.rect(square(0.85 * radius), color);
             }
         }
     }
 
     /// The outline of an open mark; what lies inside stays visible, another mark for instance.
-    fn ring(&mut self, corners: &[(f64, f64)], colour: RGBColor) {
+    fn ring(&mut self, corners: &[(f64, f64)], color: RGBColor) {
         // Past its first corner, so that this corner is rounded like the others.
         let closed: Vec<(f64, f64)> = corners.iter().chain(&corners[..2]).copied().collect();
-        self.line(&closed, colour, 1.7);
+        self.line(&closed, color, 1.7);
     }
 
     /// Text on a white ground of its own, for places where lines may pass.
@@ -289,7 +289,7 @@ impl Canvas<'_> {
         let w = face.width(text) + 4.0;
         let left = match align {
             Align::Left => x - 2.0,
-            Align::Centre => x - w / 2.0,
+            Align::Center => x - w / 2.0,
             Align::Right => x - w + 2.0,
         };
         self.rect(Rect { x: left, y: y - 0.85 * face.size, w, h: 1.1 * face.size }, palette::WHITE);
@@ -302,7 +302,7 @@ impl Canvas<'_> {
         self.put_text(text, place, align, face, FontTransform::None);
     }
 
-    /// Text that reads upwards, its baseline at `x`; `Align::Left` begins at `y`, `Centre` has its middle
+    /// Text that reads upwards, its baseline at `x`; `Align::Left` begins at `y`, `Center` has its middle
     /// there.
     pub fn text_upwards(&mut self, text: &str, x: f64, y: f64, align: Align, face: Face) {
         let place = (x - TOP_TO_BASELINE * face.size, y);
@@ -312,13 +312,13 @@ impl Canvas<'_> {
     fn put_text(&mut self, text: &str, place: (f64, f64), align: Align, face: Face, turn: FontTransform) {
         let h_pos = match align {
             Align::Left => HPos::Left,
-            Align::Centre => HPos::Center,
+            Align::Center => HPos::Center,
             Align::Right => HPos::Right,
         };
         let style: TextStyle = face
             .description(face.size * PLOTTERS_EM * SUB)
             .transform(turn)
-            .color(&face.colour)
+            .color(&face.color)
             .into_text_style(&self.area)
             .pos(Pos::new(h_pos, VPos::Top));
         let drawn = self.area.draw(&Text::new(text, fine_point(place), style));
@@ -330,8 +330,8 @@ fn fine_point((x, y): (f64, f64)) -> (i32, i32) {
     ((x * SUB).round() as i32, (y * SUB).round() as i32)
 }
 
-fn stroke(colour: impl Into<RGBAColor>, width: f64) -> ShapeStyle {
-    ShapeStyle { color: colour.into(), filled: false, stroke_width: (width * SUB).round() as u32 }
+fn stroke(color: impl Into<RGBAColor>, width: f64) -> ShapeStyle {
+    ShapeStyle { color: color.into(), filled: false, stroke_width: (width * SUB).round() as u32 }
 }
 
 /// Cut a line into dashes.

@@ -123,7 +123,7 @@ pub fn all_validation_losses(name: &str, title: &str, fits: &[Fit]) -> Result<Fi
         legend.push((Key::Mark(Shape::OpenDiamond, palette::LECTURE), "lecture's"));
     }
     if fits.iter().any(|f| !f.set_lrs.is_empty()) {
-        legend.push((Key::Dashes(palette::GREY, 1.0), "set_lrs: a lower rate from here"));
+        legend.push((Key::Dashes(palette::GRAY, 1.0), "set_lrs: a lower rate from here"));
     }
     // At most four panels in a row.
     let per_row = fits.len().min(4);
@@ -148,7 +148,7 @@ fn draw_panels(c: &mut Canvas, strip: Rect, fits: &[Fit], columns: usize, range:
         let x = epoch_axis(fit.epochs.len(), 0.5, "epochs");
         let below = Axes::room_below(&x);
         let inner = Rect { y: panel.y + 40.0, h: panel.h - 40.0 - below, ..panel };
-        let y = if i == 0 { scale.clone() } else { scale.clone().unlabelled() };
+        let y = if i == 0 { scale.clone() } else { scale.clone().unlabeled() };
         let axes = Axes { inner, x, y };
         axes.draw(c);
         mark_rates(c, &axes, fit.set_lrs);
@@ -157,7 +157,7 @@ fn draw_panels(c: &mut Canvas, strip: Rect, fits: &[Fit], columns: usize, range:
         c.text(&face.shorten(fit.name, panel.w), panel.x, panel.y + 12.0, Align::Left, face);
         if let Some(last) = fit.epochs.last() {
             let ours = format!("{:.4}", last.val);
-            let face = Face::NOTE.in_colour(palette::OURS).bold();
+            let face = Face::NOTE.in_color(palette::OURS).bold();
             c.text(&ours, panel.x, panel.y + 28.0, Align::Left, face);
             if let Some(lecture) = last.lecture_val {
                 let x = panel.x + face.width(&ours) + 8.0;
@@ -166,7 +166,7 @@ fn draw_panels(c: &mut Canvas, strip: Rect, fits: &[Fit], columns: usize, range:
                     x,
                     panel.y + 28.0,
                     Align::Left,
-                    Face::NOTE.in_colour(palette::LECTURE),
+                    Face::NOTE.in_color(palette::LECTURE),
                 );
             }
         }
@@ -202,7 +202,7 @@ fn ends(name: &str, fit: &Fit) -> Result<(f64, f64)> {
 fn mark_rates(c: &mut Canvas, axes: &Axes, set_lrs: &[(usize, f64)]) {
     for &(after, rate) in set_lrs {
         let x = after as f64;
-        axes.dashed(c, &[(x, axes.y.lo), (x, axes.y.hi)], palette::GREY, 1.0, (4.0, 3.0));
+        axes.dashed(c, &[(x, axes.y.lo), (x, axes.y.hi)], palette::GRAY, 1.0, (4.0, 3.0));
         let text = format!("set_lrs({})", short(rate));
         let (left, _) = axes.at(x, axes.y.hi);
         if axes.inner.w > 400.0 && left + 6.0 + Face::TICK.width(&text) < axes.inner.right() {
@@ -288,7 +288,7 @@ pub fn lr_finder(name: &str, title: &str, found: &[(f64, f64)], taken: Option<f6
         let axes = Axes::within(body, x, y);
         axes.draw(c);
         if let Some(rate) = taken {
-            axes.dashed(c, &[(rate, axes.y.lo), (rate, axes.y.hi)], palette::GREY, 1.0, (4.0, 3.0));
+            axes.dashed(c, &[(rate, axes.y.lo), (rate, axes.y.hi)], palette::GRAY, 1.0, (4.0, 3.0));
             let (x, y) = axes.at(rate, axes.y.hi);
             let text = format!("taken: {}", short_rate(rate));
             c.text_on_white(&text, x - 6.0, y + 14.0, Align::Right, Face::NOTE);
@@ -332,7 +332,7 @@ pub fn loss_by_epoch(name: &str, title: &str, loss: &str, curves: &[(&str, &[f64
         axes.draw(c);
         let mut ends = Vec::new();
         for (i, (label, curve)) in curves.iter().enumerate() {
-            let colour = palette::SERIES[i % palette::SERIES.len()];
+            let color = palette::SERIES[i % palette::SERIES.len()];
             let points: Vec<(f64, f64)> = curve
                 .iter()
                 .enumerate()
@@ -340,14 +340,14 @@ pub fn loss_by_epoch(name: &str, title: &str, loss: &str, curves: &[(&str, &[f64
                 .map(|(e, &v)| (e as f64, v))
                 .collect();
             match i < palette::SERIES.len() {
-                true => axes.line(c, &points, colour, 1.8),
-                false => axes.dashed(c, &points, colour, 1.8, (5.0, 3.0)),
+                true => axes.line(c, &points, color, 1.8),
+                false => axes.dashed(c, &points, color, 1.8, (5.0, 3.0)),
             }
             for &point in &points {
-                axes.mark(c, Shape::Disc, point, 2.4, colour);
+                axes.mark(c, Shape::Disc, point, 2.4, color);
             }
             if let Some(&(x, y)) = points.last() {
-                ends.push((axes.at(x, y), *label, colour));
+                ends.push((axes.at(x, y), *label, color));
             }
         }
         name_ends(c, &axes, &mut ends);
@@ -361,10 +361,10 @@ fn name_ends(c: &mut Canvas, axes: &Axes, ends: &mut [((f64, f64), &str, plotter
     ends.sort_by(|a, b| a.0.1.total_cmp(&b.0.1));
     let wanted: Vec<f64> = ends.iter().map(|e| e.0.1).collect();
     let x = axes.inner.right() + 18.0;
-    for (((end_x, end_y), name, colour), y) in
+    for (((end_x, end_y), name, color), y) in
         ends.iter().zip(spread(&wanted, LINE, (axes.inner.y, axes.inner.bottom())))
     {
-        c.line(&[(end_x + 5.0, *end_y), (x - 3.0, y)], *colour, 1.6);
+        c.line(&[(end_x + 5.0, *end_y), (x - 3.0, y)], *color, 1.6);
         c.text(name, x, y + Face::NOTE.half_capital(), Align::Left, Face::NOTE);
     }
 }
@@ -422,7 +422,7 @@ pub fn gradient_trace(
         let x = Axis::linear(0.0, raw.len() as f64 * 1.01, 8, "steps");
         let axes = Axes::within(body, x, Axis::around((lo, hi), 6, gradient).with_grid());
         axes.draw(c);
-        axes.line(c, &[(axes.x.lo, 0.0), (axes.x.hi, 0.0)], palette::GREY, 0.9);
+        axes.line(c, &[(axes.x.lo, 0.0), (axes.x.hi, 0.0)], palette::GRAY, 0.9);
         let points = |v: &[f64]| -> Vec<(f64, f64)> {
             v.iter().enumerate().map(|(i, &g)| ((i + 1) as f64, g)).collect()
         };

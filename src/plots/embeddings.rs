@@ -87,7 +87,7 @@ fn draw_table(c: &mut Canvas, place: Rect, table: &Table, pair: &[Vec<f64>; 2]) 
             .with_grid()
     });
     let left = scales.iter().map(Axes::room_left).fold(0.0, f64::max);
-    for (i, ((counts, scale), colour)) in
+    for (i, ((counts, scale), color)) in
         counts.iter().zip(scales).zip([palette::SKY, palette::OURS]).enumerate()
     {
         let inner = Rect {
@@ -101,7 +101,7 @@ fn draw_table(c: &mut Canvas, place: Rect, table: &Table, pair: &[Vec<f64>; 2]) 
         axes.draw(c);
         for (bin, &count) in counts.iter().enumerate() {
             let from = x.lo + bin as f64 * width;
-            axes.bar(c, (from, from + 0.92 * width), f64::from(count), colour);
+            axes.bar(c, (from, from + 0.92 * width), f64::from(count), color);
         }
         let mean = pair[i].iter().sum::<f64>() / pair[i].len() as f64;
         let text = format!("mean {}, sd {}", number(mean, 3), number(deviation(&pair[i]), 3));

@@ -13,7 +13,7 @@ pub struct Extent {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hexagon {
     /// The middle, in the units of the data.
-    pub centre: (f64, f64),
+    pub center: (f64, f64),
     /// How many points lie in it; never 0.
     pub count: u32,
 }
@@ -60,8 +60,8 @@ pub fn hexbin(x: &[f64], y: &[f64], extent: Extent, gridsize: (usize, usize)) ->
     let mut hexagons = Vec::new();
     let mut take_row = |counts: &[u32], row: f64, shift: f64| {
         for (column, &count) in counts.iter().enumerate().filter(|&(_, &count)| count > 0) {
-            let centre = (extent.x.0 + (column as f64 + shift) * width, extent.y.0 + row * height);
-            hexagons.push(Hexagon { centre, count });
+            let center = (extent.x.0 + (column as f64 + shift) * width, extent.y.0 + row * height);
+            hexagons.push(Hexagon { center, count });
         }
     };
     for row in 0..=rows {

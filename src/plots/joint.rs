@@ -15,7 +15,7 @@ const MARGINAL: f64 = 84.0;
 const GAP: f64 = 9.0;
 
 /// The hexagons of predictions (x) against true ratings (y), a histogram of either along its side, and the
-/// number of ratings in a hexagon as a colour bar. With `mean_marks` a mark on each row of true ratings shows
+/// number of ratings in a hexagon as a color bar. With `mean_marks` a mark on each row of true ratings shows
 /// the mean of what was predicted for them; were the predictions perfect, all marks would lie on the dashed
 /// line.
 ///
@@ -55,7 +55,7 @@ pub fn joint(name: &str, title: &str, preds: &[f32], targets: &[f32], mean_marks
 }
 
 fn draw(c: &mut Canvas, title: &str, x: &[f64], y: &[f64], mean_marks: bool, (mse, r): (f64, f64)) {
-    let perfect = (Key::Dashes(palette::GREY, 1.3), "prediction = true rating");
+    let perfect = (Key::Dashes(palette::GRAY, 1.3), "prediction = true rating");
     let mut legend = vec![perfect];
     let levels = levels(y);
     let means = levels.as_ref().filter(|_| mean_marks).map(|levels| mean_predictions(x, y, levels));
@@ -104,7 +104,7 @@ fn draw(c: &mut Canvas, title: &str, x: &[f64], y: &[f64], mean_marks: bool, (ms
         draw_hexagon(c, &main, hexagon, cell_width * side / (main.x.hi - main.x.lo), most);
     }
     let ends = [lo.min(main.y.lo), main.x.hi.max(main.y.hi)];
-    main.dashed(c, &ends.map(|v| (v, v)), palette::GREY, 1.3, (5.0, 3.0));
+    main.dashed(c, &ends.map(|v| (v, v)), palette::GRAY, 1.3, (5.0, 3.0));
     for (level, mean) in means.into_iter().flatten() {
         main.mark(c, Shape::Diamond, (mean, level), 4.4, palette::ORANGE);
     }
@@ -142,12 +142,12 @@ fn draw(c: &mut Canvas, title: &str, x: &[f64], y: &[f64], mean_marks: bool, (ms
     {
         c.text(line, right.x, above.y + 14.0 + 17.0 * i as f64, Align::Left, face);
     }
-    colour_bar(c, Rect { x: right.right() + 18.0, y: inner.y + 0.2 * side, w: 12.0, h: 0.6 * side }, most);
+    color_bar(c, Rect { x: right.right() + 18.0, y: inner.y + 0.2 * side, w: 12.0, h: 0.6 * side }, most);
 }
 
 fn draw_hexagon(c: &mut Canvas, axes: &Axes, hexagon: &Hexagon, width: f64, most: u32) {
-    let (x, y) = axes.at(hexagon.centre.0, hexagon.centre.1);
-    // A hair wider than its cell: neighbours overlap instead of leaving a pale seam.
+    let (x, y) = axes.at(hexagon.center.0, hexagon.center.1);
+    // A hair wider than its cell: neighbors overlap instead of leaving a pale seam.
     let half = 0.5 * width + 0.25;
     let (long, short) = (2.0 * half / CELL, half / CELL);
     let corners = [
@@ -161,7 +161,7 @@ fn draw_hexagon(c: &mut Canvas, axes: &Axes, hexagon: &Hexagon, width: f64, most
     c.polygon(&corners, palette::sequential(shade(hexagon.count, most)));
 }
 
-/// Counts differ a hundredfold, so colour follows the square root: few still differ from none, many from very
+/// Counts differ a hundredfold, so color follows the square root: few still differ from none, many from very
 /// many.
 fn shade(count: u32, most: u32) -> f64 {
     (f64::from(count) / f64::from(most.max(1))).sqrt()
@@ -197,7 +197,7 @@ fn two_ticks(highest: f64) -> Vec<(f64, String)> {
     all.into_iter().take(1).chain(last.filter(|t| t.0 > 0.0)).collect()
 }
 
-fn colour_bar(c: &mut Canvas, rect: Rect, most: u32) {
+fn color_bar(c: &mut Canvas, rect: Rect, most: u32) {
     const STRIPES: usize = 96;
     for i in 0..STRIPES {
         let (from, to) = (i as f64 / STRIPES as f64, (i + 1) as f64 / STRIPES as f64);
@@ -213,11 +213,11 @@ fn colour_bar(c: &mut Canvas, rect: Rect, most: u32) {
             continue;
         }
         last = y;
-        c.line(&[(rect.right(), y), (rect.right() + 3.0, y)], palette::GREY, 0.9);
+        c.line(&[(rect.right(), y), (rect.right() + 3.0, y)], palette::GRAY, 0.9);
         let text = short(f64::from(count));
         c.text(&text, rect.right() + 6.0, y + Face::TICK.half_capital(), Align::Left, Face::TICK);
     }
-    c.text_upwards("ratings in a hexagon", rect.x - 5.0, rect.y + rect.h / 2.0, Align::Centre, Face::TICK);
+    c.text_upwards("ratings in a hexagon", rect.x - 5.0, rect.y + rect.h / 2.0, Align::Center, Face::TICK);
 }
 
 /// The different values, when there are few enough to be steps of a scale.
@@ -238,7 +238,7 @@ fn mean_predictions(x: &[f64], y: &[f64], levels: &[f64]) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// Counts in columns centred on the hexagons' middles and edges: `lo`, `lo + width`, …
+/// Counts in columns centered on the hexagons' middles and edges: `lo`, `lo + width`, …
 fn histogram(values: &[f64], lo: f64, width: f64, bins: usize) -> Vec<f64> {
     let mut counts = vec![0.0; bins + 1];
     for value in values {

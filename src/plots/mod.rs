@@ -1,7 +1,7 @@
 //! The lecture's pictures: slices in, a [`Figure`] out. Nothing here sees a tensor, a file of ratings or the
 //! clock.
 //!
-//! Everything is drawn once, by plotters, as SVG; a PNG is that SVG rasterised. So both show the same
+//! Everything is drawn once, by plotters, as SVG; a PNG is that SVG rasterized. So both show the same
 //! picture, text and thin lines are antialiased, and no font has to be installed: the DejaVu face is compiled
 //! in.
 //!
@@ -12,8 +12,8 @@
 //! | [`curves`] | losses, learning rates, gradients: numbers in the order they came |
 //! | [`ratings`] | what the ratings look like: histogram, crosstab, squashed sigmoid, residuals |
 //! | [`embeddings`] | the weights before and after training |
-//! | [`surface`] | the error over (a, b), and the paths that optimisers take down it |
-//! | [`scatter`] | labelled points, no two labels on top of each other |
+//! | [`surface`] | the error over (a, b), and the paths that optimizers take down it |
+//! | [`scatter`] | labeled points, no two labels on top of each other |
 //! | [`intervals`](fn@intervals) | models side by side, a number each with its interval |
 //! | [`strips`](fn@strips) | an ensemble of runs for each of the lecture's numbers |
 //!
@@ -49,7 +49,7 @@ pub use hexbin::{Extent, Hexagon, hexbin};
 pub use intervals::{Interval, intervals};
 pub use joint::joint;
 pub use ratings::{crosstab_heatmap, rating_histogram, residuals_by_popularity, squashed_sigmoid};
-pub use scatter::{LabelBox, labelled_scatter, place_labels};
+pub use scatter::{LabelBox, labeled_scatter, place_labels};
 pub use strips::{Strip, strips};
 pub use surface::{Grid, error_surface};
 
@@ -157,7 +157,7 @@ fn encoded(page: tiny_skia::Pixmap, dpi: u32) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The colours: Okabe and Ito's (2008), told apart by the colour-blind too. Where ours and the lecture's
+/// The colors: Okabe and Ito's (2008), told apart by the color-blind too. Where ours and the lecture's
 /// figures meet, ours are blue and full, the lecture's vermilion and open, so that shape alone tells them
 /// apart as well.
 mod palette {
@@ -166,7 +166,7 @@ mod palette {
     /// Text.
     pub const INK: RGBColor = RGBColor(0x26, 0x26, 0x26);
     /// Secondary text, axes.
-    pub const GREY: RGBColor = RGBColor(0x6b, 0x6b, 0x6b);
+    pub const GRAY: RGBColor = RGBColor(0x6b, 0x6b, 0x6b);
     /// Grid lines.
     pub const PALE: RGBColor = RGBColor(0xe4, 0xe4, 0xe4);
     /// A region that stands behind the data.
@@ -196,7 +196,7 @@ mod palette {
     const LIGHT_TO_DARK: [(u8, u8, u8); 6] =
         [(232, 241, 250), (182, 212, 238), (116, 174, 220), (54, 131, 192), (16, 86, 146), (8, 40, 82)];
 
-    /// The colour of a share between 0 (light) and 1 (dark).
+    /// The color of a share between 0 (light) and 1 (dark).
     pub fn sequential(share: f64) -> RGBColor {
         let last = LIGHT_TO_DARK.len() - 1;
         let place = if share.is_finite() { share.clamp(0.0, 1.0) * last as f64 } else { 0.0 };
@@ -206,7 +206,7 @@ mod palette {
         RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
     }
 
-    /// Perceived lightness between 0 and 1, to choose black or white text on a colour.
+    /// Perceived lightness between 0 and 1, to choose black or white text on a color.
     pub fn lightness(RGBColor(r, g, b): RGBColor) -> f64 {
         (0.299 * f64::from(r) + 0.587 * f64::from(g) + 0.114 * f64::from(b)) / 255.0
     }
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sequential_colours_only_ever_grow_darker() {
+    fn the_sequential_colors_only_ever_grow_darker() {
         let shades: Vec<f64> =
             (0..=100).map(|i| palette::lightness(palette::sequential(f64::from(i) / 100.0))).collect();
         assert!(shades.windows(2).all(|pair| pair[1] < pair[0]), "{shades:?}");

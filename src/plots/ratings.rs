@@ -20,10 +20,10 @@ pub fn rating_histogram(name: &str, title: &str, values: &[f64], counts: &[u64])
     let total: u64 = counts.iter().sum();
     let most = counts.iter().copied().max().unwrap_or(0);
     let mean = values.iter().zip(counts).map(|(v, &n)| v * n as f64).sum::<f64>() / total.max(1) as f64;
-    let favourite =
+    let favorite =
         values.iter().zip(counts).fold((0.0, 0), |best, (&v, &n)| if n > best.1 { (v, n) } else { best }).0;
     let alt = format!(
-        "{} ratings by number of stars; the most frequent is {favourite}, the mean {mean:.2}.",
+        "{} ratings by number of stars; the most frequent is {favorite}, the mean {mean:.2}.",
         number(total as f64, 0)
     );
     Figure::draw(name, &alt, 640, 400, |c| {
@@ -40,13 +40,13 @@ pub fn rating_histogram(name: &str, title: &str, values: &[f64], counts: &[u64])
             axes.bar(c, (value - 0.4 * step, value + 0.4 * step), count as f64, palette::OURS);
             let (x, y) = axes.at(value, count as f64);
             let share = format!("{:.1} %", 100.0 * count as f64 / total.max(1) as f64);
-            c.text(&share, x, y - 5.0, Align::Centre, Face::TICK.sized(10.5).in_colour(palette::INK));
+            c.text(&share, x, y - 5.0, Align::Center, Face::TICK.sized(10.5).in_color(palette::INK));
         }
         axes.draw_frame(c);
     })
 }
 
-/// A table of ratings as colours with the numbers in them, users down and movies across (or any other two
+/// A table of ratings as colors with the numbers in them, users down and movies across (or any other two
 /// things); `values` row by row, `None` where there is no rating.
 ///
 /// # Errors
@@ -95,8 +95,8 @@ pub fn crosstab_heatmap(
             w: CELL.0 * columns.len() as f64,
             h: CELL.1 * rows.len() as f64,
         };
-        c.text(column_kind, table.x + table.w / 2.0, body.y + 8.0, Align::Centre, Face::LABEL);
-        c.text_upwards(row_kind, body.x + 10.0, table.y + table.h / 2.0, Align::Centre, Face::LABEL);
+        c.text(column_kind, table.x + table.w / 2.0, body.y + 8.0, Align::Center, Face::LABEL);
+        c.text_upwards(row_kind, body.x + 10.0, table.y + table.h / 2.0, Align::Center, Face::LABEL);
         for (j, lines) in titles.iter().enumerate() {
             let middle = table.x + (j as f64 + 0.5) * CELL.0;
             for (k, line) in lines.iter().enumerate() {
@@ -129,12 +129,12 @@ fn draw_cell(c: &mut Canvas, cell: Rect, value: Option<f64>, (lo, hi): (f64, f64
         );
         return;
     };
-    let colour = palette::sequential(if hi > lo { (value - lo) / (hi - lo) } else { 0.5 });
-    c.rect(cell, colour);
-    let ink = if palette::lightness(colour) > 0.5 { palette::INK } else { palette::WHITE };
-    let face = Face::NOTE.in_colour(ink);
+    let color = palette::sequential(if hi > lo { (value - lo) / (hi - lo) } else { 0.5 });
+    c.rect(cell, color);
+    let ink = if palette::lightness(color) > 0.5 { palette::INK } else { palette::WHITE };
+    let face = Face::NOTE.in_color(ink);
     let middle = (cell.x + cell.w / 2.0, cell.y + cell.h / 2.0 + face.half_capital());
-    c.text(&format!("{value:.1}"), middle.0, middle.1, Align::Centre, face);
+    c.text(&format!("{value:.1}"), middle.0, middle.1, Align::Center, face);
 }
 
 /// The titles broken into lines, as short as lets each do with three of them; one that needs more is cut off.
@@ -199,15 +199,15 @@ pub fn squashed_sigmoid(
         c.rect(Rect { x: left, y: top, w: right - left, h: bottom - top }, palette::BAND);
         axes.draw(c);
         for (i, (_, min, max)) in ranges.iter().enumerate() {
-            let colour = palette::SERIES[i % palette::SERIES.len()];
+            let color = palette::SERIES[i % palette::SERIES.len()];
             for end in [*min, *max] {
-                axes.dashed(c, &[(-8.0, end), (8.0, end)], colour, 0.9, (4.0, 3.0));
+                axes.dashed(c, &[(-8.0, end), (8.0, end)], color, 0.9, (4.0, 3.0));
             }
             let curve: Vec<(f64, f64)> = (0..=320)
                 .map(|k| -8.0 + 0.05 * f64::from(k))
                 .map(|x| (x, min + (max - min) / (1.0 + (-x).exp())))
                 .collect();
-            axes.line(c, &curve, colour, 2.2);
+            axes.line(c, &curve, color, 2.2);
         }
     })
 }
@@ -315,18 +315,18 @@ pub fn residuals_by_popularity(
             }
             let x = place(g);
             let column = axes.at(x, 0.0).0;
-            let face = Face::TICK.in_colour(palette::INK);
-            c.text(&number(values.len() as f64, 0), column, body.y + 10.0, Align::Centre, face);
-            c.text(&format!("{:.2}", rms(group)), column, body.y + 25.0, Align::Centre, face.bold());
+            let face = Face::TICK.in_color(palette::INK);
+            c.text(&number(values.len() as f64, 0), column, body.y + 10.0, Align::Center, face);
+            c.text(&format!("{:.2}", rms(group)), column, body.y + 25.0, Align::Center, face.bold());
             let (wide, narrow, mean) = if g == 0 {
                 (palette::PALE_ORANGE, palette::ORANGE, palette::VERMILION)
             } else {
                 (palette::sequential(0.14), palette::SKY, palette::OURS)
             };
-            for (q, half, colour) in [(0.05, 0.36, wide), (0.25, 0.24, narrow)] {
+            for (q, half, color) in [(0.05, 0.36, wide), (0.25, 0.24, narrow)] {
                 let (left, top) = axes.at(x - half, quantile(values, 1.0 - q));
                 let (right, bottom) = axes.at(x + half, quantile(values, q));
-                c.rect(Rect { x: left, y: top, w: right - left, h: (bottom - top).max(1.0) }, colour);
+                c.rect(Rect { x: left, y: top, w: right - left, h: (bottom - top).max(1.0) }, color);
             }
             let average = values.iter().sum::<f64>() / values.len() as f64;
             axes.mark(c, Shape::Disc, (x, average), 3.6, mean);

@@ -1,4 +1,4 @@
-//! Labelled points, no two labels on top of each other.
+//! Labeled points, no two labels on top of each other.
 
 use anyhow::{Result, ensure};
 
@@ -155,12 +155,12 @@ fn candidates(point: (f64, f64), (w, h): (f64, f64)) -> impl Iterator<Item = (f6
         let directions = if ring == 0 { 8 } else { 24 };
         (0..directions).map(move |k| {
             let angle = std::f64::consts::TAU * f64::from(k) / f64::from(directions);
-            let (towards_x, towards_y) = (angle.cos(), angle.sin());
+            let (toward_x, toward_y) = (angle.cos(), angle.sin());
             // The box hangs outside the ring: its nearest side or corner lies on it.
-            let x = point.0 + distance * towards_x + (towards_x - 1.0) / 2.0 * w;
-            let y = point.1 - distance * towards_y - (towards_y + 1.0) / 2.0 * h;
+            let x = point.0 + distance * toward_x + (toward_x - 1.0) / 2.0 * w;
+            let y = point.1 - distance * toward_y - (toward_y + 1.0) / 2.0 * h;
             (
-                2.0 * (1.0 - towards_x.abs()) + if towards_x < -0.5 { 0.5 } else { 0.0 },
+                2.0 * (1.0 - toward_x.abs()) + if toward_x < -0.5 { 0.5 } else { 0.0 },
                 LabelBox { x, y, w, h, point },
             )
         })
@@ -227,7 +227,7 @@ fn lines_of(face: Face, name: &str) -> Vec<String> {
 ///
 /// # Errors
 /// When there are not as many names as points, none at all, a point is not finite, or the names do not fit.
-pub fn labelled_scatter(
+pub fn labeled_scatter(
     name: &str,
     title: &str,
     (x_label, y_label): (&str, &str),
@@ -261,19 +261,19 @@ pub fn labelled_scatter(
         let boxes = place_labels(&on_page, &sizes, (x + 2.0, y, w - 2.0, h - 2.0));
         (unplaced, all) = (boxes.iter().filter(|b| b.is_none()).count(), boxes.len());
         for label in boxes.iter().flatten().filter(|l| l.distance() > DISC + 4.0) {
-            c.line(&[label.point, label.nearest_edge()], palette::GREY, 0.7);
+            c.line(&[label.point, label.nearest_edge()], palette::GRAY, 0.7);
         }
         for &point in &on_page {
             c.mark(Shape::Disc, point, DISC, palette::OURS);
         }
         for (label, lines) in boxes.iter().zip(&names).filter_map(|(b, n)| b.as_ref().map(|b| (b, n))) {
-            // Text leans towards its point.
+            // Text leans toward its point.
             let (x, align) = if label.x > label.point.0 {
                 (label.x + 2.0, Align::Left)
             } else if label.x + label.w < label.point.0 {
                 (label.x + label.w - 2.0, Align::Right)
             } else {
-                (label.x + label.w / 2.0, Align::Centre)
+                (label.x + label.w / 2.0, Align::Center)
             };
             for (i, line) in lines.iter().enumerate() {
                 c.text(line, x, label.y + 0.5 + LINE * (i as f64 + 0.5) + face.half_capital(), align, face);

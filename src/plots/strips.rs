@@ -79,7 +79,7 @@ pub fn strips(name: &str, title: &str, numbers: &[Strip]) -> Result<Figure> {
         let (left, edge) = (axes.at(-1.96, 0.0).0, axes.at(1.96, 0.0).0);
         c.rect(Rect { x: left, w: edge - left, ..axes.inner }, palette::BAND);
         axes.draw(c);
-        axes.line(c, &[(0.0, axes.y.lo), (0.0, axes.y.hi)], palette::GREY, 0.8);
+        axes.line(c, &[(0.0, axes.y.lo), (0.0, axes.y.hi)], palette::GRAY, 0.8);
         for (i, ((strip, mean, deviation), value)) in rows.iter().zip(&values).enumerate() {
             let row = -(i as f64);
             let standard = |v: f64| (v - mean) / deviation;
@@ -87,12 +87,12 @@ pub fn strips(name: &str, title: &str, numbers: &[Strip]) -> Result<Figure> {
                 let (x, y) = axes.at(standard(v).clamp(-REACH, REACH), row + 0.46 * jitter(k));
                 c.disc((x, y), 1.9, palette::SKY);
             }
-            for (mark, shape, size, colour) in [
+            for (mark, shape, size, color) in [
                 (strip.lecture, Shape::OpenDiamond, 5.2, palette::LECTURE),
                 (strip.ours, Shape::Disc, 3.0, palette::OURS),
             ] {
                 let Some(z) = mark.map(standard).filter(|z| z.is_finite()) else { continue };
-                axes.mark(c, shape, (z.clamp(-REACH, REACH), row), size, colour);
+                axes.mark(c, shape, (z.clamp(-REACH, REACH), row), size, color);
                 if z.abs() > REACH {
                     let (x, y) = axes.at(REACH * z.signum(), row);
                     let text = format!("{}{:.1}", if z < 0.0 { "\u{2212}" } else { "" }, z.abs());
@@ -102,7 +102,7 @@ pub fn strips(name: &str, title: &str, numbers: &[Strip]) -> Result<Figure> {
                         x - 11.0 * z.signum(),
                         y + Face::TICK.half_capital(),
                         align,
-                        Face::TICK.in_colour(colour),
+                        Face::TICK.in_color(color),
                     );
                 }
             }

@@ -1,4 +1,4 @@
-//! The error over intercept and slope, and the paths that optimisers take down it.
+//! The error over intercept and slope, and the paths that optimizers take down it.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ impl Grid {
 }
 
 /// Bands of equal error from dark (small) to light (large), each a round factor above the last, with the path
-/// of each optimiser as `(a, b)` points from its start (a square) to where it stands now (a disc). `minimum`
+/// of each optimizer as `(a, b)` points from its start (a square) to where it stands now (a disc). `minimum`
 /// is marked. A grid of some 200 by 200 points draws smooth bands. Meant for an error with one valley, as a
 /// mean squared error has: a hilltop inside the plot would not be seen.
 ///
@@ -82,19 +82,19 @@ pub fn error_surface(
         );
         let axes = Axes::within(Rect { w: body.w - 76.0, ..body }, x, y);
         // From the widest region inwards, each over the last.
-        c.rect(axes.inner, band_colour(levels.len(), levels.len()));
+        c.rect(axes.inner, band_color(levels.len(), levels.len()));
         for (i, &level) in levels.iter().enumerate().rev() {
             for ring in below(grid, level) {
                 let ring: Vec<(f64, f64)> = ring.iter().map(|&(a, b)| axes.at(a, b)).collect();
-                c.polygon(&ring, band_colour(i, levels.len()));
+                c.polygon(&ring, band_color(i, levels.len()));
             }
         }
         axes.draw(c);
         for (i, (_, path)) in paths.iter().enumerate() {
-            let colour = PATHS[i % PATHS.len()];
+            let color = PATHS[i % PATHS.len()];
             // A white edge under the line keeps it visible on any band.
             axes.line(c, path, palette::WHITE, 3.4);
-            axes.line(c, path, colour, 1.9);
+            axes.line(c, path, color, 1.9);
         }
         // White inside, so that it is seen on the darkest band.
         axes.mark(c, Shape::Diamond, minimum, 5.2, palette::WHITE);
@@ -109,7 +109,7 @@ pub fn error_surface(
     })
 }
 
-/// Colours of paths: those of the series that stand out from blue bands.
+/// Colors of paths: those of the series that stand out from blue bands.
 const PATHS: [plotters::style::RGBColor; 8] = [
     palette::VERMILION,
     palette::GREEN,
@@ -117,12 +117,12 @@ const PATHS: [plotters::style::RGBColor; 8] = [
     palette::ORANGE,
     palette::BLACK,
     palette::YELLOW,
-    palette::GREY,
+    palette::GRAY,
     palette::BROWN,
 ];
 
-/// The colour of the band below `levels[i]`: the smaller the error the darker.
-fn band_colour(i: usize, n: usize) -> plotters::style::RGBColor {
+/// The color of the band below `levels[i]`: the smaller the error the darker.
+fn band_color(i: usize, n: usize) -> plotters::style::RGBColor {
     palette::sequential(0.78 * (1.0 - i as f64 / n as f64))
 }
 
@@ -143,16 +143,16 @@ fn levels(lowest: f64, highest: f64) -> Vec<f64> {
     }
 }
 
-/// The bands' colours beside the plot, with the error at each border.
+/// The bands' colors beside the plot, with the error at each border.
 fn key_of_bands(c: &mut Canvas, axes: &Axes, levels: &[f64]) {
     let n = levels.len() + 1;
     let (x, height) = (axes.inner.right() + 26.0, (0.62 * axes.inner.h / n as f64).min(30.0));
     let bottom = axes.inner.y + (axes.inner.h + height * n as f64) / 2.0;
     for i in 0..n {
         let y = bottom - (i + 1) as f64 * height;
-        c.rect(Rect { x, y, w: 13.0, h: height }, band_colour(i, levels.len()));
+        c.rect(Rect { x, y, w: 13.0, h: height }, band_color(i, levels.len()));
         if let Some(&level) = levels.get(i) {
-            c.line(&[(x + 13.0, y), (x + 16.0, y)], palette::GREY, 0.9);
+            c.line(&[(x + 13.0, y), (x + 16.0, y)], palette::GRAY, 0.9);
             c.text(&short(level), x + 19.0, y + Face::TICK.half_capital(), Align::Left, Face::TICK);
         }
     }
@@ -160,7 +160,7 @@ fn key_of_bands(c: &mut Canvas, axes: &Axes, levels: &[f64]) {
         "mean squared error",
         x - 5.0,
         axes.inner.y + axes.inner.h / 2.0,
-        Align::Centre,
+        Align::Center,
         Face::TICK,
     );
 }

@@ -144,7 +144,7 @@ fn without_times_the_models_that_need_them_are_left_out_and_named() {
     assert!(left_out[0].contains("timeSVD++") && left_out[0].contains("no times"), "{left_out:?}");
     assert!(models.iter().all(|model| !model.needs_times));
     let blended: Vec<&str> = models.iter().filter(|m| m.blended).map(|m| m.name).collect();
-    assert_eq!(blended, ["biases", "Bayesian factorisation", "Gaussian process without times"]);
+    assert_eq!(blended, ["biases", "Bayesian factorization", "Gaussian process without times"]);
 }
 
 #[test]

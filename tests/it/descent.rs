@@ -1,4 +1,4 @@
-//! The spreadsheets' optimisers: every figure of the sheets that is known, and each rule against its words.
+//! The spreadsheets' optimizers: every figure of the sheets that is known, and each rule against its words.
 
 use lecture5::excel::descent::{
     self, EPOCHS, Optimizer, Pair, START, STEP, State, TRUTH, Trace, finite_difference, gradient, points,

@@ -397,14 +397,14 @@ for name in sorted(glob.glob("*.ipynb")):
 }
 
 #[test]
-fn nbconvert_makes_a_page_with_coloured_rust_and_alternative_texts() {
+fn nbconvert_makes_a_page_with_colored_rust_and_alternative_texts() {
     let Some(python) = python_with(&["nbconvert", "nbformat"]) else { return };
     let program = r#"
 import re, nbconvert, nbformat
 notebook = nbformat.read("05_embedding_dot.ipynb", as_version=4)
 # The classic template, because it is the one that reads the alternative text of a picture.
 page, _ = nbconvert.HTMLExporter(template_name="classic").from_notebook_node(notebook)
-assert '<span class="k">let</span>' in page or '<span class="kd">let</span>' in page, "the code is not coloured"
+assert '<span class="k">let</span>' in page or '<span class="kd">let</span>' in page, "the code is not colored"
 assert re.search("alt=.Hexagonal bins of true", page), "the picture has no alternative text"
 assert '<table class="dataframe">' in page, "no table"
 assert 'said by a helper &lt;&amp;&gt;' in page, "no stream"

@@ -240,8 +240,8 @@ fn draw_every_figure() -> Vec<Figure> {
         ),
         embeddings_before_after("embeddings_before_after", "Training spreads the embeddings out", &tables),
         error_surface("error_surface", "Down the valley", &grid, (2.0, 30.0), &[("SGD", &path)]),
-        labelled_scatter(
-            "labelled_scatter",
+        labeled_scatter(
+            "labeled_scatter",
             "Movies by two components",
             ("first component", "second component"),
             &points,
@@ -299,12 +299,12 @@ fn every_point_is_counted_once_in_its_nearest_hexagon() {
     assert_eq!(found.len(), wanted.iter().filter(|&&n| n > 0).count());
     for hexagon in &found {
         let is_middle = |m: &(f64, f64)| {
-            (-1.0 + m.0 * width - hexagon.centre.0).abs() < 1e-9
-                && (m.1 * height - hexagon.centre.1).abs() < 1e-9
+            (-1.0 + m.0 * width - hexagon.center.0).abs() < 1e-9
+                && (m.1 * height - hexagon.center.1).abs() < 1e-9
         };
         let index =
-            middles.iter().position(is_middle).expect("a hexagon's centre is a middle of the lattices");
-        assert_eq!(hexagon.count, wanted[index], "at {:?}", hexagon.centre);
+            middles.iter().position(is_middle).expect("a hexagon's center is a middle of the lattices");
+        assert_eq!(hexagon.count, wanted[index], "at {:?}", hexagon.center);
     }
 }
 
@@ -318,7 +318,7 @@ fn the_hexagons_are_those_of_matplotlib() {
     assert_eq!(ours.len(), MATPLOTLIB.len());
     for (hexagon, &(x, y, count)) in ours.iter().zip(MATPLOTLIB) {
         assert!(
-            (hexagon.centre.0 - x).abs() < 1e-4 && (hexagon.centre.1 - y).abs() < 1e-4,
+            (hexagon.center.0 - x).abs() < 1e-4 && (hexagon.center.1 - y).abs() < 1e-4,
             "{hexagon:?}, not {x}, {y}"
         );
         assert_eq!(hexagon.count, count, "at {x}, {y}");
@@ -329,7 +329,7 @@ fn the_hexagons_are_those_of_matplotlib() {
 fn points_outside_are_kept_and_points_that_are_not_numbers_are_left_out() {
     let extent = Extent { x: (0.0, 1.0), y: (0.0, 1.0) };
     let found = hexbin(&[-5.0, 0.5, f64::NAN, 9.0], &[-5.0, 0.5, 0.5, f64::INFINITY], extent, (2, 2));
-    assert_eq!(found, [Hexagon { centre: (0.0, 0.0), count: 1 }, Hexagon { centre: (0.5, 0.5), count: 1 }]);
+    assert_eq!(found, [Hexagon { center: (0.0, 0.0), count: 1 }, Hexagon { center: (0.5, 0.5), count: 1 }]);
 }
 
 // Structure
@@ -466,7 +466,7 @@ fn labels_that_find_no_place_are_reported() {
     assert!(placed.iter().any(Option::is_none));
     let names = vec!["x".repeat(70); 150];
     let points: Vec<(f64, f64)> = bell(300, 4).chunks(2).map(|p| (p[0], p[1])).collect();
-    let error = labelled_scatter("crowd", "title", ("x", "y"), &points, &names)
+    let error = labeled_scatter("crowd", "title", ("x", "y"), &points, &names)
         .expect_err("150 long names cannot fit");
     assert!(error.to_string().contains("no free place"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! The minimiser that Excel's Solver stands for.
+//! The minimizer that Excel's Solver stands for.
 
 use lecture5::excel::solver::{Factors, rated, solve};
 

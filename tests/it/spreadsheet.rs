@@ -151,7 +151,7 @@ fn libreoffice_gets_every_result_that_is_stored() {
 type Of = fn(&Row) -> f64;
 
 #[test]
-fn every_row_of_graddesc_holds_what_the_optimiser_did() {
+fn every_row_of_graddesc_holds_what_the_optimizer_did() {
     let mut book = open(graddesc().unwrap());
     for optimizer in Optimizer::ALL {
         let sheet = book.worksheet_range(optimizer.name()).unwrap();
@@ -207,7 +207,7 @@ fn adams_averages_are_in_the_columns_that_the_lecture_names() {
 }
 
 #[test]
-fn the_summary_quotes_the_first_five_epochs_of_every_optimiser() {
+fn the_summary_quotes_the_first_five_epochs_of_every_optimizer() {
     let sheet = open(graddesc().unwrap()).worksheet_range("summary").unwrap();
     for (row, optimizer) in (5..).zip(Optimizer::ALL) {
         assert_eq!(sheet.get_value((row, 0)).unwrap(), optimizer.name());
@@ -313,7 +313,7 @@ fn the_descent_sheet_ends_at_the_solved_rmse() {
 }
 
 #[test]
-fn solver_is_preset_to_minimise_the_corner_by_changing_the_orange_cells() {
+fn solver_is_preset_to_minimize_the_corner_by_changing_the_orange_cells() {
     let book = open(collab());
     let name = |sheet: &str, name: &str| {
         let found: Vec<_> = book

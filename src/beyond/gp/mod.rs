@@ -14,7 +14,7 @@
 //! only a few common features, so K consists of a block for each user, a block for each movie and a thin product,
 //! and conjugate gradients solve for all 80,004 ratings at once without K ever being whole.
 //!
-//! "Liked alike" is the similarity of neighbourhoods: the products of the residuals of *other* users. A user's own
+//! "Liked alike" is the similarity of neighborhoods: the products of the residuals of *other* users. A user's own
 //! ratings are left out of the similarities in her own block; else the model would explain them by
 //! themselves, and be too sure. The weights are chosen by the gradient of the error on folds of the training
 //! rows: see [`Gp::error_and_gradient`] and `lecture5 tune`.
