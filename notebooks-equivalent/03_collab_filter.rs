@@ -150,8 +150,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let u = (numbers(&before, "u.weight")?, numbers(&after, "u.weight")?);
     let m = (numbers(&before, "m.weight")?, numbers(&after, "m.weight")?);
     let tables = [
-        plots::Table { name: "u", rows: &users, before: &u.0, after: &u.1 },
-        plots::Table { name: "m", rows: &movies, before: &m.0, after: &m.1 },
+        plots::EmbeddingWeights { name: "u", rows: &users, before: &u.0, after: &u.1 },
+        plots::EmbeddingWeights { name: "m", rows: &movies, before: &m.0, after: &m.1 },
     ];
     let title = "The learner's embeddings before and after training";
     lecture.plot(nb, plots::embeddings_before_after("embeddings_before_after", title, &tables)?)?;

@@ -6,30 +6,26 @@ use super::axes::{Axes, Axis, Key, header, short};
 use super::canvas::{Align, Canvas, Face, Rect, Shape};
 use super::{Figure, number, palette, quantile, range_of, sorted};
 
-/// What `fit` prints for an epoch, and what the lecture's did.
+/// The losses of one fit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Epoch {
-    /// The debiased running mean of the training loss at the epoch's last batch.
-    pub trn: f64,
-    /// The validation loss after the epoch.
-    pub val: f64,
-    /// The lecture's training figure, where it has one.
-    pub lecture_trn: Option<f64>,
-    /// The lecture's validation figure, where it has one.
-    pub lecture_val: Option<f64>,
-}
-
-/// One fit as the plots need it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Fit<'a> {
+pub struct FitLosses<'a> {
     /// What to call it, such as `embedding_dot`.
     pub name: &'a str,
     /// The debiased running mean of the training loss after each batch of all epochs.
     pub running: &'a [f64],
-    /// The epochs, in order.
-    pub epochs: &'a [Epoch],
+    /// Training and validation loss of each epoch, as `fit` prints them.
+    pub epochs: &'a [[f64; 2]],
+    /// The same of the lecture's run, as far as it went; empty where the lecture has no such fit.
+    pub lecture: &'a [[f64; 2]],
     /// Where `set_lrs` changed the rate: after how many epochs, and to what.
     pub set_lrs: &'a [(usize, f64)],
+}
+
+impl FitLosses<'_> {
+    /// The lecture's losses for the epochs that this fit has.
+    fn lecture(&self) -> &[[f64; 2]] {
+        &self.lecture[..self.lecture.len().min(self.epochs.len())]
+    }
 }
 
 const TRN: plotters::style::RGBColor = palette::SKY;
@@ -41,7 +37,7 @@ const TRN: plotters::style::RGBColor = palette::SKY;
 ///
 /// # Errors
 /// When there is no epoch, no batch, or no finite loss.
-pub fn loss_curves(name: &str, title: &str, fit: &Fit) -> Result<Figure> {
+pub fn loss_curves(name: &str, title: &str, fit: &FitLosses) -> Result<Figure> {
     let (first, last) = ends(name, fit)?;
     ensure!(
         fit.running.len() >= fit.epochs.len(),
@@ -53,8 +49,7 @@ pub fn loss_curves(name: &str, title: &str, fit: &Fit) -> Result<Figure> {
 
     // The range: all figures of the epochs, and as much of the running mean as leaves them the lower half of
     // the plot.
-    let figures =
-        fit.epochs.iter().flat_map(|e| [Some(e.trn), Some(e.val), e.lecture_trn, e.lecture_val]).flatten();
+    let figures = fit.epochs.iter().chain(fit.lecture()).flatten().copied();
     let running = sorted(fit.running.iter().copied());
     ensure!(!running.is_empty(), "{name}: no training loss is finite; the fit diverged, lower its rate");
     let highest = running[running.len() - 1];
@@ -67,7 +62,7 @@ pub fn loss_curves(name: &str, title: &str, fit: &Fit) -> Result<Figure> {
          running training loss by batch{}.",
         fit.name,
         fit.epochs.len(),
-        if has_lecture(fit) { " and the lecture's figures" } else { "" }
+        if !fit.lecture().is_empty() { " and the lecture's figures" } else { "" }
     );
     let subtitle = if cut {
         let edge = hi + 0.06 * (hi - lo);
@@ -82,7 +77,7 @@ pub fn loss_curves(name: &str, title: &str, fit: &Fit) -> Result<Figure> {
     };
     let mut legend =
         vec![(Key::Line(TRN, 1.4), "trn, running mean"), (Key::LineMark(Shape::Disc, palette::OURS), "val")];
-    if has_lecture(fit) {
+    if !fit.lecture().is_empty() {
         legend.push((Key::Mark(Shape::OpenTriangle, palette::LECTURE), "lecture's trn"));
         legend.push((Key::Mark(Shape::OpenDiamond, palette::LECTURE), "lecture's val"));
     }
@@ -107,7 +102,7 @@ pub fn loss_curves(name: &str, title: &str, fit: &Fit) -> Result<Figure> {
 ///
 /// # Errors
 /// When there is no fit, or one has no finite validation loss.
-pub fn all_validation_losses(name: &str, title: &str, fits: &[Fit]) -> Result<Figure> {
+pub fn all_validation_losses(name: &str, title: &str, fits: &[FitLosses]) -> Result<Figure> {
     ensure!(!fits.is_empty(), "{name}: there is no fit to draw; run at least one section that trains");
     let mut said = Vec::new();
     for fit in fits {
@@ -116,10 +111,10 @@ pub fn all_validation_losses(name: &str, title: &str, fits: &[Fit]) -> Result<Fi
     }
     let alt =
         format!("Validation loss by epoch of {} fits; the last of each: {}.", fits.len(), said.join(", "));
-    let all = fits.iter().flat_map(|f| f.epochs).flat_map(|e| [Some(e.val), e.lecture_val]).flatten();
+    let all = fits.iter().flat_map(|f| f.epochs.iter().chain(f.lecture())).map(|[_, val]| *val);
     let (lo, hi) = range_of(all).unwrap_or((0.0, 1.0));
     let mut legend = vec![(Key::LineMark(Shape::Disc, palette::OURS), "ours")];
-    if fits.iter().any(has_lecture) {
+    if fits.iter().any(|f| !f.lecture().is_empty()) {
         legend.push((Key::Mark(Shape::OpenDiamond, palette::LECTURE), "lecture's"));
     }
     if fits.iter().any(|f| !f.set_lrs.is_empty()) {
@@ -140,7 +135,7 @@ pub fn all_validation_losses(name: &str, title: &str, fits: &[Fit]) -> Result<Fi
 }
 
 /// One row of panels: the first has the scale, the others only its grid.
-fn draw_panels(c: &mut Canvas, strip: Rect, fits: &[Fit], columns: usize, range: (f64, f64)) {
+fn draw_panels(c: &mut Canvas, strip: Rect, fits: &[FitLosses], columns: usize, range: (f64, f64)) {
     let scale = Axis::around(range, 6, "validation loss, MSE (stars²)").with_grid();
     let left = Axes::room_left(&scale);
     let panels = Rect { x: strip.x + left, w: strip.w - left, ..strip }.columns(columns, 16.0);
@@ -155,11 +150,11 @@ fn draw_panels(c: &mut Canvas, strip: Rect, fits: &[Fit], columns: usize, range:
         draw_epochs(c, &axes, fit, false);
         let face = Face::LABEL.bold();
         c.text(&face.shorten(fit.name, panel.w), panel.x, panel.y + 12.0, Align::Left, face);
-        if let Some(last) = fit.epochs.last() {
-            let ours = format!("{:.4}", last.val);
+        if let Some([_, last]) = fit.epochs.last() {
+            let ours = format!("{last:.4}");
             let face = Face::NOTE.in_color(palette::OURS).bold();
             c.text(&ours, panel.x, panel.y + 28.0, Align::Left, face);
-            if let Some(lecture) = last.lecture_val {
+            if let Some([_, lecture]) = fit.lecture.get(fit.epochs.len() - 1) {
                 let x = panel.x + face.width(&ours) + 8.0;
                 c.text(
                     &format!("lecture {lecture:.4}"),
@@ -181,15 +176,11 @@ fn epoch_axis(epochs: usize, from: f64, label: &str) -> Axis {
     Axis::linear(from, epochs as f64 + 0.03 * epochs as f64 + from / 2.0, 6, label).with_ticks(ticks)
 }
 
-fn has_lecture(fit: &Fit) -> bool {
-    fit.epochs.iter().any(|e| e.lecture_val.is_some() || e.lecture_trn.is_some())
-}
-
 /// The first and the last validation loss; an error when there is none to draw.
-fn ends(name: &str, fit: &Fit) -> Result<(f64, f64)> {
-    let finite = fit.epochs.iter().filter(|e| e.val.is_finite()).count();
+fn ends(name: &str, fit: &FitLosses) -> Result<(f64, f64)> {
+    let finite = fit.epochs.iter().filter(|[_, val]| val.is_finite()).count();
     match (fit.epochs.first(), fit.epochs.last()) {
-        (Some(first), Some(last)) if finite > 0 => Ok((first.val, last.val)),
+        (Some([_, first]), Some([_, last])) if finite > 0 => Ok((*first, *last)),
         (Some(_), _) => anyhow::bail!(
             "{name}: no validation loss of {} is finite; the fit diverged, lower its rate",
             fit.name
@@ -212,19 +203,20 @@ fn mark_rates(c: &mut Canvas, axes: &Axes, set_lrs: &[(usize, f64)]) {
 }
 
 /// The figures at the ends of the epochs.
-fn draw_epochs(c: &mut Canvas, axes: &Axes, fit: &Fit, with_trn: bool) {
-    let val: Vec<(f64, f64)> = fit.epochs.iter().enumerate().map(|(i, e)| ((i + 1) as f64, e.val)).collect();
+fn draw_epochs(c: &mut Canvas, axes: &Axes, fit: &FitLosses, with_trn: bool) {
+    let val: Vec<(f64, f64)> =
+        fit.epochs.iter().enumerate().map(|(i, [_, val])| ((i + 1) as f64, *val)).collect();
     axes.line(c, &val, palette::OURS, 1.6);
-    for (i, epoch) in fit.epochs.iter().enumerate() {
+    // The lecture's marks first and larger: where both agree ours lies inside, and both are seen.
+    for (i, [trn, val]) in fit.lecture().iter().enumerate() {
         let x = (i + 1) as f64;
-        // The lecture's mark first and larger: where both agree ours lies inside it, and both are seen.
-        if let (Some(trn), true) = (epoch.lecture_trn, with_trn) {
-            axes.mark(c, Shape::OpenTriangle, (x, trn), 4.6, palette::LECTURE);
+        if with_trn {
+            axes.mark(c, Shape::OpenTriangle, (x, *trn), 4.6, palette::LECTURE);
         }
-        if let Some(val) = epoch.lecture_val {
-            axes.mark(c, Shape::OpenDiamond, (x, val), 5.6, palette::LECTURE);
-        }
-        axes.mark(c, Shape::Disc, (x, epoch.val), 2.9, palette::OURS);
+        axes.mark(c, Shape::OpenDiamond, (x, *val), 5.6, palette::LECTURE);
+    }
+    for &point in &val {
+        axes.mark(c, Shape::Disc, point, 2.9, palette::OURS);
     }
 }
 

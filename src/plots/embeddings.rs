@@ -9,7 +9,7 @@ use super::{Figure, number, palette, quantile, range_of, sorted};
 /// One embedding: its name (`u`, `m`), what its rows are (`users`), and all its weights, in any order, before
 /// and after.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Table<'a> {
+pub struct EmbeddingWeights<'a> {
     /// The lecture's name for it: `u`, `m`, `ub`, `mb`.
     pub name: &'a str,
     /// What a row stands for, such as `671 users × 50`.
@@ -20,27 +20,27 @@ pub struct Table<'a> {
     pub after: &'a [f32],
 }
 
-/// Histograms of the weights: a column for each table, the random start above, the trained weights below, on
+/// Histograms of the weights: a column for each embedding, the random start above, the trained weights below, on
 /// one scale of weights so that the spreading shows. At most one in a thousand at either end lies outside the
 /// plot.
 ///
 /// # Errors
-/// When there is no table, or one has no finite weight before or after.
-pub fn embeddings_before_after(name: &str, title: &str, tables: &[Table]) -> Result<Figure> {
-    ensure!(!tables.is_empty(), "{name}: there is no embedding to draw");
+/// When there is no embedding, or one has no finite weight before or after.
+pub fn embeddings_before_after(name: &str, title: &str, embeddings: &[EmbeddingWeights]) -> Result<Figure> {
+    ensure!(!embeddings.is_empty(), "{name}: there is no embedding to draw");
     let mut columns = Vec::new();
-    for table in tables {
-        let pair = [table.before, table.after].map(|w| sorted(w.iter().map(|&v| f64::from(v))));
+    for embedding in embeddings {
+        let pair = [embedding.before, embedding.after].map(|w| sorted(w.iter().map(|&v| f64::from(v))));
         for (weights, when) in pair.iter().zip(["before", "after"]) {
             ensure!(
                 !weights.is_empty(),
                 "{name}: the embedding {} has no finite weight {when} training",
-                table.name
+                embedding.name
             );
         }
-        columns.push((table, pair));
+        columns.push((embedding, pair));
     }
-    let said: Vec<String> = columns
+    let spreads: Vec<String> = columns
         .iter()
         .map(|(t, [before, after])| {
             format!("{} from {:.3} to {:.3}", t.name, deviation(before), deviation(after))
@@ -48,24 +48,30 @@ pub fn embeddings_before_after(name: &str, title: &str, tables: &[Table]) -> Res
         .collect();
     let alt = format!(
         "Histograms of the embeddings' weights before and after training; their standard deviation goes: {}.",
-        said.join(", ")
+        spreads.join(", ")
     );
-    let width = (350 * tables.len() as u32).clamp(480, 1400);
+    let width = (350 * embeddings.len() as u32).clamp(480, 1400);
     Figure::draw(name, &alt, width, 490, |c| {
         let legend =
             [(Key::Patch(palette::SKY), "before training"), (Key::Patch(palette::OURS), "after training")];
         let body = header(c, title, "", &legend);
-        for ((table, pair), place) in columns.iter().zip(body.columns(tables.len(), 20.0)) {
-            draw_table(c, place, table, pair);
+        for ((embedding, pair), place) in columns.iter().zip(body.columns(embeddings.len(), 20.0)) {
+            draw_column(c, place, embedding, pair);
         }
     })
 }
 
-fn draw_table(c: &mut Canvas, place: Rect, table: &Table, pair: &[Vec<f64>; 2]) {
+fn draw_column(c: &mut Canvas, place: Rect, embedding: &EmbeddingWeights, pair: &[Vec<f64>; 2]) {
     const HEAD: f64 = 20.0;
     let face = Face::LABEL.bold();
-    c.text(table.name, place.x, place.y + 10.0, Align::Left, face);
-    c.text(table.rows, place.x + face.width(table.name) + 8.0, place.y + 10.0, Align::Left, Face::TICK);
+    c.text(embedding.name, place.x, place.y + 10.0, Align::Left, face);
+    c.text(
+        embedding.rows,
+        place.x + face.width(embedding.name) + 8.0,
+        place.y + 10.0,
+        Align::Left,
+        Face::TICK,
+    );
 
     let ends = pair.iter().flat_map(|w| [quantile(w, 0.001), quantile(w, 0.999)]);
     let (lo, hi) = range_of(ends).unwrap_or((-1.0, 1.0));

@@ -41,10 +41,10 @@ use resvg::{tiny_skia, usvg};
 use crate::system::files::write_whole;
 use canvas::Canvas;
 pub use curves::{
-    Epoch, Fit, all_validation_losses, descent, gradient_trace, loss_by_epoch, loss_curves, lr_finder,
+    FitLosses, all_validation_losses, descent, gradient_trace, loss_by_epoch, loss_curves, lr_finder,
     lr_schedule,
 };
-pub use embeddings::{Table, embeddings_before_after};
+pub use embeddings::{EmbeddingWeights, embeddings_before_after};
 pub use hexbin::{Extent, Hexagon, hexbin};
 pub use intervals::{Interval, intervals};
 pub use joint::joint;

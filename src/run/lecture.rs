@@ -180,8 +180,9 @@ impl Lecture {
     /// The loss curves of a recorded fit; `set_lrs` says after how many epochs the rate changed, and to what.
     pub fn loss_curves(&self, name: &str, title: &str, set_lrs: &[(usize, f64)]) -> Result<Figure> {
         let (_, history) = self.fits.iter().rfind(|(n, _)| n == name).expect("the fit is recorded");
-        let epochs = self.epochs_to_plot(name, history);
-        let fit = plots::Fit { name, running: &history.running, epochs: &epochs, set_lrs };
+        let epochs = losses(history);
+        let (running, lecture) = (&history.running[..], self.lecture_losses(name));
+        let fit = plots::FitLosses { name, running, epochs: &epochs, lecture, set_lrs };
         plots::loss_curves(&format!("{name}_losses"), title, &fit)
     }
 
@@ -190,36 +191,20 @@ impl Lecture {
         if self.fits.len() < 2 {
             return Ok(None);
         }
-        let titled: Vec<(&str, &History, Vec<plots::Epoch>)> = self
-            .fits
-            .iter()
-            .map(|(name, history)| {
-                let title = reference::lecture(name).map_or(name.as_str(), |fit| &fit.title);
-                (title, history, self.epochs_to_plot(name, history))
-            })
-            .collect();
-        let fits: Vec<plots::Fit> = titled
-            .iter()
-            .map(|(name, history, epochs)| plots::Fit {
-                name,
-                running: &history.running,
-                epochs,
-                set_lrs: &[],
-            })
-            .collect();
+        let epochs: Vec<Vec<[f64; 2]>> = self.fits.iter().map(|(_, history)| losses(history)).collect();
+        let fits = self.fits.iter().zip(&epochs).map(|((name, history), epochs)| plots::FitLosses {
+            name: reference::lecture(name).map_or(name, |fit| &fit.title),
+            running: &history.running,
+            epochs,
+            lecture: self.lecture_losses(name),
+            set_lrs: &[],
+        });
+        let fits: Vec<plots::FitLosses> = fits.collect();
         plots::all_validation_losses("all_validation_losses", "Validation loss of every fit", &fits).map(Some)
     }
 
-    fn epochs_to_plot(&self, name: &str, history: &History) -> Vec<plots::Epoch> {
-        let epochs = FitMetrics::new(name, history, self.reference(name)).epochs.into_iter();
-        epochs
-            .map(|e| plots::Epoch {
-                trn: e.trn,
-                val: e.val,
-                lecture_trn: e.lecture_trn,
-                lecture_val: e.lecture_val,
-            })
-            .collect()
+    fn lecture_losses(&self, name: &str) -> &'static [[f64; 2]] {
+        self.reference(name).map_or(&[], |fit| &fit.losses)
     }
 
     /// The lecture's settings for a model, with the run's seed.
@@ -270,6 +255,11 @@ impl Callback for WithinReason {
         );
         Ok(ControlFlow::Continue(()))
     }
+}
+
+/// Training and validation loss of each epoch.
+fn losses(history: &History) -> Vec<[f64; 2]> {
+    history.epochs.iter().map(|e| [e.trn, e.val]).collect()
 }
 
 /// The first `n` rows of a table, as `ratings.head()` shows them.

@@ -91,26 +91,22 @@ fn draw_every_figure() -> Vec<Figure> {
     let residuals: Vec<f32> = preds.iter().zip(&targets).map(|(p, t)| t - p).collect();
     let popularity: Vec<u32> = scattered(4_000, 3).iter().map(|v| (400.0 * v.powi(4)) as u32).collect();
 
-    let epoch = |trn, val, lecture: Option<(f64, f64)>| Epoch {
-        trn,
-        val,
-        lecture_trn: lecture.map(|l| l.0),
-        lecture_val: lecture.map(|l| l.1),
-    };
-    let dot = [
-        epoch(1.69, 1.64, Some((1.68932, 1.64501))),
-        epoch(1.07, 1.30, Some((1.08445, 1.30609))),
-        epoch(0.92, 1.22, Some((0.91446, 1.23001))),
-        epoch(0.70, 1.15, Some((0.69273, 1.14723))),
-    ];
-    let learner = [epoch(0.81, 0.808, None), epoch(0.78, 0.779, None), epoch(0.60, 0.764, None)];
+    let dot = [[1.69, 1.64], [1.07, 1.30], [0.92, 1.22], [0.70, 1.15]];
+    let lecture = [[1.68932, 1.64501], [1.08445, 1.30609], [0.91446, 1.23001], [0.69273, 1.14723]];
+    let learner = [[0.81, 0.808], [0.78, 0.779], [0.60, 0.764]];
     let running: Vec<f64> = (0..1_600)
         .map(|i| 0.7 + 12.0 * (-f64::from(i) / 120.0).exp() + 0.05 * (f64::from(i) / 9.0).sin())
         .collect();
     let calm: Vec<f64> = (0..1_200).map(|i| 0.6 + 0.25 * (-f64::from(i) / 500.0).exp()).collect();
     let fits = [
-        Fit { name: "embedding_dot", running: &running, epochs: &dot, set_lrs: &[(3, 0.01)] },
-        Fit { name: "collab_learner", running: &calm, epochs: &learner, set_lrs: &[] },
+        FitLosses {
+            name: "embedding_dot",
+            running: &running,
+            epochs: &dot,
+            lecture: &lecture,
+            set_lrs: &[(3, 0.01)],
+        },
+        FitLosses { name: "collab_learner", running: &calm, epochs: &learner, lecture: &[], set_lrs: &[] },
     ];
 
     let rates: Vec<f64> =
@@ -156,8 +152,8 @@ fn draw_every_figure() -> Vec<Figure> {
     let start: Vec<f32> = scattered(5_000, 8).iter().map(|v| 0.05 * *v as f32).collect();
     let (u, m) = (weights(5_000, 9, 0.2, 0.1), weights(5_000, 10, 0.1, 0.1));
     let tables = [
-        Table { name: "u", rows: "100 users × 50", before: &start, after: &u },
-        Table { name: "m", rows: "100 movies × 50", before: &start, after: &m },
+        EmbeddingWeights { name: "u", rows: "100 users × 50", before: &start, after: &u },
+        EmbeddingWeights { name: "m", rows: "100 movies × 50", before: &start, after: &m },
     ];
 
     let grid = Grid::of((0.0, 4.0), (0.0, 60.0), 101, |a, b| {
@@ -538,8 +534,8 @@ fn bad_numbers_are_answered_with_an_error_that_names_them() {
     );
     assert!(error(lr_schedule("l", "t", &[], 10)).contains("no rate"));
     assert!(error(lr_schedule("l", "t", &[0.1], 0)).contains("0 batches"));
-    let diverged = [Epoch { trn: f64::NAN, val: f64::NAN, lecture_trn: None, lecture_val: None }];
-    let fit = Fit { name: "net", running: &[f64::NAN], epochs: &diverged, set_lrs: &[] };
+    let (running, epochs) = (&[f64::NAN], &[[f64::NAN; 2]]);
+    let fit = FitLosses { name: "net", running, epochs, lecture: &[], set_lrs: &[] };
     assert!(error(loss_curves("c", "t", &fit)).contains("diverged"));
     assert!(
         error(crosstab_heatmap("x", "t", ("u", &["1".to_owned()]), ("m", &[]), &[None]))
@@ -566,7 +562,7 @@ fn few_or_odd_numbers_are_drawn_too() {
     embeddings_before_after(
         "zeros",
         "all 0",
-        &[Table { name: "u", rows: "", before: &[0.0; 4], after: &[0.0; 4] }],
+        &[EmbeddingWeights { name: "u", rows: "", before: &[0.0; 4], after: &[0.0; 4] }],
     )
     .expect("no spread");
 }
