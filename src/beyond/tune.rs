@@ -1,6 +1,7 @@
 //! How the settings were chosen: by folds of the training rows, and nothing else. `lecture5 tune` runs it again.
 
 use anyhow::{Result, ensure};
+use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::json;
 
@@ -71,7 +72,7 @@ impl<'a> Tuner<'a> {
     /// What a model answers on each fold.
     ///
     /// # Errors
-    /// [`interrupt::Interrupted`]. So with all that follow.
+    /// [`interrupt::Interrupted`], as of all methods that follow.
     fn answers(&self, model: impl Fn(&World, &Rated, &Pairs) -> Vec<f64>) -> Result<Vec<Vec<f64>>> {
         let answer = |fold: &Fold| {
             interrupt::check()?;
@@ -255,8 +256,29 @@ impl<'a> Tuner<'a> {
     }
 }
 
-/// `lecture5 tune`: all choices again, or those in `only`; tells of each and writes them into `tune.json`.
-pub fn again(lecture: &Lecture, k: usize, steps: usize, only: &[String]) -> Result<()> {
+/// What `lecture5 tune` can choose the settings of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// How much the biases are shrunk.
+    Biases,
+    /// The neighborhoods of movies and of users.
+    Knn,
+    /// SVD++ and timeSVD++.
+    Svdpp,
+    /// Bayesian factorization.
+    Bayes,
+    /// The weights of the Gaussian process.
+    Gp,
+    /// Which models are blended.
+    Blend,
+}
+
+/// `lecture5 tune`: tries all settings, or those of the parts in `only`, on `k` folds; prints each table and writes
+/// them all into `tune.json`.
+///
+/// # Errors
+/// There are fewer training rows than folds, the run is interrupted, or `tune.json` cannot be written.
+pub fn run(lecture: &Lecture, k: usize, steps: usize, only: &[Part]) -> Result<()> {
     let telling = lecture.run.telling;
     let (cf, split) = lecture.ratings();
     // The ratings held out are dropped here: nothing below can see them.
@@ -275,7 +297,7 @@ pub fn again(lecture: &Lecture, k: usize, steps: usize, only: &[String]) -> Resu
         trn.len(),
         split.val.len()
     ));
-    let wanted = |what: &str| only.is_empty() || only.iter().any(|o| o == what);
+    let wanted = |part: Part| only.is_empty() || only.contains(&part);
     let has = |name: &str| models.iter().any(|model| model.name == name);
     left_out.into_iter().for_each(&tell);
     let mut choices: Vec<Choice> = Vec::new();
@@ -283,24 +305,24 @@ pub fn again(lecture: &Lecture, k: usize, steps: usize, only: &[String]) -> Resu
         tell(format!("\n{}", choice.table().to_text()));
         choices.push(choice);
     };
-    if wanted("biases") {
+    if wanted(Part::Biases) {
         take(tuner.biases()?);
     }
-    if wanted("knn") {
+    if wanted(Part::Knn) {
         take(tuner.neighbors(false)?);
         take(tuner.neighbors(true)?);
     }
-    if wanted("svdpp") {
+    if wanted(Part::Svdpp) {
         take(tuner.svdpp(false)?);
         if has("timeSVD++") {
             take(tuner.svdpp(true)?);
         }
     }
-    if wanted("bayes") {
+    if wanted(Part::Bayes) {
         take(tuner.bpmf()?);
     }
     let mut weights = None;
-    if wanted("gp") && steps > 0 && has("Gaussian process without times") {
+    if wanted(Part::Gp) && steps > 0 && has("Gaussian process without times") {
         tell("\nGaussian process: the folds' errors after each step".to_owned());
         let found = tuner.gp(steps, |step, errors| {
             let each: Vec<String> = errors.iter().map(|e| format!("{e:.4}")).collect();
@@ -314,7 +336,7 @@ pub fn again(lecture: &Lecture, k: usize, steps: usize, only: &[String]) -> Resu
         tell(format!("\n{}", table.to_text()));
         weights = Some(gp::term_names().zip(found).collect::<Vec<_>>());
     }
-    if wanted("blend") {
+    if wanted(Part::Blend) {
         tuner.models(&models)?.into_iter().for_each(&mut take);
     }
     let value = json!({"folds": k, "data": lecture.ml.id(lecture.run.split), "choices": choices, "gp_weights": weights});

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Error, Result, bail, ensure};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::cli::sections::Section;
@@ -114,9 +114,9 @@ struct Fit {
     /// The model: dot, bias, net, or learner (fastai's own).
     #[arg(long, value_name = "MODEL")]
     model: ModelKind,
-    /// The optimiser: sgd, adam (L2 decay) or adamw [default: the lecture's for the model].
-    #[arg(long, value_name = "NAME", value_parser = ["sgd", "adam", "adamw"])]
-    optimizer: Option<String>,
+    /// The optimizer: sgd, adam (L2 decay) or adamw [default: the lecture's for the model].
+    #[arg(long, value_name = "NAME")]
+    optimizer: Option<OptimizerName>,
     /// RATExEPOCHS,… or cosine:RATE,cycles=N,len=N,mult=N [default: the lecture's for the model].
     #[arg(long, value_name = "PLAN", allow_hyphen_values = true)]
     schedule: Option<Plan>,
@@ -182,6 +182,15 @@ struct Verify {
     common: Common,
 }
 
+/// The values of `--optimizer`.
+#[derive(Clone, Copy, ValueEnum)]
+enum OptimizerName {
+    Sgd,
+    Adam,
+    #[value(name = "adamw")]
+    AdamW,
+}
+
 #[derive(Args)]
 struct Tune {
     /// Folds that the training rows are cut into.
@@ -191,8 +200,8 @@ struct Tune {
     #[arg(long, value_name = "N", default_value_t = 30, allow_negative_numbers = true, value_parser = whole::<u16>(0, 1000))]
     steps: u16,
     /// What to choose again [default: everything].
-    #[arg(long, value_name = "WHAT,…", value_delimiter = ',', value_parser = ["biases", "knn", "svdpp", "bayes", "gp", "blend"])]
-    only: Vec<String>,
+    #[arg(long, value_name = "WHAT,…", value_delimiter = ',')]
+    only: Vec<tune::Part>,
     #[command(flatten)]
     common: Common,
 }
@@ -286,7 +295,7 @@ pub fn main() -> ExitCode {
         Command::Predict(args) => ask::predict(args),
         Command::Tune(args) => {
             let lecture = args.common.check_out(&["tune.json"]).and_then(|()| args.common.begin());
-            lecture.and_then(|l| tune::again(&l, args.folds.into(), args.steps.into(), &args.only))
+            lecture.and_then(|l| tune::run(&l, args.folds.into(), args.steps.into(), &args.only))
         }
         Command::OneRun(args) => one_run(args),
         Command::List => list(),
@@ -465,11 +474,11 @@ impl Fit {
         s.seed = self.common.seed;
         s.batch_size = self.batch_size;
         let momentum = self.momentum.unwrap_or(0.9);
-        match self.optimizer.as_deref() {
-            Some("sgd") => s.rule = Rule::Sgd { momentum },
-            Some("adam") => s.rule = Rule::Adam,
-            Some("adamw") => s.rule = Rule::AdamW,
-            _ => {
+        match self.optimizer {
+            Some(OptimizerName::Sgd) => s.rule = Rule::Sgd { momentum },
+            Some(OptimizerName::Adam) => s.rule = Rule::Adam,
+            Some(OptimizerName::AdamW) => s.rule = Rule::AdamW,
+            None => {
                 if let Rule::Sgd { .. } = s.rule {
                     s.rule = Rule::Sgd { momentum };
                 }

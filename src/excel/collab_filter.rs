@@ -73,8 +73,8 @@ pub fn collab_filter(crosstab: &Crosstab, dotprod: &Descent, bias: &Descent) -> 
         crosstab.check(&descent.start)?;
     }
     let crosstab = &Crosstab {
-        users: told_apart(&crosstab.users, &crosstab.user_idx),
-        movies: told_apart(&crosstab.movies, &crosstab.movie_idx),
+        users: names_for_match(&crosstab.users, &crosstab.user_idx),
+        movies: names_for_match(&crosstab.movies, &crosstab.movie_idx),
         ..crosstab.clone()
     };
     let mut book = Workbook::new();
@@ -87,9 +87,9 @@ pub fn collab_filter(crosstab: &Crosstab, dotprod: &Descent, bias: &Descent) -> 
     finished(book, "Collaborative filtering in a spreadsheet")
 }
 
-/// Ids that `MATCH` tells apart: it knows numbers to 53 bits, and text whatever its case, with wildcards, up to
-/// 255 characters. What goes beyond that is called by its index.
-fn told_apart(ids: &[Id], idx: &[usize]) -> Vec<Id> {
+/// Ids that Excel's `MATCH` finds: it compares numbers to 53 bits, and text without regard to case, with wildcards, up
+/// to 255 characters. An id that it would confuse with another is replaced by its index.
+fn names_for_match(ids: &[Id], idx: &[usize]) -> Vec<Id> {
     let folded = |id: &Id| id.to_string().to_lowercase();
     let plain = |id: &Id| match id {
         Id::Whole(id) => id.unsigned_abs() < 1 << 53,

@@ -308,7 +308,7 @@ impl Notebook {
 
     fn tell(&mut self, text: &str) {
         match &mut self.echo {
-            // Whoever closed the pipe wants no more of it, and the run goes on for its files.
+            // A closed pipe does not end the run: its files are still wanted.
             Echo::Plain => drop(writeln!(std::io::stdout(), "{text}")),
             Echo::Quiet => {}
             Echo::With(tell) => tell(text),

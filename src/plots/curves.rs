@@ -104,13 +104,16 @@ pub fn loss_curves(name: &str, title: &str, fit: &FitLosses) -> Result<Figure> {
 /// When there is no fit, or one has no finite validation loss.
 pub fn all_validation_losses(name: &str, title: &str, fits: &[FitLosses]) -> Result<Figure> {
     ensure!(!fits.is_empty(), "{name}: there is no fit to draw; run at least one section that trains");
-    let mut said = Vec::new();
+    let mut last_losses = Vec::new();
     for fit in fits {
         let (_, last) = ends(name, fit)?;
-        said.push(format!("{} {last:.4}", fit.name));
+        last_losses.push(format!("{} {last:.4}", fit.name));
     }
-    let alt =
-        format!("Validation loss by epoch of {} fits; the last of each: {}.", fits.len(), said.join(", "));
+    let alt = format!(
+        "Validation loss by epoch of {} fits; the last of each: {}.",
+        fits.len(),
+        last_losses.join(", ")
+    );
     let all = fits.iter().flat_map(|f| f.epochs.iter().chain(f.lecture())).map(|[_, val]| *val);
     let (lo, hi) = range_of(all).unwrap_or((0.0, 1.0));
     let mut legend = vec![(Key::LineMark(Shape::Disc, palette::OURS), "ours")];

@@ -173,9 +173,9 @@ pub fn squashed_sigmoid(
     for (model, min, max) in ranges {
         ensure!(max > min, "{name}: {model} has the empty range from {min} to {max}");
     }
-    let said: Vec<String> =
+    let ends: Vec<String> =
         ranges.iter().map(|(model, min, max)| format!("{model} {min} to {max}")).collect();
-    let alt = format!("Sigmoid curves between fixed ends: {}.", said.join(", "));
+    let alt = format!("Sigmoid curves between fixed ends: {}.", ends.join(", "));
     let entries: Vec<String> = ranges
         .iter()
         .map(|(model, min, max)| format!("{model}: {} to {}", short(*min), short(*max)))

@@ -59,7 +59,7 @@ const DISC: f64 = 3.0;
 /// left.
 ///
 /// Greedy: each label in turn takes the best place that is left, and once all have one, each may look again.
-/// Whoever chooses first shapes the rest, so a few orders are tried and the tidiest outcome is kept.
+/// The first choices shape the rest, so several orders are tried and the one with the lowest total cost is kept.
 ///
 /// # Panics
 /// When there are not as many sizes as points.

@@ -1,4 +1,4 @@
-//! How the program fails: in one plain line on the standard error, and with a status that says whose turn it is.
+//! How the program fails: with one plain line on the standard error, and an exit status that gives the kind of failure.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -39,7 +39,7 @@ pub fn tell(error: &Error) -> ExitCode {
     ExitCode::from(if error.is::<WrongUse>() { 2 } else { 1 })
 }
 
-/// Writes a line on the standard error. Where that is closed or full, there is nobody left to tell.
+/// Writes a line on the standard error. Where that is closed or full, the line is lost.
 pub fn complain(line: &str) {
     drop(writeln!(std::io::stderr(), "{line}"));
 }
@@ -103,7 +103,7 @@ fn message(payload: &dyn Any) -> &str {
 
 /// What libtorch says where the CPU's or the CUDA device's memory is used up.
 fn out_of_memory(text: &str) -> bool {
-    ["DefaultCPUAllocator: ", "CUDA out of memory"].iter().any(|said| text.contains(said))
+    ["DefaultCPUAllocator: ", "CUDA out of memory"].iter().any(|words| text.contains(words))
 }
 
 fn fault(panic: &PanicHookInfo, text: &str) -> String {
@@ -121,9 +121,9 @@ mod tests {
 
     #[test]
     fn an_error_of_libtorch_is_told_without_its_frames() {
-        let said = "weights: size mismatch, got 3\nException raised from f at /x.cpp:3 (most recent call first):\n\
+        let error = "weights: size mismatch, got 3\nException raised from f at /x.cpp:3 (most recent call first):\n\
                     frame #0: c10::Error + 0x6a (0x7f in libc10.so)\nframe #1: <unknown function>\n";
-        assert_eq!(without_trace(said), "weights: size mismatch, got 3");
+        assert_eq!(without_trace(error), "weights: size mismatch, got 3");
         let list = "which of these?\n   1  Toy Story\n  29  The City of Lost Children";
         assert_eq!(without_trace(list), list);
     }

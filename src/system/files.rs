@@ -1,4 +1,4 @@
-//! Writing files whole or not at all, and finding out beforehand whether they can be written.
+//! Writes files whole or not at all, and finds out beforehand whether they can be written.
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -16,8 +16,8 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, bytes, false)
 }
 
-/// The same for what took hours: it is on the disk before it takes its name, so that a power failure leaves it or
-/// what was there before. That takes the time of some twenty files.
+/// The same for results of hours: the bytes are on the disk before the file takes its name, so a power failure leaves
+/// either the new file or the old one. This takes about as long as writing twenty files.
 ///
 /// # Errors
 /// As [`write_whole`]'s.
@@ -41,8 +41,8 @@ fn write(path: &Path, bytes: &[u8], durably: bool) -> Result<()> {
     write().with_context(|| format!("{}: cannot be written", path.display()))
 }
 
-/// Whether [`write_whole`] could write this file now. Nothing is left behind, no folder either: a run asks
-/// this before it computes for an hour.
+/// Checks that [`write_whole`] could write this file now, and leaves nothing behind, not even a folder: a run checks this
+/// before it computes for an hour.
 ///
 /// # Errors
 /// A folder is in the place of the file, a file in the place of a folder, or the folder takes no files.

@@ -1,4 +1,4 @@
-//! Ctrl-C (SIGINT) and SIGTERM: what runs ends at the next place where all is whole.
+//! Ctrl-C (SIGINT) and SIGTERM: work stops at the next point where its results are complete.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +41,7 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-/// The error of work that was asked to stop. Whoever knows how to go on gives it that as its context.
+/// The error of work that was asked to stop. A caller that can resume it says how in the error's context.
 #[derive(Debug)]
 pub struct Interrupted;
 
