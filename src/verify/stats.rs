@@ -7,6 +7,11 @@ use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 use crate::system::random::Random;
 
+/// The probability of a false alarm: that any number of a command is called a deviation although none deviates.
+pub const ALPHA: f64 = 0.05;
+/// The fewest runs from which a spread can be estimated.
+pub const FEWEST_RUNS: usize = 4;
+
 /// Mean and standard deviation (divisor n − 1).
 pub fn mean_sd(values: &[f64]) -> (f64, f64) {
     let n = values.len() as f64;
