@@ -5,7 +5,10 @@
 //! There is no closed form. Yet the numbers of a row do not touch other rows', so that its steps can wait:
 //! weights and averages go through memory once a read, not once a step, and come out the same to the bit.
 
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
 use super::table::{Row, Steps};
+use crate::libtorch::flush_subnormals;
 
 /// What is particular to one step.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +44,7 @@ pub(super) struct Adam {
     with: Constants,
     in_all: u64,
     steps: Vec<Step>,
+    helpers: Option<ThreadPool>,
 }
 
 impl Adam {
@@ -52,11 +56,28 @@ impl Adam {
             eps: eps as f32,
             decay: if decoupled { 0.0 } else { weight_decay as f32 },
         };
-        Adam { betas, weight_decay, decoupled, with, in_all: 0, steps: Vec::new() }
+        let helpers = helpers(tch::get_num_threads().max(1) as usize - 1);
+        Adam { betas, weight_decay, decoupled, with, in_all: 0, steps: Vec::new(), helpers }
     }
 }
 
+/// On several threads all rows catch up together after so many steps: rarely enough that memory and the threads' waking
+/// cost little, often enough that few steps are left for the rows of a batch, which one thread moves.
+const SWEEP: u32 = 32;
+
+/// `n` threads, where the system has them.
+fn helpers(n: usize) -> Option<ThreadPool> {
+    let pool = ThreadPoolBuilder::new().num_threads(n).start_handler(|_| {
+        flush_subnormals();
+    });
+    (n > 0).then(|| pool.build().ok()).flatten()
+}
+
 impl Steps for Adam {
+    fn sweep(&self) -> Option<(u32, &ThreadPool)> {
+        Some((SWEEP, self.helpers.as_ref()?))
+    }
+
     fn taken(&self) -> u32 {
         self.steps.len() as u32
     }
@@ -91,7 +112,10 @@ impl Steps for Adam {
 /// Takes `steps` with a row, each with the gradient `grad`, or none where that is empty.
 fn run(row: Row, grad: &[f32], steps: &[Step], with: Constants) {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        // SAFETY: the processor has AVX-512, and with it what else is asked for.
+        return unsafe { run_avx512(row, grad, steps, with) };
+    } else if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
         // SAFETY: the processor has AVX2 and fused multiply-add.
         return unsafe { run_avx2(row, grad, steps, with) };
     }
@@ -103,6 +127,13 @@ fn run(row: Row, grad: &[f32], steps: &[Step], with: Constants) {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn run_avx2(row: Row, grad: &[f32], steps: &[Step], with: Constants) {
+    run_anywhere(row, grad, steps, with, f32::mul_add);
+}
+
+/// The same for sixteen numbers at a time, with the same result.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx2,fma")]
+fn run_avx512(row: Row, grad: &[f32], steps: &[Step], with: Constants) {
     run_anywhere(row, grad, steps, with, f32::mul_add);
 }
 

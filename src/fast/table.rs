@@ -1,7 +1,9 @@
 //! Rows of tables that are moved when they are read, by the steps that they sat out meanwhile.
 
 use std::fmt::Debug;
+use std::sync::Mutex;
 
+use rayon::ThreadPool;
 use tch::Tensor;
 
 use super::replay::Weights;
@@ -37,7 +39,12 @@ impl<'a> Row<'a> {
 }
 
 /// A rule with its steps since all rows were last up to date.
-pub(super) trait Steps: Debug {
+pub(super) trait Steps: Debug + Sync {
+    /// After how many steps all rows catch up together, and on which threads beside the calling one; `None` where rows
+    /// catch up when they are read only.
+    fn sweep(&self) -> Option<(u32, &ThreadPool)> {
+        None
+    }
     /// Steps since then.
     fn taken(&self) -> u32;
     /// Steps since the first of all.
@@ -94,6 +101,15 @@ fn prefetch<T>(at: *const T) {
     }
 }
 
+/// The parts of a table's row: the weights with what the optimizer remembers of them, and the steps it has taken part in.
+#[inline(always)]
+fn parts(row: &mut [f32], width: usize, has_second: bool) -> (Row<'_>, &mut f32) {
+    let (p, rest) = row.split_at_mut(width);
+    let (first, rest) = rest.split_at_mut(width);
+    let (second, rest) = rest.split_at_mut(if has_second { width } else { 0 });
+    (Row { p, first, second }, &mut rest[0])
+}
+
 impl Table {
     /// Ids whose rows are fetched together.
     const TOGETHER: usize = 32;
@@ -134,11 +150,7 @@ impl Table {
     /// A row, and the steps it has taken part in.
     #[inline(always)]
     fn row(&mut self, at: usize) -> (Row<'_>, &mut f32) {
-        let row = &mut self.memory[self.start + at * self.stride..][..self.stride];
-        let (p, rest) = row.split_at_mut(self.width);
-        let (first, rest) = rest.split_at_mut(self.width);
-        let (second, rest) = rest.split_at_mut(if self.has_second { self.width } else { 0 });
-        (Row { p, first, second }, &mut rest[0])
+        parts(&mut self.memory[self.start + at * self.stride..][..self.stride], self.width, self.has_second)
     }
 
     /// Has a row fetched; of one that is very long its start, after which the processor sees by itself what comes.
@@ -158,8 +170,37 @@ impl Table {
         }
     }
 
+    /// Brings all rows up to date on several threads. A row's numbers do not touch those of other rows, so the result does
+    /// not depend on the threads.
+    fn sweep(&mut self, steps: &impl Steps, helpers: &ThreadPool) {
+        let (width, has_second, taken, stride) = (self.width, self.has_second, steps.taken(), self.stride);
+        let rows = &mut self.memory[self.start..][..self.n_rows * stride];
+        // More shares than threads, so that a thread that starts late leaves some to the others.
+        let shares = 4 * (helpers.current_num_threads() + 1);
+        let shares = Mutex::new(rows.chunks_mut(self.n_rows.div_ceil(shares).max(1) * stride));
+        let next = || shares.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
+        let work = || {
+            while let Some(share) = next() {
+                for row in share.chunks_mut(stride) {
+                    let (row, seen) = parts(row, width, has_second);
+                    steps.catch_up(row, seen.to_bits());
+                    *seen = f32::from_bits(taken);
+                }
+            }
+        };
+        helpers.in_place_scope(|scope| {
+            (0..helpers.current_num_threads()).for_each(|_| scope.spawn(|_| work()));
+            work();
+        });
+    }
+
     #[inline(always)]
     fn reads(&mut self, steps: &impl Steps, ids: &[i64]) {
+        if let Some((often, helpers)) = steps.sweep()
+            && steps.taken().is_multiple_of(often)
+        {
+            return self.sweep(steps, helpers);
+        }
         // Fetched one after another, with work in between, each row is waited for; all in one go, they come side
         // by side.
         for some in ids.chunks(Table::TOGETHER) {
@@ -261,6 +302,9 @@ impl<S: Steps> ByRow for S {
     }
 
     fn settle(&self, table: &mut Table, params: &mut [Row]) {
+        if let Some((_, helpers)) = Steps::sweep(self) {
+            table.sweep(self, helpers);
+        }
         for at in 0..table.n_rows {
             table.catch_up(self, at);
             table.put_back(at, params);
