@@ -1,9 +1,9 @@
 //! A Gaussian process over ratings: the best single model here.
 //!
-//! Two ratings go together to a degree, and a new one is guessed from all those it goes together with. How much
-//! any two ratings go together, their covariance, is a sum of plain reasons ([`terms`]): they are of the same
-//! movie, by the same user, of movies that others liked alike, of the same genre or years, given within a minute of each
-//! other, and so on. Each reason has a weight. Given the covariance K of the training ratings, the guess is
+//! Two ratings may depend on each other, and a new rating is predicted from all those that it depends on. The
+//! covariance of two ratings is a weighted sum of *terms* ([`term_names`]), each a reason why they may be alike: they are
+//! of the same movie, by the same user, of movies that others liked alike, of the same genres or years, given within a
+//! minute of each other, and so on. Given the covariance K of the training ratings, the prediction is
 //!
 //! ```text
 //! mean + k·(K + N)⁻¹·(y − mean)
