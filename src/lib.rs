@@ -23,23 +23,37 @@
 //! the notebooks are compiled into the program, not into this library.
 #![warn(missing_docs)]
 
-pub mod beyond;
-pub mod excel;
-pub mod fast;
+// The lecture.
 pub mod fit;
 pub mod history;
 pub mod learner;
-pub mod libtorch;
 pub mod models;
-pub mod movielens;
-pub mod notebook;
 pub mod optim;
-pub mod plots;
 pub mod ratings;
-pub mod recommend;
-pub mod run;
-pub mod saved;
 pub mod schedule;
 pub mod settings;
+
+// What it stands on.
+pub mod libtorch;
+pub mod movielens;
 pub mod system;
+
+// The harness.
+#[cfg(feature = "harness")]
+pub mod beyond;
+#[cfg(feature = "harness")]
+pub mod excel;
+#[cfg(feature = "harness")]
+pub mod fast;
+#[cfg(feature = "harness")]
+pub mod notebook;
+#[cfg(feature = "harness")]
+pub mod plots;
+#[cfg(feature = "harness")]
+pub mod recommend;
+#[cfg(feature = "harness")]
+pub mod run;
+#[cfg(feature = "harness")]
+pub mod saved;
+#[cfg(feature = "harness")]
 pub mod verify;

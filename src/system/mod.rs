@@ -1,7 +1,10 @@
 //! The machine under a run: files written whole or not at all, interruption, failure, memory, random numbers.
 
 pub mod failure;
+#[cfg(feature = "harness")]
 pub mod files;
+#[cfg(feature = "harness")]
 pub mod interrupt;
 pub mod memory;
+#[cfg(feature = "harness")]
 pub mod random;
