@@ -13,6 +13,9 @@ fn main() {
     {
         println!("cargo:rerun-if-env-changed={name}");
     }
+    if std::env::var_os("CARGO_FEATURE_DOC_ONLY").is_some() {
+        return; // documentation needs no libtorch
+    }
     let lib =
         PathBuf::from(std::env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys names libtorch's lib folder"));
     let lib = lib.canonicalize().unwrap_or(lib);
