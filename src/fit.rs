@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use tch::nn::ModuleT;
-use tch::{Kind, Reduction, Tensor};
+use tch::{Reduction, Tensor};
 
-use crate::history::{Batch, Callback, Epoch, FitState, History};
+use crate::history::{Batch, Callback, Epoch, FitState, History, Losses};
 use crate::optim::Optimizer;
 use crate::ratings::{ColumnarModelData, Columns, ROWS_PER_PASS};
 use crate::schedule::Schedule;
@@ -45,23 +45,13 @@ pub struct Stepper<'a> {
 pub type MakeStepper =
     for<'a> fn(&'a dyn ModuleT, &'a mut Optimizer, Criterion) -> Result<Box<dyn Step + 'a>>;
 
-impl<'a> Stepper<'a> {
-    /// A stepper that trains `model` by `opt` to make `crit` small.
-    pub fn new(model: &'a dyn ModuleT, opt: &'a mut Optimizer, crit: Criterion) -> Stepper<'a> {
-        Stepper { model, opt, crit }
-    }
-}
-
-/// [`Stepper`] as a [`MakeStepper`].
-///
-/// # Errors
-/// None.
+/// [`Stepper`] as a [`MakeStepper`]. It always succeeds.
 pub fn by_libtorch<'a>(
     model: &'a dyn ModuleT,
     opt: &'a mut Optimizer,
     crit: Criterion,
 ) -> Result<Box<dyn Step + 'a>> {
-    Ok(Box::new(Stepper::new(model, opt, crit)))
+    Ok(Box::new(Stepper { model, opt, crit }))
 }
 
 impl Step for Stepper<'_> {
@@ -93,13 +83,6 @@ pub struct Options<'a> {
     pub stepper: MakeStepper,
     /// Where an interrupted fit stood.
     pub resume: FitState,
-}
-
-impl Options<'_> {
-    /// The callbacks for one of several `fit` calls.
-    pub fn lend(&mut self) -> Vec<Box<dyn Callback + '_>> {
-        self.callbacks.iter_mut().map(|callback| Box::new(&mut **callback) as Box<dyn Callback>).collect()
-    }
 }
 
 impl Default for Options<'_> {
@@ -143,12 +126,9 @@ pub fn fit_with(
     let Options { schedule, mut callbacks, stepper, resume: mut state } = options;
     let mut stepper = stepper(model, opt, crit)?;
     let n_batches = data.n_batches();
-    // On CUDA reading a loss waits for the device.
-    let batches_per_read = if data.trn.y.device().is_cuda() { 50 } else { 1 };
-
     'fit: for epoch in state.done()..n_epochs {
         let started = Instant::now();
-        let mut unread = Vec::new();
+        let mut losses = Losses::new(data.trn.y.device(), n_batches);
         let mut debias_loss = f64::NAN;
         stepper.reset(true)?;
         for (batch, (x, y)) in data.trn.shuffled().batches(data.bs).enumerate() {
@@ -156,11 +136,7 @@ pub fn fit_with(
                 stepper.opt().set_lrs(lr);
             }
             let lr = stepper.opt().lr();
-            unread.push((batch, lr, stepper.step(&x, &y)?));
-            if unread.len() < batches_per_read && batch + 1 < n_batches {
-                continue;
-            }
-            for (batch, lr, loss) in read(&mut unread)? {
+            for (batch, lr, loss) in losses.push(batch, lr, stepper.step(&x, &y)?)? {
                 debias_loss = state.mean.update(loss);
                 state.history.running.push(debias_loss);
                 state.history.rates.push(lr);
@@ -196,16 +172,6 @@ pub fn fit_with(
 
 /// What helps against a loss that grows without bound.
 pub const TRY: &str = "try a smaller one, or less weight decay or a narrower start if those were raised";
-
-/// Takes the batches out of `unread`, with the numbers that their losses are.
-fn read(unread: &mut Vec<(usize, f64, Tensor)>) -> Result<Vec<(usize, f64, f64)>> {
-    let losses: Vec<&Tensor> = unread.iter().map(|(_, _, loss)| loss).collect();
-    let numbers = match losses[..] {
-        [loss] => vec![f64::try_from(loss)?],
-        _ => Vec::try_from(Tensor::stack(&losses, 0).to_kind(Kind::Double))?,
-    };
-    Ok(unread.drain(..).zip(numbers).map(|((batch, lr, _), loss)| (batch, lr, loss)).collect())
-}
 
 /// fastai's validation batches had twice the 64 rows of training.
 pub const VAL_BATCH: usize = 128;

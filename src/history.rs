@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use anyhow::Result;
+use tch::{Device, Kind, Tensor};
 
 use crate::optim::Optimizer;
 
@@ -110,6 +111,38 @@ impl FitState {
     /// Epochs of this `fit` call that are done.
     pub fn done(&self) -> usize {
         self.history.epochs.len() - self.earlier
+    }
+}
+
+/// The losses of an epoch's batches on their way from the device. On CUDA reading one waits for the device, so they are
+/// read many at a time.
+pub struct Losses {
+    unread: Vec<(usize, f64, Tensor)>,
+    at_a_time: usize,
+    n_batches: usize,
+}
+
+impl Losses {
+    /// None yet, of an epoch of so many batches.
+    pub fn new(device: Device, n_batches: usize) -> Losses {
+        Losses { unread: Vec::new(), at_a_time: if device.is_cuda() { 50 } else { 1 }, n_batches }
+    }
+
+    /// Adds the loss of a batch, (), with its learning rate; batch, rate and loss of those that could now be read.
+    ///
+    /// # Errors
+    /// libtorch cannot read them.
+    pub fn push(&mut self, batch: usize, lr: f64, loss: Tensor) -> Result<Vec<(usize, f64, f64)>> {
+        self.unread.push((batch, lr, loss));
+        if self.unread.len() < self.at_a_time && batch + 1 < self.n_batches {
+            return Ok(Vec::new());
+        }
+        let losses: Vec<&Tensor> = self.unread.iter().map(|(_, _, loss)| loss).collect();
+        let numbers = match losses[..] {
+            [loss] => vec![f64::try_from(loss)?],
+            _ => Vec::try_from(Tensor::stack(&losses, 0).to_kind(Kind::Double))?,
+        };
+        Ok(self.unread.drain(..).zip(numbers).map(|((batch, lr, _), loss)| (batch, lr, loss)).collect())
     }
 }
 

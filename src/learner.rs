@@ -77,7 +77,7 @@ impl Learner {
                     set_lrs.into_iter().for_each(|lr| self.opt.set_lrs(lr));
                 }
                 state.earlier = before;
-                let (stepper, callbacks) = (options.stepper, options.lend());
+                let (stepper, callbacks) = (options.stepper, lend(&mut options.callbacks));
                 let history = self.fit(epochs, Options { schedule, callbacks, stepper, resume: state })?;
                 if history.epochs.len() < end {
                     return Ok(history); // a callback stopped it
@@ -97,7 +97,7 @@ impl Learner {
     /// As [`fit_with`].
     pub fn lr_find(&mut self, (from, to): (f64, f64), mut options: Options) -> Result<Vec<(f64, f64)>> {
         let mut finder = LrFinder { lowest: f64::INFINITY, found: Vec::new() };
-        let (stepper, mut callbacks) = (options.stepper, options.lend());
+        let (stepper, mut callbacks) = (options.stepper, lend(&mut options.callbacks));
         callbacks.push(Box::new(&mut finder));
         let schedule = Schedule::Growth { from, to };
         self.fit(1, Options { schedule, callbacks, stepper, resume: FitState::default() })?;
@@ -108,6 +108,11 @@ impl Learner {
     pub fn predict(&self) -> Result<Vec<f32>> {
         predict(&*self.model, &self.data.val)
     }
+}
+
+/// The callbacks for one of several `fit` calls.
+fn lend<'a>(callbacks: &'a mut [Box<dyn Callback + '_>]) -> Vec<Box<dyn Callback + 'a>> {
+    callbacks.iter_mut().map(|callback| Box::new(&mut **callback) as Box<dyn Callback>).collect()
 }
 
 /// Collects what [`Learner::lr_find`] returns.
