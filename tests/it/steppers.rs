@@ -72,13 +72,16 @@ fn batches(n: usize, seed: u64) -> Vec<(Tensor, Tensor)> {
     (0..n).map(batch).collect()
 }
 
+/// Named tensors, flattened.
+type Numbers = Vec<(String, Vec<f32>)>;
+
 /// All weights and all that the optimizer remembers.
-fn everything(opt: &Optimizer) -> Vec<(String, Vec<f32>)> {
+fn everything(opt: &Optimizer) -> Numbers {
     let all = opt.parameters().into_iter().chain(opt.state());
     all.map(|(name, t)| (name, Vec::try_from(t.reshape([-1])).unwrap())).collect()
 }
 
-fn worst(ours: &[(String, Vec<f32>)], theirs: &[(String, Vec<f32>)]) -> f32 {
+fn worst(ours: &Numbers, theirs: &Numbers) -> f32 {
     assert!(ours.iter().map(|(name, _)| name).eq(theirs.iter().map(|(name, _)| name)));
     let pairs = ours.iter().zip(theirs).flat_map(|((_, a), (_, b))| a.iter().zip(b));
     pairs.map(|(a, b)| (a - b).abs() / (b.abs() + 1e-2)).fold(0.0, f32::max)
@@ -108,7 +111,7 @@ fn train(
 }
 
 /// The end of 60 batches by each stepper, and how often the model's `forward_t` ran.
-fn both(dropout: Option<f64>, crit: Criterion) -> [(Vec<(String, Vec<f32>)>, usize); 2] {
+fn both(dropout: Option<f64>, crit: Criterion) -> [(Numbers, usize); 2] {
     STEPPERS.map(|make| {
         let (vs, model) = small(6, dropout);
         let mut opt = optim::sgd(&vs, 0.05).weight_decay(0.01).momentum(0.9);

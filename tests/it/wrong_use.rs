@@ -338,7 +338,7 @@ fn a_file_larger_than_memory_is_not_read() {
 }
 
 #[test]
-fn a_damaged_or_foreign_file_is_not_gone_on_with() {
+fn a_damaged_or_foreign_file_is_not_resumed() {
     let place = Place::new();
     let kept = place.path("kept");
     let file = kept.join("checkpoint.safetensors");
@@ -377,7 +377,7 @@ fn a_damaged_or_foreign_file_is_not_gone_on_with() {
             with_header(&|text| text.replace("\"mb.weight\"", "\"mb.height\"")),
             "it has no 'mb.weight': another model",
         ),
-        (with_header(&|text| text.replace("course.mean", "course.moan")), "it has no 'course.mean'"),
+        (with_header(&|text| text.replace("fit.mean", "fit.moan")), "it has no 'fit.mean'"),
         (with_header(&|text| text.replace("rng.cpu", "rng.gpu")), "it has no 'rng.cpu'"),
         (
             with_header(&|text| text.replace("rng.cpu", "rng.cuda")),
