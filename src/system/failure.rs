@@ -1,11 +1,11 @@
 //! How the program fails: with one plain line on the standard error, and an exit status that gives the kind of failure.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::fmt;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use anyhow::Error;
 
@@ -66,7 +66,7 @@ pub fn tell_panics_in_a_line() {
         return;
     }
     std::panic::set_hook(Box::new(|panic| {
-        if EXPECTED.get() {
+        if EXPECTED.load(Relaxed) {
             return;
         }
         // The errors in an `unwrap`'s message are in quotes, their ends of lines escaped.
@@ -81,18 +81,17 @@ pub fn tell_panics_in_a_line() {
     }));
 }
 
-thread_local! {
-    static EXPECTED: Cell<bool> = const { Cell::new(false) };
-}
+/// Whether a panic is awaited. Not of one thread only: polars works on several.
+static EXPECTED: AtomicBool = AtomicBool::new(false);
 
 /// Runs a library's code that panics where its input is damaged, and makes that an error.
 ///
 /// # Errors
 /// It panicked: with its message.
 pub fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    EXPECTED.set(true);
+    EXPECTED.store(true, Relaxed);
     let outcome = catch_unwind(AssertUnwindSafe(run));
-    EXPECTED.set(false);
+    EXPECTED.store(false, Relaxed);
     outcome.map_err(|panic| message(&*panic).to_owned())
 }
 
