@@ -1,13 +1,13 @@
 // %% [markdown]
 // # MovieLens
 //
-// The data: who gave which movie how many stars, as GroupLens published it in 2016.
+// The data: who gave which movie how many stars.
 //
-// A hundred thousand ratings, and nothing else, is all that collaborative filtering sees: no genres, no
-// descriptions, no ages. *Users who agreed before will agree again* is the whole idea.
+// Ratings, and nothing else, is all that collaborative filtering sees: no genres, no descriptions, no ages. *Users who agreed before will agree again* is the whole idea.
 
 // %%
 use anyhow::Result;
+use polars::prelude::*;
 
 use lecture5::notebook::{Notebook, Table};
 use lecture5::plots;
@@ -23,13 +23,14 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // ## The ratings
     //
-    // `ratings.csv` has a row for each rating. The lecture reads it with pandas' `read_csv`; here polars does.
-    // Its columns:
+    // `ratings.csv` has a row for each rating. The lecture reads it with pandas' `read_csv`,
+    // `ratings = pd.read_csv(path+'ratings.csv')`, and so does polars here; a file of another kind is made such a table
+    // too. Its columns:
     //
     // - **`userId`**: who rated;
     // - **`movieId`**: which movie; the numbering has gaps;
-    // - **`rating`**: half a star to five stars, the *dependent variable*, which a model should predict;
-    // - **`timestamp`**: seconds since 1970, which the lecture leaves aside.
+    // - **`rating`**: in the lecture half a star to five stars, the *dependent variable*, which a model should predict;
+    // - **`timestamp`**: seconds since 1970, which the lecture leaves aside, and other data may lack.
 
     // %%
     let ratings = &lecture.ml.ratings;
@@ -64,29 +65,25 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## How people rate
     //
-    // Whole stars are given far more often than half ones, and praise more often than blame: people choose
-    // what they watch. Whoever predicts the mean for everything is off by one star on average (root mean
-    // square), and that is what a model has to beat.
+    // In the lecture's data whole stars are given far more often than half ones, and praise more often than blame:
+    // people choose what they watch. A model that predicts the mean for everything is off by one standard deviation
+    // (root mean square), there about a star, and that is what a better one has to beat.
+    //
+    // pandas' `ratings.rating.value_counts()`, `.mean()` and `.std()` are polars' too:
 
     // %%
-    let mut counts: Vec<(f64, u64)> = Vec::new();
-    let mut sorted = cf.y.clone();
-    sorted.sort_by(f32::total_cmp);
-    for stars in sorted.iter().map(|&y| f64::from(y)) {
-        match counts.last_mut() {
-            Some((value, n)) if *value == stars => *n += 1,
-            _ => counts.push((stars, 1)),
-        }
-    }
-    let (values, counts): (Vec<f64>, Vec<u64>) = counts.into_iter().unzip();
+    let stars = ratings.column("rating")?.as_materialized_series();
+    let counted = stars.value_counts(false, false, "count".into(), false)?;
+    let counted = counted.sort(["rating"], SortMultipleOptions::new())?;
+    let values: Vec<f64> = counted.column("rating")?.f64()?.iter().flatten().collect();
+    let counts: Vec<u64> =
+        counted.column("count")?.cast(&DataType::UInt64)?.u64()?.iter().flatten().collect();
     lecture.plot(
         nb,
         plots::rating_histogram("rating_histogram", "How many stars people give", &values, &counts)?,
     )?;
 
-    let n = cf.len() as f64;
-    let mean = cf.y.iter().map(|&y| f64::from(y)).sum::<f64>() / n;
-    let spread = (cf.y.iter().map(|&y| (f64::from(y) - mean).powi(2)).sum::<f64>() / n).sqrt();
+    let (mean, spread) = (stars.mean().unwrap_or_default(), stars.std(0).unwrap_or_default());
     let table = Table::new(["mean rating", "standard deviation"]);
     nb.show(table.row([format!("{mean:.4}"), format!("{spread:.4}")]));
 

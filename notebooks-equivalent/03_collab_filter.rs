@@ -26,8 +26,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## Get the validation indexes
     //
     // A fifth of the rows is held out. `get_cv_idxs` is NumPy's own permutation with seed 42, drawn here by the
-    // same generator (a Mersenne Twister), so these are the very rows that the lecture held out. (`--split` holds
-    // out others: the last fifth by time, or of each user's ratings.)
+    // same generator (a Mersenne Twister), so that the lecture's data is split as it was there. (`--split` holds
+    // out other rows: the last fifth by time, or of each user's ratings.)
     //
     // - **`wd`** is *weight decay*, also called L2 regularization: the loss is made to grow with the squares of
     //   the weights, which keeps them small, so that the model cannot learn the training ratings by heart.
@@ -42,6 +42,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let wd = 2e-4;
     let n_factors = 50;
     nb.show(format!("{:?} … {} in all", &val_idxs[..val_idxs.len().min(10)], val_idxs.len()));
+    nb.markdown(match lecture.why_not_the_lectures() {
+        None => "These are the very rows that the lecture held out.".to_owned(),
+        Some(why) => format!("These are not the rows that the lecture held out. {why}."),
+    });
 
     // %% [markdown]
     // ## The data set
@@ -106,7 +110,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %% [markdown]
     // A mean squared error is in squared stars; its root is in stars. The lecture takes the root of 0.776, near
-    // the validation losses above:
+    // its validation losses:
 
     // %%
     nb.show(0.776_f64.sqrt());

@@ -94,13 +94,21 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     history.extend(fit_with(&model, &data, 3, &mut opt, mse_loss, lecture.options(nb))?);
 
     // %%
+    let last = history.epochs.last().map_or((0.0, 0.0), |epoch| (epoch.trn, epoch.val));
     lecture.record("embedding_dot", history);
     lecture.plot(nb, lecture.loss_curves("embedding_dot", "Loss of EmbeddingDot", &[(3, 0.01)])?)?;
     lecture.save("embedding_dot", &lecture.settings(ModelKind::Dot), &opt)?;
 
-    // %% [markdown]
-    // Training loss 0.7 against validation loss 1.13: the model knows the training ratings much better than
-    // others. And nothing keeps a prediction below five stars or above half a star:
+    // %%
+    let (trn, val) = last;
+    nb.markdown(format!(
+        "Training loss {trn:.2} against validation loss {val:.2}: {} And nothing keeps a prediction within the range of \
+         the ratings:",
+        match val > 1.1 * trn {
+            true => "the model knows the training ratings much better than others.",
+            false => "the model knows the training ratings no better than others.",
+        }
+    ));
 
     // %%
     let preds = predict(&model, &data.val)?;

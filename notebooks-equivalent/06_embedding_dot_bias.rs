@@ -11,6 +11,7 @@ use anyhow::Result;
 use tch::{Device, nn};
 
 use lecture5::fit::{fit_with, mse_loss, predict};
+use lecture5::history::Epoch;
 use lecture5::models::{EmbeddingDotBias, Embeddings, Range};
 use lecture5::notebook::Notebook;
 use lecture5::optim;
@@ -32,7 +33,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // A sigmoid turns any number into one between 0 and 1; multiplied by the width of the range and moved up by
     // its lower end, it gives only predictions that can be true. The model need not learn where the range ends.
-    // (The heading is the lecture's; its code takes the range of the data, 0.5 to 5.)
+    // (The heading is the lecture's; its code takes the range of the data, there 0.5 to 5.)
     //
     // **`F`** is PyTorch's functional library, the functions that layers are made of. `F.sigmoid` is called
     // `torch.sigmoid` now, and is a method of the tensor in tch.
@@ -75,9 +76,24 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %%
     let history = fit_with(&model, &data, 3, &mut opt, mse_loss, lecture.options(nb))?;
 
-    // %% [markdown]
-    // 0.81 after three epochs, where the dot product alone had reached 1.23, and 1.13 after six: one number for
-    // each user, one for each movie and a fixed range bring more than a smaller learning rate did.
+    // %%
+    let reached = |epochs: &[Epoch], n: usize| epochs.get(n - 1).map(|epoch| epoch.val);
+    if let (Some(bias), Some(three), Some(six)) = (
+        reached(&history.epochs, 3),
+        lecture.validation_loss("embedding_dot", 3),
+        lecture.validation_loss("embedding_dot", 6),
+    ) {
+        nb.markdown(format!(
+            "{bias:.2} after three epochs, where the dot product alone had reached {three:.2}, and {six:.2} after six{}",
+            match bias < six {
+                true => {
+                    ": one number for each user, one for each movie and a fixed range bring more than a smaller \
+                     learning rate did."
+                }
+                false => ".",
+            }
+        ));
+    }
 
     // %%
     lecture.record("embedding_dot_bias", history);

@@ -42,7 +42,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // The lecture writes `F.dropout(x, 0.75)` twice: zero three quarters of the values at random, so that the
     // net cannot rely on any one of them. But in the PyTorch of 2017 the function had a third argument,
-    // `training`, that was false by default, so it passed `x` on as it was. With dropout off the net ends near
+    // `training`, that was false by default, so it passed `x` on as it was. On the lecture's data the net ends with dropout off near
     // 0.79, where the lecture's does, so the reproduction leaves it off. On in training and off at validation, as
     // it is meant, it ends near 0.93: see it with `lecture5 fit --model net --dropout 0.75`. The lecture's line as
     // it stands does something else in today's PyTorch: `training` is true by default, at validation too, and the
@@ -88,7 +88,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Fit
     //
-    // The mean squared error is the loss, so it is the metric as well. Its first epoch differs more from seed
+    // The mean squared error is the loss, so it is the metric as well. On the lecture's data its first epoch differs more from seed
     // to seed than anything else in the lecture: 0.85 to 1.11 over ten of them, and the lecture's 1.10568 is
     // at the slow end.
 

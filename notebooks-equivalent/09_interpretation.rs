@@ -200,14 +200,16 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %% [markdown]
     // Where a movie has sequels, they are often found: whoever likes one likes the others. Other neighbors make
-    // no sense. A hundred thousand ratings are few where fifty numbers are to be learned for every movie. Genres, which the learner has never seen, tell how much there is to
+    // no sense. The lecture's hundred thousand ratings are few where fifty numbers are to be learned for every movie. Genres, which the learner has never seen, tell how much there is to
     // it. Of two movies, count the genres that both have as a share of those that either has; if similarity
     // meant nothing, neighbors would share no more than strangers:
 
     // %%
     let mut genres: HashMap<String, Vec<String>> = HashMap::new();
-    if let Some(movies) = &lecture.ml.movies {
-        let (ids, listed) = (movies.column("movieId")?, movies.column("genres")?);
+    if let Some(movies) = &lecture.ml.movies
+        && let Ok(listed) = movies.column("genres")
+    {
+        let ids = movies.column("movieId")?;
         for row in 0..movies.height() {
             let names = listed.get(row)?.str_value().split('|').map(str::to_owned).collect();
             genres.insert(ids.get(row)?.str_value().into_owned(), names);

@@ -4,19 +4,19 @@
 use std::path::Path;
 
 use lecture5::movielens::columns::{Holds, Wanted};
-use lecture5::movielens::text::{self, Dialect};
-use lecture5::movielens::{CollabFilterDataset, SplitBy};
+use lecture5::movielens::text::Text;
+use lecture5::movielens::{CollabFilterDataset, Dialect, SplitBy, file};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
     // The first byte says how the rest is read.
     let Some((how, bytes)) = input.split_first() else { return };
     let (name, dialect, columns) = match how % 5 {
-        0 => ("ratings.csv", Some(Dialect::CSV), ["userId", "movieId", "rating", "timestamp"]),
-        1 => ("ratings.dat", Some(Dialect::DOUBLE_COLON), ["1", "2", "3", "4"]),
-        2 => ("u.data", Some(Dialect::TABS), ["1", "2", "3", "4"]),
-        3 => ("any.csv", None, ["u", "i", "r", "t"]),
-        _ => ("any.csv", None, ["1", "2", "3", "4"]),
+        0 => ("ratings.csv", Dialect::csv(), ["userId", "movieId", "rating", "timestamp"]),
+        1 => ("ratings.dat", Dialect::old("::"), ["1", "2", "3", "4"]),
+        2 => ("u.data", Dialect::old("\t"), ["1", "2", "3", "4"]),
+        3 => ("any.csv", Dialect::default(), ["u", "i", "r", "t"]),
+        _ => ("any.csv", Dialect::default(), ["1", "2", "3", "4"]),
     };
     let scale = (how & 0x80 != 0).then_some((0.5, 5.0));
     let want = |at: usize, name, holds, optional| Wanted { column: columns[at], name, holds, optional };
@@ -27,7 +27,9 @@ fuzz_target!(|input: &[u8]| {
         want(3, "timestamp", Holds::Times, true),
     ];
     let path = Path::new(name);
-    let table = text::decode(path, bytes.to_vec()).and_then(|text| text::read(path, &text, dialect, &wanted));
+    let table = file::text(path, bytes.to_vec()).and_then(|(text, _)| {
+        Ok(Text::new(path, &text, &dialect, &wanted)?.read(path, &wanted, None)?.0)
+    });
     match table {
         Err(error) => {
             let said = format!("{error:#}");

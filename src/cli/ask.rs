@@ -6,16 +6,19 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::cli::data::{Written, range};
 use crate::cli::whole;
+use lecture5::movielens::own::{self, List};
 use lecture5::movielens::{self, CollabFilterDataset, MovieLens};
 use lecture5::notebook::Table;
 use lecture5::recommend::interpret::nearest;
 use lecture5::recommend::titles::{Found, Titles};
 use lecture5::run::progress::say;
+use lecture5::saved::model_file::ModelCard;
 use lecture5::saved::trained::Trained;
 use lecture5::system::failure::{complain, wrong_use};
 
@@ -42,10 +45,26 @@ struct Who {
     /// A user's id.
     #[arg(long, value_name = "ID")]
     user: Option<String>,
-    /// A new user, described by a few ratings: a CSV file with the columns title (or movieId) and rating. The
-    /// model is not trained again: the user's own numbers are solved for, and all else stays.
+    /// A new user, described by a few ratings: a file with the columns title (or movieId) and rating, or what
+    /// Letterboxd or IMDb exports. The model is not trained again: the user's own numbers are solved for, and all else
+    /// stays.
     #[arg(long, value_name = "FILE")]
     ratings: Option<PathBuf>,
+}
+
+/// How the ratings of a new user are read.
+#[derive(Args)]
+#[command(next_help_heading = "The file of a new user's ratings")]
+struct Own {
+    #[command(flatten)]
+    written: Written,
+    /// The lowest and the highest rating on its scale, which is mapped to the model's [default: the model's; 1:10 for
+    /// IMDb's export].
+    #[arg(long, value_name = "LOW:HIGH", requires = "ratings", value_parser = range, allow_hyphen_values = true)]
+    rating_range: Option<(f64, f64)>,
+    /// Go on without the movies that the model does not know.
+    #[arg(long, requires = "ratings")]
+    skip_unknown: bool,
 }
 
 /// The arguments of `lecture5 similar`.
@@ -60,6 +79,8 @@ pub struct Similar {
     /// People similar to a new user: see `lecture5 recommend --help`.
     #[arg(long, value_name = "FILE")]
     ratings: Option<PathBuf>,
+    #[command(flatten)]
+    own: Own,
     /// How many.
     #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, value_parser = whole::<u16>(1, u16::MAX.into()))]
     top: u16,
@@ -75,6 +96,8 @@ pub struct Similar {
 pub struct Recommend {
     #[command(flatten)]
     who: Who,
+    #[command(flatten)]
+    own: Own,
     /// How many.
     #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, value_parser = whole::<u16>(1, u16::MAX.into()))]
     top: u16,
@@ -90,6 +113,8 @@ pub struct Recommend {
 pub struct Predict {
     #[command(flatten)]
     who: Who,
+    #[command(flatten)]
+    own: Own,
     /// The movie: a title, or an id.
     #[arg(long, value_name = "TITLE|ID")]
     movie: String,
@@ -140,7 +165,7 @@ fn similar_movies(asked: &Asked, movie: &str, args: &Similar) -> Result<()> {
 
 fn similar_people(asked: &Asked, args: &Similar) -> Result<()> {
     let about = &asked.model.about;
-    let who = asked.who(args.user.as_deref(), args.ratings.as_deref())?;
+    let who = asked.who(args.user.as_deref(), args.ratings.as_deref(), &args.own)?;
     let candidates = args.candidates(&about.user_ratings, who.row)?;
     let (u, _) = asked.model.vectors();
     let vector = match (&who.folded, who.row) {
@@ -164,11 +189,12 @@ fn similar_people(asked: &Asked, args: &Similar) -> Result<()> {
         table.push([format!("{cosine:.3}"), user.clone()].into_iter().chain(counts).chain([apart]));
     }
     if args.source.json {
-        say(json!({"user": who.id, "similar": similar}));
+        say(json!({"user": who.id, "trained_on": who.trained_on, "similar": similar}));
         return Ok(());
     }
     say(format!("People similar to {}, by the cosine of their vectors:", who.name));
     say(table.to_text());
+    who.warn();
     say(
         "\"Stars apart\" is the mean difference of their ratings of what both have rated: the vectors compare \
          tastes, not who is generous.",
@@ -189,7 +215,7 @@ impl Similar {
 /// `lecture5 recommend`
 pub fn recommend(args: Recommend) -> Result<()> {
     let asked = args.source.open()?;
-    let who = asked.who(args.who.user.as_deref(), args.who.ratings.as_deref())?;
+    let who = asked.who(args.who.user.as_deref(), args.who.ratings.as_deref(), &args.own)?;
     let about = &asked.model.about;
     let known = |row: i64| about.movie_ratings[row as usize] >= args.min_ratings;
     let all = 0..about.movies.len() as i64;
@@ -208,6 +234,7 @@ pub fn recommend(args: Recommend) -> Result<()> {
         });
         say(json!({
             "user": who.id,
+            "trained_on": who.trained_on,
             "left_out": {"rated": who.rated.len(), "too_few_ratings": little_known},
             "recommendations": found.collect::<Vec<_>>(),
         }));
@@ -230,6 +257,7 @@ pub fn recommend(args: Recommend) -> Result<()> {
         who.rated.len(),
         who.name
     ));
+    who.warn();
     Ok(())
 }
 
@@ -237,12 +265,13 @@ pub fn recommend(args: Recommend) -> Result<()> {
 pub fn predict(args: Predict) -> Result<()> {
     let asked = args.source.open()?;
     let movie = asked.movie(&args.movie, "--movie")?;
-    let who = asked.who(args.who.user.as_deref(), args.who.ratings.as_deref())?;
+    let who = asked.who(args.who.user.as_deref(), args.who.ratings.as_deref(), &args.own)?;
     let stars = asked.predict(&who, &[movie])?[0];
     let rated = who.rated.get(&movie);
     if args.source.json {
         let mut entry = asked.entry(movie);
         entry["user"] = json!(who.id);
+        entry["trained_on"] = json!(who.trained_on);
         entry["stars"] = json!(stars);
         entry["rated"] = json!(rated);
         say(entry);
@@ -253,6 +282,7 @@ pub fn predict(args: Predict) -> Result<()> {
     if asked.model.about.movie_ratings[movie as usize] == 0 {
         say("No rating of the movie was trained on: this says only how the user rates in general.");
     }
+    who.warn();
     Ok(())
 }
 
@@ -262,7 +292,8 @@ struct Asked {
     /// By the model's rows.
     titles: Vec<Option<String>>,
     search: Titles,
-    cf: CollabFilterDataset,
+    /// The ratings, where they are to be had.
+    cf: Option<CollabFilterDataset>,
     /// Movie of the data → row of the model.
     rows: HashMap<i64, i64>,
     data: PathBuf,
@@ -273,6 +304,9 @@ fn words(id: &str) -> Option<&str> {
     id.parse::<i64>().is_err().then_some(id)
 }
 
+/// The model's rows of movies, and ratings.
+type Rated = Vec<(i64, f64)>;
+
 /// Whom a question is about.
 struct Person {
     /// As a sentence names her.
@@ -281,10 +315,32 @@ struct Person {
     id: Option<String>,
     /// Her row in the model; `None` for a new user.
     row: Option<i64>,
-    /// The model that knows a new user, and nobody else.
+    /// The model that knows somebody who was not trained on, and nobody else.
     folded: Option<Trained>,
+    /// How many of the ratings were trained on; `None` for a new user.
+    trained_on: Option<u32>,
     /// What she has rated, by the rows of movies.
     rated: BTreeMap<i64, f32>,
+}
+
+impl Person {
+    /// Says of somebody whom training has not seen on what the answer rests.
+    fn warn(&self) {
+        if self.trained_on != Some(0) {
+            return;
+        }
+        say(match &self.folded {
+            Some(_) => format!(
+                "No rating of {} was trained on: the answer is solved for from the {} in the data.",
+                self.name,
+                self.rated.len()
+            ),
+            None => format!(
+                "No rating of {} was trained on: this is the random start, which says nothing of them.",
+                self.name
+            ),
+        });
+    }
 }
 
 impl Source {
@@ -297,44 +353,65 @@ impl Source {
             bail!("{}: no such model; {made_by}", self.from.display());
         }
         let model = Trained::open(&self.from)?;
-        let source = self.ratings(model.about.source.as_ref());
-        let ml = MovieLens::load(&source, None).with_context(|| {
-            format!(
-                "the ratings that {} was trained on (--data says where they are now)",
-                self.from.display()
-            )
-        })?;
-        if ml.sha256 != model.about.data {
-            complain(&format!(
-                "note: {} was trained on other ratings than those in {}: titles and what has been rated may not \
-                 belong to it",
-                self.from.display(),
-                source.path().display()
-            ));
+        let source = self.ratings(&model.about);
+        let read = source.as_ref().context("it does not say where they are");
+        let ml = match read.and_then(|source| MovieLens::load(source, None)) {
+            Ok(ml) => Some(ml),
+            // The file alone answers all that is asked by id.
+            Err(error) if self.data.is_none() => {
+                complain(&format!(
+                    "note: titles and what has been rated are not known without the ratings that {} was trained on \
+                     ({error:#}); --data says where they are now",
+                    self.from.display()
+                ));
+                None
+            }
+            Err(error) => return Err(error.context("the ratings that the model was trained on")),
+        };
+        let mut asked = Asked {
+            titles: vec![None; model.about.movies.len()],
+            model,
+            search: Titles::default(),
+            cf: None,
+            rows: HashMap::new(),
+            data: source.as_ref().map_or(self.from.as_path(), |source| source.path()).to_owned(),
+        };
+        let ids = &asked.model.about.movies;
+        if let Some(ml) = ml {
+            if ml.sha256 != asked.model.about.data {
+                complain(&format!(
+                    "note: {} was trained on other ratings than those in {}: titles and what has been rated may not \
+                     belong to it",
+                    self.from.display(),
+                    asked.data.display()
+                ));
+            }
+            let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating")?;
+            let mut by_id = ml.titles()?;
+            asked.titles = ids.iter().map(|id| by_id.remove(id)).collect();
+            asked.rows = (0..).zip(ids).filter_map(|(row, id)| Some((cf.items.find(id)?, row))).collect();
+            asked.cf = Some(cf);
         }
-        let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating")?;
-        let mut by_id = ml.titles()?;
-        let titles: Vec<Option<String>> = model.about.movies.iter().map(|id| by_id.remove(id)).collect();
-        let ids = &model.about.movies;
-        let called = titles.iter().zip(ids).map(|(title, id)| title.as_deref().or(words(id)));
-        let search = Titles::new((0..).zip(called).filter_map(|(row, name)| Some((row, name?))));
-        let known = (0..).zip(&model.about.movies).filter_map(|(row, id)| Some((cf.items.find(id)?, row)));
-        let rows = known.collect();
-        Ok(Asked { model, titles, search, cf, rows, data: source.path().to_owned() })
+        let called = asked.titles.iter().zip(ids).map(|(title, id)| title.as_deref().or(words(id)));
+        asked.search = Titles::new((0..).zip(called).filter_map(|(row, name)| Some((row, name?))));
+        Ok(asked)
     }
 
     /// Where the ratings are: as asked or, where nothing was asked, as the model's fit had them.
-    fn ratings(&self, trained_on: Option<&movielens::Source>) -> movielens::Source {
+    fn ratings(&self, about: &ModelCard) -> Option<movielens::Source> {
         use movielens::Source::{File, Folder};
-        match (&self.data, trained_on) {
+        Some(match (&self.data, &about.source) {
             (None, Some(then)) => then.clone(),
-            (None, None) => Folder(movielens::LECTURES.into()),
-            (Some(path), Some(File { columns, .. })) if !path.is_dir() => {
-                File { path: path.clone(), columns: columns.clone() }
+            (None, None) if about.data == movielens::LECTURE_SHA256 => Folder(movielens::LECTURES.into()),
+            (None, None) => return None,
+            (Some(path), Some(File { columns, told, .. })) if !path.is_dir() => {
+                File { path: path.clone(), columns: columns.clone(), told: told.clone() }
             }
-            (Some(path), _) if path.is_file() => File { path: path.clone(), columns: Default::default() },
+            (Some(path), _) if path.is_file() => {
+                File { path: path.clone(), columns: Default::default(), told: Default::default() }
+            }
             (Some(path), _) => Folder(path.clone()),
-        }
+        })
     }
 }
 
@@ -361,6 +438,15 @@ impl Asked {
 
     /// The row of a movie asked for by title.
     fn titled(&self, asked: &str, place: &str) -> Result<i64> {
+        self.found(asked, self.search.find(asked))
+            .map_err(|why| wrong_use(format!("{place} '{asked}' {why}")))
+    }
+
+    /// The row of what was found for a title.
+    ///
+    /// # Errors
+    /// It is none, or several: what to say of it.
+    fn found(&self, asked: &str, found: Found) -> Result<i64, String> {
         const MOST_NAMED: usize = 10;
         let counts = &self.model.about.movie_ratings;
         let lines = |rows: &[i64]| -> String {
@@ -372,34 +458,33 @@ impl Asked {
             let rest = if rest > 0 { format!("\n          and {rest} more") } else { String::new() };
             lines.collect::<String>() + &rest
         };
-        match self.search.find(asked) {
-            Found::One(row) => Ok(row),
+        Err(match found {
+            Found::One(row) => return Ok(row),
             Found::Several(mut rows) => {
                 rows.sort_by_key(|&row| (std::cmp::Reverse(counts[row as usize]), row));
-                Err(wrong_use(format!(
-                    "{place} '{asked}' fits {} movies; give one's id, or more of its title:{}",
+                format!(
+                    "fits {} movies; give one's id, its year, or more of its title:{}",
                     rows.len(),
                     lines(&rows)
-                )))
+                )
             }
-            Found::Unknown(_) if self.search.is_empty() => Err(wrong_use(format!(
-                "{place} '{asked}' is no id of a movie that the model knows, and {} has no titles",
-                self.data.display()
-            ))),
+            Found::Unknown(_) if self.search.is_empty() => {
+                format!("is no id of a movie that the model knows, and {} has no titles", self.data.display())
+            }
+            Found::Unknown(_) if asked.is_empty() => "is no title".to_owned(),
             Found::Unknown(rows) if rows.is_empty() => {
-                Err(wrong_use(format!("{place} '{asked}' is no movie that the model knows, by id or title")))
+                "is no movie that the model knows, by id or title".to_owned()
             }
-            Found::Unknown(rows) => Err(wrong_use(format!(
-                "{place} '{asked}' is no movie that the model knows; is it one of these?{}",
-                lines(&rows)
-            ))),
-        }
+            Found::Unknown(rows) => {
+                format!("is no movie that the model knows; is it one of these?{}", lines(&rows))
+            }
+        })
     }
 
     /// The person that the arguments name; a new one is folded into the model.
-    fn who(&self, user: Option<&str>, ratings: Option<&Path>) -> Result<Person> {
+    fn who(&self, user: Option<&str>, ratings: Option<&Path>, own: &Own) -> Result<Person> {
         if let Some(path) = ratings {
-            let rated = self.read_ratings(path)?;
+            let rated = self.read_ratings(path, own)?;
             let folded = self.model.fold_in(&rated)?;
             let name = format!("the new user of {}", path.display());
             return Ok(Person {
@@ -407,6 +492,7 @@ impl Asked {
                 id: None,
                 row: None,
                 folded: Some(folded),
+                trained_on: None,
                 rated: rated.into_iter().collect(),
             });
         }
@@ -422,19 +508,25 @@ impl Asked {
             )));
         };
         let id = users[row as usize].clone();
+        let (rated, trained_on) = (self.rated_by(&id), self.model.about.user_ratings[row as usize]);
+        // Somebody whom training has not seen is answered as somebody new is: from the ratings that are there.
+        let known: Vec<(i64, f32)> = rated.iter().map(|(&movie, &stars)| (movie, stars)).collect();
+        let cold = trained_on == 0 && !known.is_empty();
         Ok(Person {
             name: format!("user {id}"),
-            rated: self.rated_by(&id),
+            rated,
             id: Some(id),
             row: Some(row),
-            folded: None,
+            folded: cold.then(|| self.model.fold_in(&known)).transpose()?,
+            trained_on: Some(trained_on),
         })
     }
 
     /// What a user of the data has rated, by the model's rows of movies.
     fn rated_by(&self, user: &str) -> BTreeMap<i64, f32> {
-        let Some(user) = self.cf.users.find(user) else { return BTreeMap::new() };
-        let theirs = self.cf.cats.iter().zip(&self.cf.y).filter(|(cats, _)| cats[0] == user);
+        let Some(cf) = &self.cf else { return BTreeMap::new() };
+        let Some(user) = cf.users.find(user) else { return BTreeMap::new() };
+        let theirs = cf.cats.iter().zip(&cf.y).filter(|(cats, _)| cats[0] == user);
         theirs.filter_map(|(cats, &y)| Some((*self.rows.get(&cats[1])?, y))).collect()
     }
 
@@ -446,64 +538,70 @@ impl Asked {
         }
     }
 
-    /// A new user's ratings (movie row, stars) from a CSV file with the columns title or movieId, and rating.
-    fn read_ratings(&self, path: &Path) -> Result<Vec<(i64, f32)>> {
-        let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(&bytes[..]);
-        let place = |line: u64| format!("{} line {line}", path.display());
-        let unreadable = |error: csv::Error| {
-            let line = error.position().map_or(1, csv::Position::line);
-            let why = match error.kind() {
-                csv::ErrorKind::Utf8 { .. } => "not UTF-8 text".to_owned(),
-                csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                    format!(
-                        "{len} fields where the header has {expected_len}; a title with a comma needs quotes"
-                    )
-                }
-                other => format!("{other:?}"),
-            };
-            anyhow!("{}: {why}", place(line))
-        };
-        let header = reader.headers().map_err(unreadable)?.clone();
-        let column = |name: &str| header.iter().position(|h| h.trim_start_matches('\u{feff}') == name);
-        let (Some(movie), Some(rating)) = (column("movieId").or(column("title")), column("rating")) else {
-            let found: Vec<&str> = header.iter().collect();
-            bail!(
-                "{}: expected the columns title (or movieId) and rating, found '{}'",
-                place(1),
-                found.join(",")
-            );
-        };
-        let by_id = column("movieId").is_some();
+    /// A new user's ratings (movie row, stars) from a list.
+    fn read_ratings(&self, path: &Path, own: &Own) -> Result<Vec<(i64, f32)>> {
         let (low, high) = self.model.about.range;
-        let mut ratings: Vec<(i64, f32)> = Vec::new();
-        for record in reader.records() {
-            let record = record.map_err(unreadable)?;
-            let place = place(record.position().map_or(0, csv::Position::line));
-            let asked = &record[movie];
-            let row = match by_id {
-                true => self.model.movie(asked).with_context(|| {
-                    format!("{place}: movieId '{asked}' is no movie that the model knows")
-                })?,
-                false => self.titled(asked, &format!("{place}: title"))?,
-            };
-            let stars: f32 = record[rating]
-                .parse()
-                .ok()
-                .with_context(|| format!("{place}: rating '{}' is not a number", &record[rating]))?;
-            ensure!(
-                (low..=high).contains(&f64::from(stars)),
-                "{place}: rating '{}' is not within {low:?} to {high:?}, the range that the model knows",
-                &record[rating]
-            );
-            ensure!(
-                ratings.iter().all(|&(other, _)| other != row),
-                "{place}: {} is rated a second time",
-                self.name(row)
-            );
-            ratings.push((row, stars));
+        let stated = own::Stated {
+            dialect: own.written.dialect(),
+            item: own.written.item.clone(),
+            rating: own.written.rating.clone(),
+            missing: own.written.missing.clone(),
+            scale: own.rating_range,
+        };
+        let list = own::read(path, &stated, (low, high))?;
+        list.notes.iter().for_each(|note| complain(&format!("note: {note}")));
+        let (from, to) = list.scale.unwrap_or((low, high));
+        if (from, to) != (low, high) {
+            complain(&format!("note: ratings from {from} to {to} are mapped to the model's {low} to {high}"));
         }
-        ensure!(!ratings.is_empty(), "{}: a header and no ratings", path.display());
-        Ok(ratings)
+        let (ratings, unknown) = self.rows_of(&list)?;
+        if !unknown.is_empty() {
+            let (n, of) = (unknown.len(), list.rows.len());
+            let movies = format!(
+                "{n} of {of} movies in {} cannot be told:\n  {}",
+                path.display(),
+                unknown.join("\n  ")
+            );
+            if !own.skip_unknown {
+                return Err(wrong_use(format!("{movies}\n  To go on without them: --skip-unknown")));
+            }
+            complain(&format!("note: {movies}"));
+        }
+        ensure!(!ratings.is_empty(), "{}: no rating of a movie that the model knows", path.display());
+        let mapped = |stars: f64| low + (stars - from) / (to - from) * (high - low);
+        Ok(ratings.into_iter().map(|(row, stars)| (row, mapped(stars) as f32)).collect())
+    }
+
+    /// The model's rows and the ratings of a list; and what to say of each movie that cannot be told.
+    fn rows_of(&self, list: &List) -> Result<(Rated, Vec<String>)> {
+        let (mut ratings, mut unknown): (Rated, _) = (Vec::new(), Vec::new());
+        for rated in &list.rows {
+            let row = match self.model.movie(&rated.movie) {
+                Some(row) if rated.year.is_none() => Ok(row),
+                _ if list.by_id => Err("is no movie that the model knows".to_owned()),
+                _ => self.found(&rated.movie, self.search.find_of(&rated.movie, rated.year)),
+            };
+            match row {
+                Ok(row) => {
+                    ensure!(
+                        ratings.iter().all(|&(other, _)| other != row),
+                        "{}: {} is rated a second time",
+                        rated.place,
+                        self.name(row)
+                    );
+                    ratings.push((row, rated.rating));
+                }
+                Err(why) => {
+                    let year = rated.year.map_or(String::new(), |year| format!(" ({year})"));
+                    unknown.push(format!(
+                        "{}: '{}'{year} {}",
+                        rated.place,
+                        rated.movie,
+                        why.replace("\n", "\n  ")
+                    ));
+                }
+            }
+        }
+        Ok((ratings, unknown))
     }
 }

@@ -7,7 +7,10 @@ use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
 use super::number;
-use lecture5::movielens::{ColumnNames, LECTURE_SEED, LECTURES, MovieLens, Source, SplitBy};
+use lecture5::movielens::{
+    ColumnNames, Dialect, LECTURE_SEED, LECTURES, MovieLens, Quote, Source, SplitBy, Told,
+};
+use lecture5::system::failure::complain;
 
 #[derive(Args)]
 #[command(next_help_heading = "Data")]
@@ -15,22 +18,23 @@ pub struct Data {
     /// A MovieLens folder, old or new: with ratings.csv, ratings.dat (ml-1m) or u.data (ml-100k).
     #[arg(long, value_name = "DIR", default_value = LECTURES)]
     data: PathBuf,
-    /// Any CSV or Parquet file of ratings instead; in a CSV comma, tab, semicolon, bar or :: may separate. Ids may be
-    /// text.
+    /// Any file of ratings instead: CSV, tab-separated or other text (gzip too), or Parquet. Ids may be text.
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     ratings: Option<PathBuf>,
-    /// Its column of users; without a header, its number, counted from 1. So with the others.
+    /// Its column of users; without a header, its number, counted from 1. The same holds for the others.
     #[arg(long, value_name = "COL", default_value = "userId", requires = "ratings")]
     user: String,
-    /// Its column of movies, or whatever is rated.
-    #[arg(long, value_name = "COL", default_value = "movieId", requires = "ratings")]
-    item: String,
-    /// Its column of ratings.
-    #[arg(long, value_name = "COL", default_value = "rating", requires = "ratings")]
-    rating: String,
-    /// Its column of times: whole numbers, such as seconds since 1970, or Parquet's dates and timestamps.
+    #[command(flatten)]
+    written: Written,
+    /// Its column of times: whole numbers, such as seconds since 1970, or dates.
     #[arg(long, value_name = "COL", requires = "ratings")]
     timestamp: Option<String>,
+    /// A file of titles for it.
+    #[arg(long, value_name = "FILE", requires = "ratings")]
+    titles: Option<PathBuf>,
+    /// The columns of ids and of titles there [default: that of --item, and title].
+    #[arg(long, value_name = "ID,TITLE", requires = "titles", value_parser = two_columns)]
+    title_columns: Option<(String, String)>,
     /// The lowest and the highest rating that can be given [default: that is].
     #[arg(long, value_name = "LOW:HIGH", value_parser = range, allow_hyphen_values = true)]
     rating_range: Option<(f64, f64)>,
@@ -43,6 +47,94 @@ pub struct Data {
     split_seed: u32,
 }
 
+/// How a file of ratings is written down: what `run`, `fit` and whoever asks a model must know of it.
+#[derive(Args, Clone)]
+pub struct Written {
+    /// Its column of movies, or whatever is rated [default: movieId].
+    #[arg(long, value_name = "COL", requires = "ratings")]
+    pub item: Option<String>,
+    /// Its column of ratings [default: rating].
+    #[arg(long, value_name = "COL", requires = "ratings")]
+    pub rating: Option<String>,
+    /// What separates its fields: a character, tab, space (any run of blanks) or :: [default: the first of comma,
+    /// tab, semicolon, bar, :: and blanks with which the columns are found].
+    #[arg(long, value_name = "CHAR", requires = "ratings", value_parser = separator)]
+    separator: Option<String>,
+    /// What stands around fields that hold a separator, or none where quotes are only characters [default: ", and
+    /// between tabs none unless whole fields are in quotes].
+    #[arg(long, value_name = "CHAR|none", requires = "ratings", value_parser = quote)]
+    quote: Option<Quote>,
+    /// Whether its first line names the columns [default: yes, unless they are called by numbers].
+    #[arg(long, value_name = "YES|NO", requires = "ratings", value_parser = yes_or_no)]
+    header: Option<bool>,
+    /// What stands for no rating, as 0 or 99 in some: such rows are left out.
+    #[arg(long, value_name = "VALUE", requires = "ratings", allow_hyphen_values = true)]
+    pub missing: Option<String>,
+}
+
+impl Written {
+    /// The same for whoever reads it.
+    pub fn dialect(&self) -> Dialect {
+        Dialect { separator: self.separator.clone(), header: self.header, quote: self.quote }
+    }
+
+    /// The options that were given, as a command line has them.
+    fn options(&self) -> impl Iterator<Item = (&'static str, OsString)> {
+        let quote = self.quote.map(|quote| match quote {
+            Quote::Literal => "none".to_owned(),
+            Quote::Around(mark) => mark.to_string(),
+        });
+        let options = [
+            ("--item", self.item.clone()),
+            ("--rating", self.rating.clone()),
+            ("--separator", self.separator.clone()),
+            ("--quote", quote),
+            ("--header", self.header.map(|header| if header { "yes" } else { "no" }.to_owned())),
+            ("--missing", self.missing.clone()),
+        ];
+        options.into_iter().filter_map(|(name, value)| Some((name, value?.into())))
+    }
+}
+
+fn separator(text: &str) -> Result<String> {
+    let named = match text {
+        "tab" | "\\t" => "\t",
+        "space" => " ",
+        "comma" => ",",
+        "semicolon" => ";",
+        other => other,
+    };
+    let one = named.len() == 1 && !named.starts_with(['"', '\n', '\r']);
+    ensure!(one || named == "::", "'{text}' is not a character of ASCII, nor tab, space or ::");
+    Ok(named.to_owned())
+}
+
+fn quote(text: &str) -> Result<Quote> {
+    match text.chars().collect::<Vec<_>>()[..] {
+        [mark] if mark.is_ascii_punctuation() => Ok(Quote::Around(mark)),
+        _ if text == "none" => Ok(Quote::Literal),
+        _ => anyhow::bail!("'{text}' is not a character such as \" or ', nor none"),
+    }
+}
+
+fn yes_or_no(text: &str) -> Result<bool> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => anyhow::bail!("'{text}' is neither yes nor no"),
+    }
+}
+
+/// ID,TITLE, two columns.
+fn two_columns(text: &str) -> Result<(String, String)> {
+    match text.split_once(',') {
+        Some((id, title)) if !id.is_empty() && !title.is_empty() && id != title => {
+            Ok((id.to_owned(), title.to_owned()))
+        }
+        _ => anyhow::bail!("'{text}' is not ID,TITLE, as in ISBN,Book-Title"),
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Way {
     Random,
@@ -51,7 +143,7 @@ enum Way {
 }
 
 /// LOW:HIGH, the range of the ratings.
-fn range(text: &str) -> Result<(f64, f64)> {
+pub fn range(text: &str) -> Result<(f64, f64)> {
     let (low, high) = match text.split_once(':') {
         Some((low, high)) => (number(low)?, number(high)?),
         None => anyhow::bail!("'{text}' is not LOW:HIGH, as in 0.5:5"),
@@ -68,7 +160,8 @@ impl Data {
     /// # Errors
     /// One column is to be two things.
     pub fn check(&self) -> Result<()> {
-        let columns = [Some(&self.user), Some(&self.item), Some(&self.rating), self.timestamp.as_ref()];
+        let (item, rating) = (self.item(), self.rating());
+        let columns = [Some(&self.user), Some(&item), Some(&rating), self.timestamp.as_ref()];
         let names = ["--user", "--item", "--rating", "--timestamp"];
         for (at, column) in columns.iter().enumerate().filter(|(_, column)| column.is_some()) {
             if let Some(other) = columns[..at].iter().position(|earlier| earlier == column) {
@@ -79,6 +172,14 @@ impl Data {
         Ok(())
     }
 
+    fn item(&self) -> String {
+        self.written.item.clone().unwrap_or_else(|| ColumnNames::default().item)
+    }
+
+    fn rating(&self) -> String {
+        self.written.rating.clone().unwrap_or_else(|| ColumnNames::default().rating)
+    }
+
     fn source(&self) -> Source {
         match &self.ratings {
             None => Source::Folder(self.data.clone()),
@@ -86,17 +187,25 @@ impl Data {
                 path: path.clone(),
                 columns: ColumnNames {
                     user: self.user.clone(),
-                    item: self.item.clone(),
-                    rating: self.rating.clone(),
+                    item: self.item(),
+                    rating: self.rating(),
                     timestamp: self.timestamp.clone(),
+                },
+                told: Told {
+                    dialect: self.written.dialect(),
+                    missing: self.written.missing.clone(),
+                    titles: self.titles.clone(),
+                    title_columns: self.title_columns.clone(),
                 },
             },
         }
     }
 
-    /// Reads the ratings.
+    /// Reads the ratings, and notes on the standard error what should be known of how they were read.
     pub fn read(&self) -> Result<MovieLens> {
-        MovieLens::load(&self.source(), self.rating_range)
+        let ml = MovieLens::load(&self.source(), self.rating_range)?;
+        ml.notes.iter().for_each(|note| complain(&format!("note: {note}")));
+        Ok(ml)
     }
 
     /// Which of them are held out.
@@ -110,32 +219,29 @@ impl Data {
 
     /// The options that differ from the lecture's, as a command line has them.
     pub fn arguments(&self) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = Vec::new();
-        let mut add = |name: &str, value: OsString| arguments.extend([OsString::from(name), value]);
+        let mut options: Vec<(&str, OsString)> = Vec::new();
         if let Some(path) = &self.ratings {
-            add("--ratings", path.into());
-            add("--user", (&self.user).into());
-            add("--item", (&self.item).into());
-            add("--rating", (&self.rating).into());
-            if let Some(time) = &self.timestamp {
-                add("--timestamp", time.into());
-            }
+            options.extend([("--ratings", path.into()), ("--user", (&self.user).into())]);
+            options.extend(self.timestamp.iter().map(|time| ("--timestamp", time.into())));
+            options.extend(self.titles.iter().map(|titles| ("--titles", titles.into())));
+            let columns = self.title_columns.iter();
+            options.extend(columns.map(|(id, title)| ("--title-columns", format!("{id},{title}").into())));
+            options.extend(self.written.options());
         } else if self.data.as_path() != Path::new(LECTURES) {
-            add("--data", (&self.data).into());
+            options.push(("--data", (&self.data).into()));
         }
         if let Some((low, high)) = self.rating_range {
-            add("--rating-range", format!("{low}:{high}").into());
+            options.push(("--rating-range", format!("{low}:{high}").into()));
         }
         match self.split() {
             SplitBy::LECTURE => {}
-            SplitBy::Random { seed } => add("--split-seed", seed.to_string().into()),
-            SplitBy::Time => add("--split", "time".into()),
+            SplitBy::Random { seed } => options.push(("--split-seed", seed.to_string().into())),
+            SplitBy::Time => options.push(("--split", "time".into())),
             SplitBy::User { seed } => {
-                add("--split", "user".into());
-                add("--split-seed", seed.to_string().into());
+                options.extend([("--split", "user".into()), ("--split-seed", seed.to_string().into())]);
             }
         }
-        arguments
+        options.into_iter().flat_map(|(name, value)| [name.into(), value]).collect()
     }
 
     /// What was named: the folder or the file.

@@ -1,6 +1,10 @@
-//! The columns that are read of a table, whatever kind of file it is in.
+//! What a column holds, and how it becomes that: one rule for every kind of file.
 
-use polars::prelude::{Column, IntoColumn, StringChunkedBuilder};
+use std::borrow::Cow;
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use polars::prelude::*;
+use sha2::{Digest, Sha256};
 
 /// What a column holds, which decides how it is read.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -9,7 +13,7 @@ pub enum Holds {
     Ids,
     /// Finite numbers of single precision, within these bounds if there are any.
     Ratings(Option<(f64, f64)>),
-    /// Whole numbers.
+    /// Whole numbers; points in time become seconds since 1970.
     Times,
     /// Text.
     Words,
@@ -28,131 +32,336 @@ pub struct Wanted<'a> {
     pub optional: bool,
 }
 
-/// A column as it is read.
-pub(super) struct Growing<'a> {
-    want: &'a Wanted<'a>,
-    /// What errors call it.
-    said: &'a str,
-    values: Values,
+/// What is wrong with a column: in which row, counted from 0, or in all of them.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    pub row: Option<usize>,
+    pub why: String,
 }
 
-enum Values {
-    Whole(Vec<i64>),
-    Numbers(Vec<f64>),
-    Text(StringChunkedBuilder),
+impl Wrong {
+    fn at(row: usize, why: String) -> Wrong {
+        Wrong { row: Some(row), why }
+    }
 }
 
-impl<'a> Growing<'a> {
-    /// Without values yet, of which there may be as many as `rows`; `said` is what errors call it.
-    pub fn new(want: &'a Wanted, said: &'a str, rows: usize) -> Growing<'a> {
-        let values = match want.holds {
-            Holds::Ids | Holds::Times => Values::Whole(Vec::with_capacity(rows)),
-            Holds::Ratings(_) => Values::Numbers(Vec::with_capacity(rows)),
-            Holds::Words => Values::Text(StringChunkedBuilder::new(want.name.into(), rows)),
-        };
-        Growing { want, said, values }
+impl From<PolarsError> for Wrong {
+    fn from(error: PolarsError) -> Wrong {
+        Wrong { row: None, why: shortened(&error.to_string()) }
     }
+}
 
-    /// What it holds.
-    pub fn holds(&self) -> Holds {
-        self.want.holds
-    }
-
-    /// The next value, as text has it.
+impl Wanted<'_> {
+    /// The column as what it holds, under its new name; `said` is what errors call it. A rating that is written as
+    /// `missing` is none: null.
     ///
     /// # Errors
-    /// It cannot be one. So with the others.
-    pub fn push(&mut self, field: &str) -> Result<(), String> {
-        let said = self.said;
-        if field.is_empty() && self.want.holds != Holds::Words {
-            return Err(format!("no {said}"));
-        }
-        match (&mut self.values, self.want.holds) {
-            (Values::Numbers(values), holds) => {
-                let wrong = |why: &str| format!("{said} '{}' is {why}", shortened(field));
-                let x: f64 = field.parse().map_err(|_| wrong("not a number"))?;
-                if let Holds::Ratings(scale) = holds {
-                    check_rating(x, scale).map_err(|why| wrong(&why))?;
-                }
-                values.push(x);
+    /// A value that is missing or cannot be one.
+    pub(super) fn of(&self, column: &Column, said: &str, missing: Option<&str>) -> Result<Column, Wrong> {
+        let series = self.plain(column.as_materialized_series(), said)?;
+        let column = match self.holds {
+            Holds::Words => {
+                let words = series.str()?.iter().map(|field| field.map_or("".into(), clean));
+                Column::new(self.name.into(), words.map(|word| word.into_owned()).collect::<Vec<_>>())
             }
-            (Values::Whole(values), Holds::Ids) => match canonical(field) {
-                Some(id) => values.push(id),
-                None => {
-                    // Some id is no number, so all of them are text.
-                    let mut ids = StringChunkedBuilder::new(self.want.name.into(), values.capacity());
-                    values.iter().for_each(|id| ids.append_value(id.to_string()));
-                    ids.append_value(field);
-                    self.values = Values::Text(ids);
+            Holds::Ids => match series.dtype() {
+                DataType::String => ids(&series, said)?,
+                _ => wholes(&series, said)?,
+            },
+            Holds::Times => match series.dtype() {
+                DataType::String => {
+                    let time = |field: &str| {
+                        let time = seconds(field);
+                        time.ok_or_else(|| {
+                            format!(
+                                "{said} '{}' is neither a whole number nor a time as in 2001-02-28 10:42:28",
+                                shortened(field)
+                            )
+                        })
+                    };
+                    Column::new("".into(), each(&series, said, time)?)
                 }
+                _ => wholes(&series, said)?,
             },
-            (Values::Whole(values), _) => {
-                let wrong = || format!("{said} '{}' is not a whole number", shortened(field));
-                values.push(field.parse().map_err(|_| wrong())?);
+            Holds::Ratings(scale) => ratings(&series, said, scale, missing)?,
+        };
+        Ok(column.with_name(self.name.into()))
+    }
+
+    /// The same values as one of three types: text, whole numbers, numbers.
+    fn plain(&self, series: &Series, said: &str) -> Result<Series, Wrong> {
+        use DataType::{
+            Binary, Categorical, Date, Datetime, Decimal, Enum, Float32, Float64, Int8, Int16, Int32, Int64,
+            String, UInt8, UInt16, UInt32, UInt64,
+        };
+        let (is_time, is_text) =
+            (self.holds == Holds::Times, matches!(self.holds, Holds::Ids | Holds::Words));
+        let type_of = series.dtype();
+        Ok(match type_of {
+            String => series.clone(),
+            Categorical(..) | Enum(..) if is_text => series.cast(&String)?,
+            Binary if is_text => {
+                let bytes = series.binary()?.iter().enumerate();
+                let text = bytes.map(|(row, bytes)| {
+                    let text = bytes.map(std::str::from_utf8).transpose();
+                    text.map_err(|_| Wrong::at(row, format!("{said} is not UTF-8 text")))
+                });
+                Series::new("".into(), text.collect::<Result<Vec<_>, _>>()?)
             }
-            (Values::Text(values), _) => values.append_value(field),
-        }
-        Ok(())
-    }
-
-    /// The next value, a whole number.
-    pub fn push_whole(&mut self, x: i64) -> Result<(), String> {
-        match &mut self.values {
-            Values::Whole(values) => values.push(x),
-            Values::Numbers(_) => self.push_number(x as f64)?,
-            Values::Text(values) => values.append_value(x.to_string()),
-        }
-        Ok(())
-    }
-
-    /// The next value, a number. Where whole ones are wanted, one with nothing after the point is.
-    pub fn push_number(&mut self, x: f64) -> Result<(), String> {
-        const EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
-        let wrong = |why: &str| Err(format!("{} '{x:?}' is {why}", self.said));
-        match (&mut self.values, self.want.holds) {
-            (Values::Numbers(values), Holds::Ratings(scale)) => match check_rating(x, scale) {
-                Ok(()) => values.push(x),
-                Err(why) => return wrong(&why),
-            },
-            _ if x.fract() == 0.0 && x.abs() < EXACT => return self.push_whole(x as i64),
-            _ => return wrong("not a whole number"),
-        }
-        Ok(())
-    }
-
-    /// The column, under its new name.
-    pub fn finish(self) -> Column {
-        let name = self.want.name.into();
-        match self.values {
-            Values::Whole(values) => Column::new(name, values),
-            Values::Numbers(values) => Column::new(name, values),
-            Values::Text(values) => values.finish().into_column(),
-        }
+            _ if self.holds == Holds::Words => series.cast(&String)?,
+            Int64 => series.clone(),
+            Int8 | Int16 | Int32 | UInt8 | UInt16 | UInt32 => series.cast(&Int64)?,
+            UInt64 => {
+                let too_large = |x: Option<u64>| x.is_some_and(|x| i64::try_from(x).is_err());
+                if let Some(row) = series.u64()?.iter().position(too_large) {
+                    let x = series.u64()?.get(row).unwrap_or_default();
+                    return Err(Wrong::at(row, format!("{said} {x} is beyond 63 bits; save it as text")));
+                }
+                series.cast(&Int64)?
+            }
+            Float64 => series.clone(),
+            Float32 | Decimal(..) => series.cast(&Float64)?,
+            Date if is_time => {
+                let days = series.cast(&Int64)?;
+                days.i64()?.apply(|days| days.map(|days| days.saturating_mul(86_400))).into_series()
+            }
+            Datetime(unit, _) if is_time => {
+                let of = match unit {
+                    TimeUnit::Nanoseconds => 1_000_000_000,
+                    TimeUnit::Microseconds => 1_000_000,
+                    TimeUnit::Milliseconds => 1_000,
+                };
+                let time = series.cast(&Int64)?;
+                time.i64()?.apply(|time| time.map(|time| time.div_euclid(of))).into_series()
+            }
+            other => {
+                let can_be = match self.holds {
+                    Holds::Ids => "ids are whole numbers or text",
+                    Holds::Ratings(_) => "ratings are numbers",
+                    Holds::Times => "times are whole numbers or points in time",
+                    Holds::Words => "text is expected",
+                };
+                return Err(Wrong {
+                    row: None,
+                    why: format!("column '{said}' is of type {other}; {can_be}"),
+                });
+            }
+        })
     }
 }
 
-/// A whole number that would be written in just these characters: "7", but not "007" or "+7", which are
-/// different ids.
-fn canonical(field: &str) -> Option<i64> {
-    let digits = field.strip_prefix('-').unwrap_or(field);
-    if field != "0" && !digits.starts_with(|c: char| ('1'..='9').contains(&c)) {
-        return None;
-    }
-    field.parse().ok()
-}
-
-/// Whether a rating can be one.
+/// The table of these columns, which `raw` has under their new names; `said` is what errors call one. A row whose rating
+/// is `missing` is left out, and so is an optional column that cannot be one: with what is wrong about it.
 ///
 /// # Errors
-/// What it is instead.
-fn check_rating(x: f64, scale: Option<(f64, f64)>) -> Result<(), String> {
-    if !(x as f32).is_finite() {
-        return Err("not a finite number of single precision".to_owned());
+/// What is wrong with another column.
+pub(super) fn table<'a>(
+    raw: &DataFrame,
+    wanted: impl Iterator<Item = &'a Wanted<'a>>,
+    said: impl Fn(&Wanted) -> String,
+    missing: Option<&str>,
+) -> Result<(DataFrame, Vec<Wrong>), Wrong> {
+    let (mut columns, mut faults) = (Vec::new(), Vec::new());
+    for want in wanted {
+        match want.of(raw.column(want.name)?, &said(want), missing) {
+            Ok(column) => columns.push(column),
+            Err(fault) if want.optional => faults.push(fault),
+            Err(fault) => return Err(fault),
+        }
     }
-    match scale {
-        Some((low, high)) if !(low..=high).contains(&x) => Err(format!("outside the range {low} to {high}")),
-        _ => Ok(()),
+    let mut table = DataFrame::new(raw.height(), columns)?;
+    if let Ok(ratings) = table.column("rating")
+        && ratings.has_nulls()
+    {
+        table = table.filter(&ratings.is_not_null())?;
     }
+    Ok((table, faults))
+}
+
+/// What `of` makes of each field of a column of text, blanks around it taken off.
+fn each<T>(series: &Series, said: &str, of: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, Wrong> {
+    let fields = series.str()?.iter().enumerate();
+    fields
+        .map(|(row, field)| match field.map_or("", str::trim_ascii) {
+            "" => Err(Wrong::at(row, format!("no {said}"))),
+            field => of(field).map_err(|why| Wrong::at(row, why)),
+        })
+        .collect()
+}
+
+/// Ids from text: numbers if all are; otherwise text, in which what stands for a missing value is refused.
+fn ids(series: &Series, said: &str) -> Result<Column, Wrong> {
+    let fields = series.str()?;
+    let whole_ones = fields.iter().map(|field| whole(field?.trim_ascii())).collect::<Option<Vec<i64>>>();
+    if let Some(ids) = whole_ones {
+        return Ok(Column::new("".into(), ids));
+    }
+    // Somebody may be called Null, but not where all others are numbers.
+    let absent = ["null", "none", "na", "n/a", "<na>", "\\n"];
+    let absent = |field: &str| absent.iter().any(|word| field.eq_ignore_ascii_case(word));
+    let among_numbers =
+        fields.iter().flatten().map(str::trim_ascii).all(|field| whole(field).is_some() || absent(field));
+    let id = |field: &str| {
+        if field.eq_ignore_ascii_case("nan") || (among_numbers && absent(field)) {
+            return Err(format!("{said} '{field}' says that there is none"));
+        }
+        if field.contains(['\n', '\r']) {
+            return Err(format!(
+                "{said} '{}' goes on on another line, in quotes; where a quote is only a character, say --quote \
+                 none",
+                shortened(field)
+            ));
+        }
+        let shown = clean(field);
+        // Ids that differ stay different where what is shown of them does not.
+        Ok(if shown == field { field.to_owned() } else { format!("{shown} #{}", fingerprint(field)) })
+    };
+    Ok(Column::new("".into(), each(series, said, id)?))
+}
+
+/// Whole numbers from numbers.
+fn wholes(series: &Series, said: &str) -> Result<Column, Wrong> {
+    const EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+    if series.dtype() == &DataType::Int64 {
+        if !series.has_nulls() {
+            return Ok(series.clone().into_column());
+        }
+        let row = series.i64()?.iter().position(|x| x.is_none());
+        return Err(Wrong { row, why: format!("no {said}") });
+    }
+    let numbers = series.f64()?.iter().enumerate().map(|(row, x)| match x {
+        Some(x) if x.fract() == 0.0 && x.abs() < EXACT => Ok(x as i64),
+        Some(x) => Err(Wrong::at(row, format!("{said} '{x:?}' is not a whole number"))),
+        None => Err(Wrong::at(row, format!("no {said}"))),
+    });
+    Ok(Column::new("".into(), numbers.collect::<Result<Vec<i64>, _>>()?))
+}
+
+/// Ratings from numbers or text.
+fn ratings(
+    series: &Series,
+    said: &str,
+    scale: Option<(f64, f64)>,
+    missing: Option<&str>,
+) -> Result<Column, Wrong> {
+    let missing_number = missing.and_then(|missing| missing.parse::<f64>().ok());
+    let check = |x: f64| match scale {
+        _ if !(x as f32).is_finite() => Err("not a finite number of single precision".to_owned()),
+        Some((low, high)) if !(low..=high).contains(&x) => {
+            Err(format!("outside the range {low} to {high}; --rating-range states another"))
+        }
+        _ => Ok(x),
+    };
+    let values: Vec<Option<f64>> = if let Ok(text) = series.str() {
+        let rating = |(row, field): (usize, Option<&str>)| {
+            let field = field.map_or("", str::trim_ascii);
+            let number = field.parse::<f64>().ok();
+            if missing == Some(field) || (number.is_some() && number == missing_number) {
+                return Ok(None);
+            }
+            let why = match number {
+                _ if field.is_empty() => return Err(Wrong::at(row, format!("no {said}"))),
+                Some(x) => match check(x) {
+                    Ok(x) => return Ok(Some(x)),
+                    Err(why) => why,
+                },
+                None if field.replacen(',', ".", 1).parse::<f64>().is_ok() => {
+                    "not a number: it has a decimal comma, and a point is read (change the commas of that column)"
+                        .to_owned()
+                }
+                None if field.starts_with('"') => {
+                    "not a number: it stands in quotes; say --quote '\"' where these are not characters".to_owned()
+                }
+                None => "not a number".to_owned(),
+            };
+            Err(Wrong::at(row, format!("{said} '{}' is {why}", shortened(field))))
+        };
+        text.iter().enumerate().map(rating).collect::<Result<_, _>>()?
+    } else {
+        let series = series.cast(&DataType::Float64)?;
+        let numbers = series.f64()?;
+        let wrong = |x: Option<f64>| x.is_none_or(|x| Some(x) == missing_number || check(x).is_err());
+        match numbers.iter().position(wrong) {
+            None => return Ok(series.clone().into_column()),
+            Some(_) => {
+                let rating = |(row, x): (usize, Option<f64>)| match x {
+                    Some(x) if Some(x) == missing_number => Ok(None),
+                    None if missing == Some("") => Ok(None),
+                    None => Err(Wrong::at(row, format!("no {said}"))),
+                    Some(x) => match check(x) {
+                        Ok(x) => Ok(Some(x)),
+                        Err(why) => Err(Wrong::at(row, format!("{said} '{x:?}' is {why}"))),
+                    },
+                };
+                numbers.iter().enumerate().map(rating).collect::<Result<_, _>>()?
+            }
+        }
+    };
+    Ok(Column::new("".into(), values))
+}
+
+/// A whole number that would be written in just these characters, or as pandas writes one in a column with gaps:
+/// "7" and "7.0", but not "007" or "+7", which are different ids.
+pub(super) fn whole(field: &str) -> Option<i64> {
+    let number = match field.split_once('.') {
+        Some((number, zeros)) if !zeros.is_empty() && zeros.bytes().all(|b| b == b'0') => number,
+        Some(_) => return None,
+        None => field,
+    };
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    if number != "0" && !digits.starts_with(|c: char| ('1'..='9').contains(&c)) {
+        return None;
+    }
+    number.parse().ok()
+}
+
+/// A time as a whole number: as it is written, or in seconds since 1970 where a date is.
+fn seconds(field: &str) -> Option<i64> {
+    if let Ok(time) = field.parse() {
+        return Some(time);
+    }
+    if let Ok(time) = field.parse::<f64>() {
+        return time.is_finite().then_some(time.floor() as i64);
+    }
+    let field = field.trim_end_matches("UTC").trim_end().replacen('T', " ", 1);
+    let with_zone = ["%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f %#z"];
+    let without = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S"];
+    let day = |form: &str| NaiveDate::parse_from_str(&field, form).ok()?.and_hms_opt(0, 0, 0);
+    let local = |form: &&str| NaiveDateTime::parse_from_str(&field, form).ok();
+    let local = without.iter().find_map(local).or_else(|| ["%Y-%m-%d", "%Y/%m/%d"].into_iter().find_map(day));
+    let zoned = |form: &&str| DateTime::parse_from_str(&field, form).ok().map(|time| time.timestamp());
+    local.map(|time| time.and_utc().timestamp()).or_else(|| with_zone.iter().find_map(zoned))
+}
+
+/// More characters than this are not shown of a field.
+const LONGEST: usize = 200;
+
+/// Text that can be shown anywhere: in a table, in XML, on a terminal. Control characters, characters that turn the
+/// text around them and those that Unicode keeps for itself are replaced, ends of lines are blanks, and the end of
+/// what no place could show is left out.
+pub fn clean(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Cow::Borrowed(text);
+    }
+    let shown = text.chars().map(|c| match c {
+        '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => ' ',
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{fdd0}'..='\u{fdef}' => {
+            '\u{fffd}'
+        }
+        c if c.is_control() || u32::from(c) & 0xfffe == 0xfffe => '\u{fffd}',
+        c => c,
+    });
+    let mut shown: String = shown.take(LONGEST + 1).collect();
+    if let Some((end, _)) = shown.char_indices().nth(LONGEST) {
+        shown.truncate(end);
+        shown.push('…');
+    }
+    Cow::Owned(shown)
+}
+
+/// Eight digits that tell a text from others.
+fn fingerprint(text: &str) -> String {
+    Sha256::digest(text)[..4].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `'userId', 'movieId'`, not more of them than a person would read.

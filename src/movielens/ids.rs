@@ -81,7 +81,23 @@ impl Ids {
         match column.dtype() {
             DataType::Int64 => {
                 let mut index = Index::empty();
-                let rows = column.i64()?.iter().flatten().map(|id| index.of(&id)).collect();
+                let values =
+                    || column.as_materialized_series().i64().into_iter().flat_map(|ids| ids.downcast_iter());
+                // Where ids are not far beyond how many there are, a table of them is quicker than hashing each.
+                let most = column.i64()?.max().unwrap_or(0);
+                let few = column.i64()?.min().unwrap_or(-1) >= 0 && most <= column.len().max(1 << 20) as i64;
+                let mut table = vec![-1_i64; if few { most as usize + 1 } else { 0 }];
+                let mut rows = Vec::with_capacity(column.len());
+                for &id in values().flat_map(|chunk| chunk.values().iter()) {
+                    rows.push(match few {
+                        true if table[id as usize] >= 0 => table[id as usize],
+                        true => {
+                            table[id as usize] = index.of(&id);
+                            table[id as usize]
+                        }
+                        false => index.of(&id),
+                    });
+                }
                 Ok((Ids(Kind::Whole(index)), rows))
             }
             DataType::String => {
@@ -206,13 +222,8 @@ impl CollabFilterDataset {
 
 /// The ids that occur most often in a column, busiest first, and how often: the lecture's
 /// `ratings.groupby('userId')['rating'].count().sort_values(ascending=False)[:n]`. Ties go to the lower id.
-pub fn busiest(ratings: &DataFrame, column: &str, n: usize) -> Result<Vec<(Id, usize)>> {
-    let (ids, rows) = Ids::map(ratings.column(column)?)?;
-    let mut counts: Vec<(Id, usize)> = ids.ids().map(|id| (id, 0)).collect();
-    for row in rows {
-        counts[row as usize].1 += 1;
-    }
-    counts.sort_by(|(id, count), (other, others)| others.cmp(count).then_with(|| id.cmp(other)));
-    counts.truncate(n);
-    Ok(counts)
+pub fn busiest(ratings: &DataFrame, column: &str, n: usize) -> Result<DataFrame> {
+    let counts = ratings.group_by([column])?.select(["rating"]).count()?;
+    let order = SortMultipleOptions::new().with_order_descending_multi([true, false]);
+    Ok(counts.sort(["rating_count", column], order)?.head(Some(n)))
 }

@@ -3,7 +3,9 @@
 //! Lecture: "Movie Lens", "Create subset for Excel", "Get a validation indexes", "Prepare the data".
 
 pub mod columns;
+pub mod file;
 mod ids;
+pub mod own;
 pub mod parquet;
 mod split;
 pub mod text;
@@ -16,11 +18,11 @@ use polars::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::system::memory;
 use columns::{Holds, Wanted};
 pub use ids::{CollabFilterDataset, Id, Ids, busiest};
 pub use split::{LECTURE_SEED, Split, SplitBy, get_cv_idxs};
-use text::Dialect;
+use text::Text;
+pub use text::{Dialect, Quote};
 
 /// Where the lecture's data is in this project.
 pub const LECTURES: &str = "data/ml-latest-small";
@@ -28,6 +30,7 @@ pub const LECTURES: &str = "data/ml-latest-small";
 /// Where ratings are read from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "there is one in a run")]
 pub enum Source {
     /// A MovieLens folder, old or new: with ratings.csv, ratings.dat or u.data.
     Folder(PathBuf),
@@ -37,6 +40,9 @@ pub enum Source {
         path: PathBuf,
         /// What its columns are called.
         columns: ColumnNames,
+        /// What the file does not tell by itself.
+        #[serde(default)]
+        told: Told,
     },
 }
 
@@ -45,6 +51,22 @@ impl Source {
     pub fn path(&self) -> &Path {
         match self {
             Source::Folder(path) | Source::File { path, .. } => path,
+        }
+    }
+
+    /// The same from wherever it is asked for later; `None` for the lecture's own, which is found without, for what is
+    /// gone when it has been read (a pipe), and for a name that is not text, which JSON cannot hold.
+    pub fn where_it_stays(&self) -> Option<Source> {
+        let whole = |path: &Path| std::fs::canonicalize(path).ok().filter(|path| path.to_str().is_some());
+        match self {
+            Source::Folder(path) if path == Path::new(LECTURES) => None,
+            Source::Folder(path) => whole(path).map(Source::Folder),
+            Source::File { path, .. } if !path.is_file() => None,
+            Source::File { path, columns, told } => {
+                let titles = told.titles.as_deref().and_then(whole);
+                let told = Told { titles, ..told.clone() };
+                Some(Source::File { path: whole(path)?, columns: columns.clone(), told })
+            }
         }
     }
 }
@@ -59,8 +81,21 @@ pub struct ColumnNames {
     pub item: String,
     /// How.
     pub rating: String,
-    /// When, as a whole number that grows with time.
+    /// When: a whole number that grows with time, or a date.
     pub timestamp: Option<String>,
+}
+
+/// What a file of ratings does not tell by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// How it is written down, where it is text.
+    pub dialect: Dialect,
+    /// What stands where there is no rating: such rows are left out.
+    pub missing: Option<String>,
+    /// A table of titles.
+    pub titles: Option<PathBuf>,
+    /// Its columns of ids and of titles.
+    pub title_columns: Option<(String, String)>,
 }
 
 impl Default for ColumnNames {
@@ -126,12 +161,17 @@ const KNOWN: [(usize, usize, usize, Snapshot); 7] = [
     (32_000_204, 200_948, 84_432, Snapshot::MovieLens("32M")),
 ];
 
-/// The files of a MovieLens folder, the newest kind first: ratings and movies, and how each is written down.
-const FOLDERS: [[(&str, Dialect); 2]; 3] = [
-    [("ratings.csv", Dialect::CSV), ("movies.csv", Dialect::CSV)],
-    [("ratings.dat", Dialect::DOUBLE_COLON), ("movies.dat", Dialect::DOUBLE_COLON)],
-    [("u.data", Dialect::TABS), ("u.item", Dialect::BARS)],
+/// The files of a MovieLens folder, the newest kind first: ratings and movies, and what separates their fields.
+const FOLDERS: [[(&str, &str); 2]; 3] = [
+    [("ratings.csv", ","), ("movies.csv", ",")],
+    [("ratings.dat", "::"), ("movies.dat", "::")],
+    [("u.data", "\t"), ("u.item", "|")],
 ];
+
+/// How a file of such a folder is written down.
+fn dialect_of(separator: &str) -> Dialect {
+    if separator == "," { Dialect::csv() } else { Dialect::old(separator) }
+}
 
 /// The genres that the last columns of ml-100k's u.item stand for.
 const GENRES_100K: [&str; 19] = [
@@ -174,6 +214,8 @@ pub struct MovieLens {
     pub sha256: String,
     /// Lowest and highest rating that can be given, where they were stated.
     pub scale: Option<(f64, f64)>,
+    /// What whoever gave the files should know of how they were read.
+    pub notes: Vec<String>,
 }
 
 impl MovieLens {
@@ -185,57 +227,69 @@ impl MovieLens {
         MovieLens::load(&Source::Folder(folder.to_owned()), None)
     }
 
-    /// Reads ratings and, where the folder has them, movies.
+    /// Reads ratings and, where there are some, titles.
     ///
     /// # Errors
     /// A file that is missing, is no such table, or has a row that cannot be read, with file and line; ratings
     /// outside `scale`.
     pub fn load(source: &Source, scale: Option<(f64, f64)>) -> Result<MovieLens> {
-        let (file, columns, dialect, titles) = match source {
+        let mut notes = Vec::new();
+        let (file, names, told, movies) = match source {
             Source::Folder(folder) => {
                 let [ratings, movies] = files_of(folder)?;
-                let by_number = ["1", "2", "3", "4"];
-                let by_name = ["userId", "movieId", "rating", "timestamp"];
-                let [user, item, rating, time] = if ratings.1.header { by_name } else { by_number };
-                let titles = Some((folder.join(movies.0), movies.1));
-                (
-                    folder.join(ratings.0),
-                    [user, item, rating, time].map(str::to_owned),
-                    Some(ratings.1),
-                    titles,
-                )
+                let dialect = dialect_of(ratings.1);
+                let by_name = ["userId", "movieId", "rating", "timestamp"].map(str::to_owned);
+                let by_number = ["1", "2", "3", "4"].map(str::to_owned);
+                let [user, item, rating, time] =
+                    if dialect.header == Some(true) { by_name } else { by_number };
+                let names = ColumnNames { user, item, rating, timestamp: Some(time) };
+                let path = folder.join(movies.0);
+                let movies = if path.exists() { Some(movies_of(&path, movies.1, &mut notes)?) } else { None };
+                (folder.join(ratings.0), names, Told { dialect, ..Told::default() }, movies)
             }
-            Source::File { path, columns: ColumnNames { user, item, rating, timestamp } } => {
-                // Without a name for it there is no column of times; no column's name is empty.
-                let time = timestamp.clone().unwrap_or_default();
-                (path.clone(), [user.clone(), item.clone(), rating.clone(), time], None, None)
+            Source::File { path, columns, told } => {
+                let movies = told.titles.as_ref().map(|path| titles_of(path, columns, told, &mut notes));
+                (path.clone(), columns.clone(), told.clone(), movies.transpose()?)
             }
         };
-        let optional_time = match source {
-            Source::Folder(_) => true,
-            Source::File { columns, .. } => columns.timestamp.is_none(),
-        };
-        let [user, item, rating, time] = &columns;
         let want = |column, name, holds| Wanted { column, name, holds, optional: false };
-        let wanted = [
-            want(user, "userId", Holds::Ids),
-            want(item, "movieId", Holds::Ids),
-            want(rating, "rating", Holds::Ratings(scale)),
-            Wanted { optional: optional_time, ..want(time, "timestamp", Holds::Times) },
+        let mut wanted = vec![
+            want(&names.user, "userId", Holds::Ids),
+            want(&names.item, "movieId", Holds::Ids),
+            want(&names.rating, "rating", Holds::Ratings(scale)),
         ];
-        let bytes = read_file(&file)?;
-        let sha256 = sha256_of_lines(&bytes);
-        let any_kind = matches!(source, Source::File { .. });
-        let ratings = match any_kind && parquet::is_parquet(&bytes) {
-            true => parquet::read(&file, bytes, &wanted)?,
-            false => text::read(&file, &text::decode(&file, bytes)?, dialect, &wanted)?,
-        };
-        let movies = match titles {
-            Some((path, dialect)) if path.exists() => Some(read_movies(&path, dialect)?),
-            _ => None,
-        };
+        if let Some(time) = &names.timestamp {
+            let optional = matches!(source, Source::Folder(_));
+            wanted.push(Wanted { optional, ..want(time, "timestamp", Holds::Times) });
+        }
+        let (ratings, sha256) =
+            read_table(&file, &told.dialect, &wanted, told.missing.as_deref(), &mut notes)?;
+        ensure!(ratings.height() > 0, "{}: none of its rows has a rating", file.display());
         let snapshot = Snapshot::recognise(&sha256, &ratings)?;
-        Ok(MovieLens { ratings, movies, snapshot, source: source.clone(), file, sha256, scale })
+        let ml = MovieLens { ratings, movies, snapshot, source: source.clone(), file, sha256, scale, notes };
+        ml.with_titles_that_belong()
+    }
+
+    /// The same, without titles of which none is a movie's that has been rated.
+    fn with_titles_that_belong(mut self) -> Result<MovieLens> {
+        let titles = self.titles()?;
+        if titles.is_empty() {
+            return Ok(self);
+        }
+        let ids = self.ratings.column("movieId")?;
+        let belong = match ids.dtype() {
+            DataType::Int64 => ids.i64()?.iter().flatten().any(|id| titles.contains_key(&id.to_string())),
+            _ => ids.str()?.iter().flatten().any(|id| titles.contains_key(id)),
+        };
+        if !belong {
+            let file = self.file.display();
+            self.notes.push(format!(
+                "none of the {} titles is of a movie in {file}: they are left out",
+                titles.len()
+            ));
+            self.movies = None;
+        }
+        Ok(self)
     }
 
     /// Whether the lecture's numbers can be expected of it.
@@ -292,7 +346,7 @@ impl MovieLens {
 }
 
 /// The first kind of folder that this one is.
-fn files_of(folder: &Path) -> Result<[(&'static str, Dialect); 2]> {
+fn files_of(folder: &Path) -> Result<[(&'static str, &'static str); 2]> {
     let shown = folder.display();
     if folder.is_file() {
         bail!("{shown}: a file, and --data takes a folder; for a file of ratings take --ratings");
@@ -307,11 +361,31 @@ fn files_of(folder: &Path) -> Result<[(&'static str, Dialect); 2]> {
     })
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>> {
-    ensure!(!path.is_dir(), "{}: a folder, where a file is expected", path.display());
-    let unread = || format!("{}: cannot be read", path.display());
-    memory::check_file(path, std::fs::metadata(path).with_context(unread)?.len())?;
-    std::fs::read(path).with_context(unread)
+/// A table in a file of whatever kind, and the file's SHA-256 (line ends of text taken as `\n`), in hexadecimal.
+fn read_table(
+    path: &Path,
+    dialect: &Dialect,
+    wanted: &[Wanted],
+    missing: Option<&str>,
+    notes: &mut Vec<String>,
+) -> Result<(DataFrame, String)> {
+    let bytes = file::bytes(path)?;
+    let sha256 = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    if dialect.separator.is_none() && parquet::is_parquet(&bytes) {
+        let (table, faults) = parquet::read(path, &bytes, wanted, missing)?;
+        notes.extend(faults.into_iter().map(|fault| fault + ": that column is left out"));
+        return Ok((table, sha256(&bytes)));
+    }
+    let (text, latin_1) = file::text(path, bytes)?;
+    if latin_1 && dialect.header != Some(false) {
+        notes.push(format!("{}: read as Latin-1, since it is not UTF-8", path.display()));
+    }
+    std::thread::scope(|scope| {
+        let sha256 = scope.spawn(|| sha256(text.as_bytes()));
+        let (table, faults) = Text::new(path, &text, dialect, wanted)?.read(path, wanted, missing)?;
+        notes.extend(faults.into_iter().map(|fault| fault + ": that column is left out"));
+        Ok((table, sha256.join().unwrap_or_default()))
+    })
 }
 
 /// Ratings that never differ teach nothing, and leave no range to squash predictions into.
@@ -331,25 +405,27 @@ fn check_that_ratings_differ(path: &Path, ratings: &DataFrame, scale: Option<(f6
     Ok(())
 }
 
-/// The movies' ids, titles and genres.
-fn read_movies(path: &Path, dialect: Dialect) -> Result<DataFrame> {
+/// The ids, titles and genres of a MovieLens folder.
+fn movies_of(path: &Path, separator: &str, notes: &mut Vec<String>) -> Result<DataFrame> {
     let want = |column, name, holds| Wanted { column, name, holds, optional: false };
-    let text = text::decode(path, read_file(path)?)?;
-    if dialect != Dialect::BARS {
-        let [id, title, genres] =
-            if dialect.header { ["movieId", "title", "genres"] } else { ["1", "2", "3"] };
+    let dialect = dialect_of(separator);
+    if separator != "|" {
+        let [id, title, genres] = match dialect.header {
+            Some(true) => ["movieId", "title", "genres"],
+            _ => ["1", "2", "3"],
+        };
         let wanted = [
             want(id, "movieId", Holds::Ids),
             want(title, "title", Holds::Words),
             Wanted { optional: true, ..want(genres, "genres", Holds::Words) },
         ];
-        return text::read(path, &text, Some(dialect), &wanted);
+        return Ok(read_table(path, &dialect, &wanted, None, notes)?.0);
     }
     // u.item: number, title, two dates, an address, and a 1 in the column of each genre.
     let flags: Vec<String> = (6..6 + GENRES_100K.len()).map(|column| column.to_string()).collect();
     let mut wanted = vec![want("1", "movieId", Holds::Ids), want("2", "title", Holds::Words)];
     wanted.extend(flags.iter().zip(GENRES_100K).map(|(flag, genre)| want(flag, genre, Holds::Words)));
-    let table = text::read(path, &text, Some(dialect), &wanted)?;
+    let (table, _) = read_table(path, &dialect, &wanted, None, notes)?;
     let mut genres = vec![Vec::new(); table.height()];
     for genre in GENRES_100K {
         for (row, flag) in genres.iter_mut().zip(table.column(genre)?.str()?.iter()) {
@@ -364,18 +440,12 @@ fn read_movies(path: &Path, dialect: Dialect) -> Result<DataFrame> {
     Ok(movies)
 }
 
-/// SHA-256 of a text with Unix line ends.
-fn sha256_of_lines(bytes: &[u8]) -> String {
-    let mut digest = Sha256::new();
-    let mut rest = bytes;
-    while let Some(end) = memchr::memchr(b'\r', rest) {
-        digest.update(&rest[..end]);
-        rest = &rest[end + 1..];
-    }
-    digest.update(rest);
-    hex(&digest.finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+/// Ids and titles of any file: where they are not said, in the columns called as that of the ratings' ids, and title.
+fn titles_of(path: &Path, columns: &ColumnNames, told: &Told, notes: &mut Vec<String>) -> Result<DataFrame> {
+    let usual = (columns.item.as_str(), "title");
+    let (id, title) = told.title_columns.as_ref().map_or(usual, |(id, title)| (id, title));
+    let want = |column, name, holds| Wanted { column, name, holds, optional: false };
+    let wanted = [want(id, "movieId", Holds::Ids), want(title, "title", Holds::Words)];
+    let read = read_table(path, &Dialect::default(), &wanted, None, notes);
+    Ok(read.context("--titles reads ids and titles, and --title-columns ID,TITLE says where they are")?.0)
 }

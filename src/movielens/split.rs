@@ -59,7 +59,7 @@ impl SplitBy {
                 // Of every user the rows in time's order, or in one drawn at random.
                 let mut order: Vec<usize> = match times {
                     Some(_) => (0..n).collect(),
-                    None => numpy_permutation(n, seed),
+                    None => numpy_permutation(n, seed).into_iter().map(|row| row as usize).collect(),
                 };
                 match times {
                     Some(times) => order.sort_by_key(|&row| (data.cats[row][0], times[row])),
@@ -99,25 +99,25 @@ impl fmt::Display for SplitBy {
 ///
 /// The lecture's call is `get_cv_idxs(len(ratings))`, that is seed 42 and a fifth of the rows.
 pub fn get_cv_idxs(n: usize, val_pct: f64, seed: u32) -> Vec<usize> {
-    let mut rows = numpy_permutation(n, seed);
-    rows.truncate((val_pct * n as f64) as usize);
-    rows
+    let held_out = (val_pct * n as f64) as usize;
+    numpy_permutation(n, seed).into_iter().take(held_out).map(|row| row as usize).collect()
 }
 
 /// `np.random.RandomState(seed).permutation(n)`: MT19937, a Fisher-Yates shuffle from the end, each index
 /// drawn by masked rejection on 32-bit outputs (NumPy's legacy generator).
-fn numpy_permutation(n: usize, seed: u32) -> Vec<usize> {
+fn numpy_permutation(n: usize, seed: u32) -> Vec<u32> {
     let mut generator = Mt::new(seed);
-    let mut rows: Vec<usize> = (0..n).collect();
-    for last in (1..n).rev() {
-        let mask = (last as u32 + 1).next_power_of_two() - 1;
+    // Half the memory of `usize`: swapping at random in it is most of the work.
+    let mut rows: Vec<u32> = (0..n as u32).collect();
+    for last in (1..n as u32).rev() {
+        let mask = (last + 1).next_power_of_two() - 1;
         let at = loop {
             let drawn = generator.next_u32() & mask;
-            if drawn <= last as u32 {
-                break drawn as usize;
+            if drawn <= last {
+                break drawn;
             }
         };
-        rows.swap(last, at);
+        rows.swap(last as usize, at as usize);
     }
     rows
 }

@@ -1,275 +1,527 @@
-//! Tables in text files: the lecture's ratings.csv, its elders, and anybody's CSV.
+//! Tables in text: the lecture's ratings.csv, its elders, and anybody's CSV. polars reads them; here stands how a file
+//! is written down, and that every line of it is one row.
 
 use std::borrow::Cow;
+use std::io::Cursor;
 use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use polars::prelude::DataFrame;
+use anyhow::{Result, anyhow, bail, ensure};
+use polars::prelude::*;
+use serde::{Deserialize, Serialize};
 
+use crate::system::failure::caught;
 use crate::system::memory;
 
-use super::columns::{Growing, Wanted, quoted, shortened};
+use super::columns::{Holds, Wanted, Wrong, quoted, shortened, table, whole};
 
-/// How a table is written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a table is written down. What is not stated is told by the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dialect {
-    /// What stands between two fields.
-    pub separator: &'static str,
+    /// What stands between two fields: a character, `::`, or a blank for any run of blanks.
+    pub separator: Option<String>,
     /// Whether the first line names the columns.
-    pub header: bool,
-    /// Whether a field may stand in quotes, with a quote in it doubled (RFC 4180).
-    pub quotes: bool,
+    pub header: Option<bool>,
+    /// In what a field may stand that holds a separator, with a quote in it doubled (RFC 4180).
+    pub quote: Option<Quote>,
+}
+
+/// What a quote means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Quote {
+    /// This character stands around a field.
+    Around(char),
+    /// A quote is a character like any other.
+    Literal,
 }
 
 impl Dialect {
-    /// ratings.csv and movies.csv, since 2013.
-    pub const CSV: Dialect = Dialect { separator: ",", header: true, quotes: true };
-    /// ratings.dat and movies.dat of ml-1m and ml-10m.
-    pub const DOUBLE_COLON: Dialect = Dialect { separator: "::", header: false, quotes: false };
-    /// u.data of ml-100k.
-    pub const TABS: Dialect = Dialect { separator: "\t", header: false, quotes: false };
-    /// u.item of ml-100k.
-    pub const BARS: Dialect = Dialect { separator: "|", header: false, quotes: false };
+    fn stated(separator: &str, header: bool, quote: Quote) -> Dialect {
+        Dialect { separator: Some(separator.to_owned()), header: Some(header), quote: Some(quote) }
+    }
 
-    /// The dialect of a file in which someone names columns: the first of comma, tab, semicolon, bar and
-    /// double colon that separates the first line into fields with all of these names. Names that are
-    /// numbers, and none of the first line's fields, are positions in a file without a header.
-    fn that_has(text: &str, names: &[&str]) -> Result<Dialect, String> {
-        let mut likeliest = Vec::new();
-        for header in [true, false] {
-            for separator in [",", "\t", ";", "|", "::"] {
-                let dialect = Dialect { separator, header, quotes: true };
-                let mut fields = Vec::new();
-                // Under another separator than its own, a line with quotes may make no sense.
-                if Records::new(text, dialect).next_into(&mut fields).is_err() {
-                    continue;
-                }
-                if names.iter().all(|name| position(name, &fields, header).is_some()) {
-                    return Ok(dialect);
-                }
-                if fields.len() > likeliest.len() {
-                    likeliest = fields;
-                }
-            }
-        }
-        if likeliest.is_empty() {
-            return Err("no names of columns, nor fields: its quotes are not closed".to_owned());
-        }
-        let missing: Vec<&str> =
-            names.iter().filter(|name| position(name, &likeliest, true).is_none()).copied().collect();
-        Err(format!("no column {}; it has {}", quoted(missing), quoted(likeliest.iter())))
+    /// ratings.csv and movies.csv, since 2013.
+    pub fn csv() -> Dialect {
+        Dialect::stated(",", true, Quote::Around('"'))
+    }
+
+    /// The files before that, which separate by `::`, tabs or bars.
+    pub fn old(separator: &str) -> Dialect {
+        Dialect::stated(separator, false, Quote::Literal)
     }
 }
 
-fn position(name: &str, fields: &[Cow<str>], header: bool) -> Option<usize> {
+/// Separators, in the order in which they are tried.
+const SEPARATORS: [&str; 6] = [",", "\t", ";", "|", "::", " "];
+/// What `::` becomes, since polars separates by one byte: the separator of fields that ASCII has.
+const UNIT: char = '\u{1f}';
+
+/// A text that polars can read, and where its fields are.
+#[derive(Debug)]
+pub struct Text<'a> {
+    text: Cow<'a, str>,
+    /// As it was in the file.
+    separator: String,
+    header: bool,
+    quote: Option<u8>,
+    /// The fields of the first line.
+    first: Vec<String>,
+    /// Where the rows begin, and how many they are.
+    start: usize,
+    rows: usize,
+    /// Lines of the file that were blank and are left out.
+    blank: Vec<usize>,
+}
+
+/// A line of the file and what is wrong there.
+type Fault = (usize, String);
+
+impl<'a> Text<'a> {
+    /// Finds out how the text is written down, and that each of its rows has as many fields as the first line.
+    ///
+    /// # Errors
+    /// It has no rows, no such columns, or a row that is none.
+    pub fn new(path: &Path, text: &'a str, dialect: &Dialect, wanted: &[Wanted]) -> Result<Text<'a>> {
+        let at = |(line, why): Fault| anyhow!("{} line {line}: {why}", path.display());
+        let (mut text, mut blank) = without_blank_lines(text);
+        ensure!(!text.is_empty(), "{}: an empty file", path.display());
+        let mut dialect = dialect.clone();
+        // Excel's own way of stating it.
+        let stated = text
+            .split_once('\n')
+            .and_then(|(line, rest)| Some((line.strip_prefix("sep=")?, rest.to_owned())));
+        if let Some((separator, rest)) = stated {
+            dialect.separator.get_or_insert(separator.trim_ascii().to_owned());
+            text = rest.into();
+            blank.insert(0, 1);
+        }
+        let line = text.lines().next().unwrap_or_default();
+        let first_line = 1 + blank.iter().enumerate().take_while(|(at, line)| at + 1 == **line).count();
+        let told = told(line, &dialect, wanted).map_err(|why| at((first_line, why)))?;
+        let (separator, header) = (told.separator, told.header);
+        match separator.as_str() {
+            "::" => {
+                // Not within quotes: every other part between them.
+                let mark = told.quote.map_or('\0', char::from);
+                let outside = |(at, part): (usize, &str)| match at % 2 {
+                    0 => part.replace("::", &UNIT.to_string()),
+                    _ => part.to_owned(),
+                };
+                let parts: Vec<String> = text.split(mark).enumerate().map(outside).collect();
+                text = parts.join(&mark.to_string()).into();
+            }
+            " " => {
+                let squeezed =
+                    text.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>().join(" "));
+                text = squeezed.collect::<Vec<_>>().join("\n").into();
+            }
+            _ => {}
+        }
+        let mut quote = told.quote.filter(|quote| text.as_bytes().contains(quote));
+        if dialect.quote.is_none() && quote.is_none() && wholly_quoted(&text, &separator) {
+            quote = Some(b'"');
+        }
+        let mut text = Text { text, separator, header, quote, first: told.fields, start: 0, rows: 0, blank };
+        let mut checked = text.check();
+        // A backslash before a quote, as MySQL and Book-Crossing write one: but not one that ends a field.
+        if let (Err(_), Some(mark)) = (&checked, quote.map(char::from))
+            && let escaped = format!("\\{mark}")
+            && text.text.contains(&escaped)
+        {
+            let kept = format!("{escaped}{}", char::from(byte_of(&text.separator)));
+            let doubled = text.text.replace(&kept, "\0").replace(&escaped, &format!("{mark}{mark}"));
+            let escaping = Text { text: doubled.replace('\0', &kept).into(), ..text };
+            text = escaping;
+            checked = text.check().or(checked);
+        }
+        checked.map_err(|(line, why)| at((text.in_file(line), why)))?;
+        Ok(text)
+    }
+
+    /// Whether each row has as many fields as the first line; and where the rows begin.
+    ///
+    /// # Errors
+    /// One has not, or its quotes make no sense.
+    fn check(&mut self) -> Result<(), Fault> {
+        let (n, by) = (self.first.len(), byte_of(&self.separator));
+        let Some(quote) = self.quote else {
+            self.start =
+                if self.header { self.text.find('\n').map_or(self.text.len(), |at| at + 1) } else { 0 };
+            // All bytes in one loop, which is quicker than line by line.
+            let (mut fields, mut line) = (1, 1);
+            for at in memchr::memchr2_iter(by, b'\n', self.text.as_bytes()) {
+                if self.text.as_bytes()[at] == by {
+                    fields += 1;
+                    continue;
+                }
+                if fields != n {
+                    return Err(self.miscounted(line, fields));
+                }
+                (fields, line) = (1, line + 1);
+            }
+            let ended = self.text.ends_with('\n');
+            self.rows = line - usize::from(ended) - usize::from(self.header);
+            return if ended || fields == n { Ok(()) } else { Err(self.miscounted(line, fields)) };
+        };
+        if memchr::memchr_iter(quote, self.text.as_bytes()).count() % 2 == 1 {
+            return Err((self.odd_line(quote), format!("a quote that is never closed{LITERALLY}")));
+        }
+        let mut reader = self.csv(quote);
+        let (mut record, mut line, mut start, mut rows) = (csv::ByteRecord::new(), 1, 0, 0);
+        while reader.read_byte_record(&mut record).map_err(|error| (line, error.to_string()))? {
+            match self.header && line == 1 {
+                true => start = reader.position().byte() as usize,
+                false => rows += 1,
+            }
+            let next = reader.position().line() as usize;
+            let lines =
+                if next > line + 1 { format!("to line {} ", self.in_file(next - 1)) } else { String::new() };
+            if record.len() != n {
+                let row: Vec<_> = record.iter().map(String::from_utf8_lossy).collect();
+                let row = shortened(&row.join(&self.separator));
+                let why = format!(
+                    "{lines}{} of {n} fields: '{row}'{}",
+                    record.len(),
+                    self.about_quotes(line, quote)
+                );
+                return Err((line, why));
+            }
+            if !lines.is_empty()
+                && let Some(field) = record.iter().find(|field| {
+                    // A text of several lines is one field; a quote that nobody meant swallows whole rows.
+                    field.split(|b| *b == b'\n').skip(1).any(|line| line.contains(&by))
+                })
+            {
+                let field = shortened(&String::from_utf8_lossy(field));
+                return Err((
+                    line,
+                    format!(
+                        "{lines}is one row by its quotes, with a field '{field}'; where a quote is only a character, \
+                         say --quote none"
+                    ),
+                ));
+            }
+            line = next;
+        }
+        (self.start, self.rows) = (start, rows);
+        Ok(())
+    }
+
+    /// Of the error of a line that has too few fields, or too many.
+    fn miscounted(&self, line: usize, fields: usize) -> Fault {
+        let row = self.text.lines().nth(line - 1).unwrap_or_default();
+        let row = shortened(&row.replace(UNIT, "::"));
+        let quotes =
+            if row.contains('"') { "; where quotes stand around fields, say --quote '\"'" } else { "" };
+        (line, format!("{fields} of {} fields: '{row}'{quotes}", self.first.len()))
+    }
+
+    /// What to say of quotes where a row has the wrong number of fields.
+    fn about_quotes(&self, line: usize, quote: u8) -> &'static str {
+        let row = self.text.lines().nth(line - 1).unwrap_or_default();
+        if row.as_bytes().contains(&quote) { LITERALLY } else { "" }
+    }
+
+    /// The first line whose quotes do not come in pairs or, where all do, that has one within a field.
+    fn odd_line(&self, quote: u8) -> usize {
+        let by = byte_of(&self.separator);
+        let odd = |line: &&str| memchr::memchr_iter(quote, line.as_bytes()).count() % 2 == 1;
+        let within = |line: &&str| {
+            line.as_bytes().windows(3).any(|three| {
+                three[1] == quote
+                    && [three[0], three[2]].iter().all(|beside| *beside != by && *beside != quote)
+            })
+        };
+        let first = |is: &dyn Fn(&&str) -> bool| self.text.lines().position(|line| is(&line));
+        first(&odd).or_else(|| first(&within)).map_or(1, |at| at + 1)
+    }
+
+    fn csv(&self, quote: u8) -> csv::Reader<&[u8]> {
+        let mut how = csv::ReaderBuilder::new();
+        how.delimiter(byte_of(&self.separator)).quote(quote).has_headers(false).flexible(true);
+        how.from_reader(self.text.as_bytes())
+    }
+
+    /// What polars reads of the wanted columns as these types, under their new names; `None` where it refuses, or does
+    /// not find each row.
+    fn polars(
+        &self,
+        wanted: &[(usize, &Wanted)],
+        kind: impl Fn(usize, &Wanted) -> DataType,
+    ) -> Option<DataFrame> {
+        let name =
+            |at: usize| wanted.iter().find(|(place, _)| *place == at).map(|(_, want)| want.name.into());
+        let field = |at: usize| Field::new(name(at).unwrap_or(format!("{at}").into()), DataType::String);
+        let mut schema: Schema = (0..self.first.len()).map(field).collect();
+        for (at, want) in wanted {
+            schema.with_column(want.name.into(), kind(*at, want));
+        }
+        let written =
+            CsvParseOptions::default().with_separator(byte_of(&self.separator)).with_quote_char(self.quote);
+        let options = CsvReadOptions::default()
+            .with_has_header(false)
+            .with_schema(Some(Arc::new(schema)))
+            .with_columns(Some(wanted.iter().map(|(_, want)| want.name.into()).collect()))
+            .with_rechunk(false)
+            .with_parse_options(written);
+        let rows = Cursor::new(&self.text.as_bytes()[self.start..]);
+        let table = caught(|| options.into_reader_with_file_handle(rows).finish()).ok()?.ok()?;
+        (table.height() == self.rows).then_some(table)
+    }
+
+    /// The table of the wanted columns: as numbers where the first row has some and, where not all rows agree, as
+    /// text that is looked at field by field. What is wrong with an optional column, which is left out, is noted.
+    ///
+    /// # Errors
+    /// A value that cannot be one, with its line.
+    pub fn read(
+        &self,
+        path: &Path,
+        wanted: &[Wanted],
+        missing: Option<&str>,
+    ) -> Result<(DataFrame, Vec<String>)> {
+        let shown = path.display();
+        ensure!(self.start < self.text.len(), "{shown}: a header and no rows");
+        memory::check_table(path, self.rows, self.text.len())?;
+        let place = |want: &Wanted| position(want.column, &self.first, self.header);
+        let wanted: Vec<(usize, &Wanted)> =
+            wanted.iter().filter_map(|want| Some((place(want)?, want))).collect();
+        let said = |want: &Wanted| if self.header { want.column.to_owned() } else { want.name.to_owned() };
+        let oddly = written_oddly(self.text.as_bytes(), byte_of(&self.separator));
+        let row = fields(&self.text[self.start..], byte_of(&self.separator), self.quote);
+        let kind = |at: usize, want: &Wanted| {
+            let field = row.get(at).map_or("", String::as_str);
+            match want.holds {
+                Holds::Ratings(_) => DataType::Float64,
+                Holds::Ids if whole(field).is_some() && !field.contains('.') && !oddly => DataType::Int64,
+                Holds::Times if field.parse::<i64>().is_ok() => DataType::Int64,
+                _ => DataType::String,
+            }
+        };
+        if let Some(raw) = self.polars(&wanted, kind)
+            && let Ok((table, faults)) = table(&raw, wanted.iter().map(|(_, want)| *want), said, missing)
+            && faults.is_empty()
+        {
+            return Ok((table, Vec::new()));
+        }
+        let Some(raw) = self.polars(&wanted, |_, _| DataType::String) else {
+            let line = self.in_file(self.quote.map_or(1, |quote| self.odd_line(quote)));
+            bail!(
+                "{shown} line {line}: a quote within a field; write it twice, and the field in quotes{LITERALLY}"
+            );
+        };
+        let tell = |fault: Wrong| match fault.row {
+            Some(row) => format!("{shown} line {}: {}", self.line_of(row), fault.why),
+            None => format!("{shown}: {}", fault.why),
+        };
+        let (table, faults) = table(&raw, wanted.iter().map(|(_, want)| *want), said, missing)
+            .map_err(|fault| anyhow!(tell(fault)))?;
+        Ok((table, faults.into_iter().map(tell).collect()))
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The line of the file on which a row stands.
+    pub fn line_of(&self, row: usize) -> usize {
+        let record = row + usize::from(self.header);
+        let line = self.quote.and_then(|quote| {
+            let mut reader = self.csv(quote);
+            let mut skipped = csv::ByteRecord::new();
+            for _ in 0..record {
+                reader.read_byte_record(&mut skipped).ok()?;
+            }
+            Some(reader.position().line() as usize)
+        });
+        self.in_file(line.unwrap_or(record + 1))
+    }
+
+    /// The same line before blank ones were left out.
+    fn in_file(&self, line: usize) -> usize {
+        self.blank.iter().fold(line, |line, blank| line + usize::from(*blank <= line))
+    }
+}
+
+const LITERALLY: &str = "; where a quote is only a character, say --quote none";
+
+fn byte_of(separator: &str) -> u8 {
+    if separator == "::" { UNIT as u8 } else { separator.as_bytes().first().copied().unwrap_or(b',') }
+}
+
+fn position(name: &str, fields: &[String], header: bool) -> Option<usize> {
     match header {
         true => fields.iter().position(|field| field == name),
         false => name.parse::<usize>().ok()?.checked_sub(1).filter(|at| *at < fields.len()),
     }
 }
 
-/// A file's text, without a byte order mark: UTF-8 or, in the .dat and .item files of old, Latin-1.
-///
-/// # Errors
-/// It is something else, and what.
-pub fn decode(path: &Path, mut bytes: Vec<u8>) -> Result<String> {
-    const NOT_TEXT: [(&[u8], &str); 6] = [
-        (b"\xff\xfe", "text in UTF-16; save it as UTF-8"),
-        (b"\xfe\xff", "text in UTF-16; save it as UTF-8"),
-        (b"\x1f\x8b", "compressed by gzip; unpack it first"),
-        (b"PK\x03\x04", "a ZIP archive or an Excel workbook; unpack it, or save the sheet as CSV"),
-        (b"PAR1", "a Parquet file, and text is expected; save its table as CSV"),
-        (b"SQLite format 3", "an SQLite database; export the ratings as CSV"),
-    ];
-    let shown = path.display();
-    if let Some((_, what)) = NOT_TEXT.iter().find(|(start, _)| bytes.starts_with(start)) {
-        bail!("{shown}: {what}");
-    }
-    if bytes.starts_with(BYTE_ORDER_MARK) {
-        bytes.drain(..BYTE_ORDER_MARK.len());
-    }
-    if let Some(at) = memchr::memchr(0, &bytes) {
-        bail!("{shown} line {}: a byte of zero; this is no text", line_at(&bytes, at));
-    }
-    let latin_1 = path.extension().is_some_and(|kind| kind == "dat" || kind == "item");
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(text),
-        Err(error) if latin_1 => Ok(error.as_bytes().iter().map(|&byte| char::from(byte)).collect()),
-        Err(error) => {
-            let line = line_at(error.as_bytes(), error.utf8_error().valid_up_to());
-            bail!("{shown} line {line}: not UTF-8 text; save it as UTF-8")
-        }
+/// The fields of the first record of a text, blanks around them taken off.
+fn fields(text: &str, separator: u8, quote: Option<u8>) -> Vec<String> {
+    let mut how = csv::ReaderBuilder::new();
+    how.delimiter(separator).quote(quote.unwrap_or(b'"')).quoting(quote.is_some());
+    let mut reader = how.has_headers(false).flexible(true).from_reader(text.as_bytes());
+    let mut record = csv::StringRecord::new();
+    match reader.read_record(&mut record) {
+        Ok(true) => record.iter().map(|field| field.trim_ascii().to_owned()).collect(),
+        _ => Vec::new(),
     }
 }
 
-/// What Windows programs put in front of UTF-8 text.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-fn line_at(bytes: &[u8], at: usize) -> usize {
-    memchr::memchr_iter(b'\n', &bytes[..at]).count() + 1
+/// Whether there are quotes, and each field between tabs that has one stands wholly in them: otherwise they are
+/// characters there.
+fn wholly_quoted(text: &str, separator: &str) -> bool {
+    let whole = |field: &str| field.len() > 1 && field.starts_with('"') && field.ends_with('"');
+    let mut fields =
+        text.lines().flat_map(|line| line.split('\t')).filter(|field| field.contains('"')).peekable();
+    separator == "\t" && text.contains('"') && fields.peek().is_some() && fields.all(whole)
 }
 
-/// Reads the wanted columns of a table, in their order. `dialect` is `None` for a file whose dialect is told
-/// by the names of the columns.
-///
-/// # Errors
-/// A column that is missing, a row with too few or too many fields, a field that cannot be read, no rows:
-/// with file and line.
-pub fn read(path: &Path, text: &str, dialect: Option<Dialect>, wanted: &[Wanted]) -> Result<DataFrame> {
-    let at = |(line, why): (usize, String)| anyhow!("{} line {line}: {why}", path.display());
-    ensure!(!text.trim_ascii().is_empty(), "{}: an empty file", path.display());
-    let needed: Vec<&str> = wanted.iter().filter(|w| !w.optional).map(|w| w.column).collect();
-    let dialect = match dialect {
-        Some(dialect) => dialect,
-        None => Dialect::that_has(text, &needed).map_err(|why| at((1, why)))?,
+/// Whether a field begins as numbers do that are other ids than those they count for: `+7`, `007`, `-0`.
+fn written_oddly(bytes: &[u8], separator: u8) -> bool {
+    let odd = |[before, first, second]: [u8; 3]| {
+        let begins = (before == separator)
+            | (before == b'\n')
+            | (before == b'"')
+            | (before == b' ')
+            | (before == b'-');
+        begins
+            & ((first == b'+')
+                | ((first == b'0') & (second.wrapping_sub(b'0') < 10))
+                | ((before == b'-') & (first == b'0')))
     };
-
-    let mut records = Records::new(text, dialect);
-    let mut fields = Vec::new();
-    let first = records.next_into(&mut fields).map_err(at)?.unwrap_or(1);
-    let (n_fields, names) = (fields.len(), fields.clone());
-    let rows = records.at_most();
-    memory::check_table(path, rows, text.len())?;
-    let mut columns = Vec::new();
-    for want in wanted {
-        match position(want.column, &names, dialect.header) {
-            Some(place) => {
-                let said = if dialect.header { want.column } else { want.name };
-                columns.push((place, Growing::new(want, said, rows)));
-            }
-            None if want.optional => {}
-            None if dialect.header => {
-                let (needed, found) = (quoted(&needed), quoted(&names));
-                bail!(at((first, format!("no column '{}'; expected {needed}, found {found}", want.column))))
-            }
-            None => {
-                let separator = dialect.separator.escape_default();
-                bail!(at((
-                    first,
-                    format!("{n_fields} of {} fields separated by '{separator}'", needed.len())
-                )))
-            }
-        }
-    }
-
-    let mut line = if dialect.header { records.next_into(&mut fields).map_err(at)? } else { Some(first) };
-    ensure!(line.is_some(), "{}: a header and no rows", path.display());
-    let mut height = 0;
-    while let Some(number) = line {
-        if fields.len() != n_fields {
-            let row = fields.join(dialect.separator);
-            bail!(at((number, format!("{} of {n_fields} fields: '{}'", fields.len(), shortened(&row)))));
-        }
-        for (place, column) in &mut columns {
-            column.push(&fields[*place]).map_err(|why| at((number, why)))?;
-        }
-        height += 1;
-        line = records.next_into(&mut fields).map_err(at)?;
-    }
-    DataFrame::new(height, columns.into_iter().map(|(_, column)| column.finish()).collect())
-        .with_context(|| format!("{}: cannot be made a table", path.display()))
+    let at_start = matches!(bytes, [b'+', ..] | [b'0', b'0'..=b'9', ..] | [b'-', b'0', ..]);
+    // Without a branch for each byte, so that the processor takes many at once.
+    at_start
+        || bytes.chunks(1 << 14).enumerate().any(|(at, chunk)| {
+            let end = (at << 14) + chunk.len() + 2;
+            let window = &bytes[at << 14..end.min(bytes.len())];
+            let threes =
+                window.iter().zip(&window[1.min(window.len())..]).zip(&window[2.min(window.len())..]);
+            threes.fold(false, |found, ((a, b), c)| found | odd([*a, *b, *c]))
+        })
 }
 
-/// The records of a table, one after another.
-struct Records<'a> {
-    rest: &'a str,
-    /// On which `rest` begins, counted from 1.
-    line: usize,
-    dialect: Dialect,
+/// The text without its blank lines, and which they were.
+fn without_blank_lines(text: &str) -> (Cow<'_, str>, Vec<usize>) {
+    // Where no line begins with a blank or ends at once, which is seen without looking at each line, none is blank.
+    let blank = |byte: u8| (byte == b'\n') | (byte == b' ') | (byte == b'\t');
+    let bytes = text.as_bytes();
+    let pairs = || bytes.iter().zip(bytes.get(1..).unwrap_or_default());
+    let suspect = bytes.first().is_some_and(|first| blank(*first))
+        || pairs().fold(false, |found, (end, start)| found | ((*end == b'\n') & blank(*start)));
+    let is_blank = |line: &str| line.trim_ascii().is_empty();
+    let blank: Vec<usize> = match suspect {
+        true => (1..).zip(text.lines()).filter(|(_, line)| is_blank(line)).map(|(at, _)| at).collect(),
+        false => Vec::new(),
+    };
+    if blank.is_empty() {
+        return (text.into(), blank);
+    }
+    (text.split_inclusive('\n').filter(|line| !is_blank(line)).collect::<String>().into(), blank)
 }
 
-impl<'a> Records<'a> {
-    fn new(text: &'a str, dialect: Dialect) -> Records<'a> {
-        Records { rest: text, line: 1, dialect }
-    }
+/// A way to read the first line.
+struct Told {
+    separator: String,
+    header: bool,
+    quote: Option<u8>,
+    fields: Vec<String>,
+}
 
-    /// How many records there can be at most.
-    fn at_most(&self) -> usize {
-        memchr::memchr_iter(b'\n', self.rest.as_bytes()).count() + 1
-    }
-
-    /// Replaces `fields` by those of the next record; answers the line on which it begins, or `None` when
-    /// there is none. Blank lines are passed over, and white space around a field that is not in quotes.
-    ///
-    /// # Errors
-    /// A quote that is not closed, or is closed within a field: with its line.
-    fn next_into(&mut self, fields: &mut Vec<Cow<'a, str>>) -> Result<Option<usize>, (usize, String)> {
-        while !self.rest.is_empty() {
-            fields.clear();
-            let (bytes, number) = (self.rest.as_bytes(), self.line);
-            let stop = match self.dialect.quotes {
-                true => memchr::memchr2(b'\n', b'"', bytes),
-                false => memchr::memchr(b'\n', bytes),
+/// The ways to read a line in which the separator may be any that is not ruled out.
+fn ways(line: &str, dialect: &Dialect) -> impl Iterator<Item = (String, Option<u8>, Vec<String>)> {
+    let stated = dialect.separator.as_deref();
+    let separators = stated.map_or(SEPARATORS.to_vec(), |separator| vec![separator]);
+    separators
+        .into_iter()
+        .map(|separator| {
+            let line = match separator {
+                "::" => line.replace("::", &UNIT.to_string()),
+                " " => line.split_ascii_whitespace().collect::<Vec<_>>().join(" "),
+                _ => line.to_owned(),
             };
-            if let Some(b'"') = stop.map(|at| bytes[at]) {
-                self.with_quotes(fields)?;
-                return Ok(Some(number));
-            }
-            let (line, rest) = self.rest.split_at(stop.unwrap_or(bytes.len()));
-            self.rest = rest.strip_prefix('\n').unwrap_or(rest);
-            self.line += 1;
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            let field = |field: &'a str| Cow::Borrowed(field.trim_ascii());
-            match *self.dialect.separator.as_bytes() {
-                [separator] => fields.extend(line.split(char::from(separator)).map(field)),
-                _ => fields.extend(line.split(self.dialect.separator).map(field)),
-            }
-            return Ok(Some(number));
-        }
-        Ok(None)
-    }
-
-    /// The fields of a record that has a quote somewhere: slower, and across lines where need be.
-    fn with_quotes(&mut self, fields: &mut Vec<Cow<'a, str>>) -> Result<(), (usize, String)> {
-        let separator = self.dialect.separator;
-        loop {
-            let opened = self.line;
-            match self.rest.trim_start_matches(' ').strip_prefix('"') {
-                Some(inner) => {
-                    let (field, rest) =
-                        up_to_the_quote(inner).ok_or((opened, "a quote that is never closed".to_owned()))?;
-                    self.line += field.matches('\n').count();
-                    self.rest = rest.trim_start_matches([' ', '\r']);
-                    fields.push(field);
-                }
+            let quote = match dialect.quote {
+                Some(Quote::Literal) => None,
+                Some(Quote::Around(mark)) => Some(mark as u8),
+                // Between tabs a quote is a character, unless a whole field stands in quotes.
                 None => {
-                    let line = self.rest.split('\n').next().unwrap_or_default();
-                    let field = line.split(separator).next().unwrap_or_default();
-                    self.rest = &self.rest[field.len()..];
-                    fields.push(field.trim_ascii().into());
+                    let in_quotes =
+                        |field: &str| field.len() > 1 && field.starts_with('"') && field.ends_with('"');
+                    (separator != "\t" || line.split('\t').any(in_quotes)).then_some(b'"')
                 }
-            }
-            if let Some(rest) = self.rest.strip_prefix(separator) {
-                self.rest = rest;
-            } else if self.rest.is_empty() {
-                return Ok(());
-            } else if let Some(rest) = self.rest.strip_prefix('\n') {
-                self.rest = rest;
-                self.line += 1;
-                return Ok(());
-            } else {
-                let field = shortened(fields.last().map_or("", |field| field));
-                return Err((self.line, format!("text after the closing quote of '{field}'")));
-            }
-        }
-    }
+            };
+            (separator.to_owned(), quote, fields(&line, byte_of(separator), quote))
+        })
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
-/// What stands before the closing quote, two quotes being one within, and what follows it.
-fn up_to_the_quote(inner: &str) -> Option<(Cow<'_, str>, &str)> {
-    let mut field = Cow::Borrowed("");
-    let mut rest = inner;
-    loop {
-        let (part, after) = rest.split_once('"')?;
-        field += part;
-        match after.strip_prefix('"') {
-            Some(more) => {
-                field += "\"";
-                rest = more;
+/// What the columns may be called, in each way to read the first line.
+pub(super) fn first_lines(text: &str, dialect: &Dialect) -> Vec<Vec<String>> {
+    let line = text.lines().find(|line| !line.trim_ascii().is_empty() && !line.starts_with("sep="));
+    ways(line.unwrap_or_default(), dialect).map(|(.., fields)| fields).collect()
+}
+
+/// The dialect of a file with this first line in which someone names columns: of those that separate it into fields
+/// with all of these names the first. Names that are numbers, and none of the first line's fields, are positions in a
+/// file without a header.
+fn told(line: &str, dialect: &Dialect, wanted: &[Wanted]) -> Result<Told, String> {
+    let needed: Vec<&Wanted> = wanted.iter().filter(|want| !want.optional).collect();
+    let numbers = needed.iter().all(|want| want.column.parse::<usize>().is_ok());
+    let stated = dialect.separator.as_deref();
+    let mut likeliest: Option<Told> = None;
+    for (separator, quote, fields) in ways(line, dialect) {
+        let has = |header: bool| needed.iter().all(|want| position(want.column, &fields, header).is_some());
+        let header = dialect.header.unwrap_or(!numbers);
+        if dialect.header.is_none() && numbers && has(true) {
+            return Err(format!(
+                "{} can be names of columns or a row; say which: --header yes or --header no",
+                quoted(&fields)
+            ));
+        }
+        // Without names to go by, the rating at least is a number.
+        let rating = needed.iter().find(|want| matches!(want.holds, Holds::Ratings(_)));
+        let rating = rating.and_then(|want| fields.get(position(want.column, &fields, false)?));
+        let found = has(header) && (header || rating.is_none_or(|rating| rating.parse::<f64>().is_ok()));
+        if found && header {
+            let twice = |want: &&&Wanted| fields.iter().filter(|field| *field == want.column).count() > 1;
+            if let Some(want) = wanted.iter().collect::<Vec<_>>().iter().find(|want| twice(want)) {
+                return Err(format!(
+                    "two columns are called '{}'; give one of them another name",
+                    want.column
+                ));
             }
-            None => return Some((field, after)),
+        }
+        let told = Told { separator, header, quote, fields };
+        if found {
+            return Ok(told);
+        }
+        // A blank is in many a field.
+        let better = |other: &Told| told.fields.len() > other.fields.len() && told.separator != " ";
+        if likeliest.as_ref().is_none_or(better) {
+            likeliest = Some(told);
         }
     }
+    let told = likeliest.ok_or("no fields")?;
+    let n = told.fields.len();
+    if !told.header && needed.iter().all(|want| position(want.column, &told.fields, false).is_some()) {
+        return Ok(told);
+    }
+    if !told.header && stated.is_some() {
+        let separator = told.separator.escape_default();
+        return Err(format!("{n} of {} fields separated by '{separator}'", needed.len()));
+    }
+    let missing = needed.iter().filter(|want| position(want.column, &told.fields, told.header).is_none());
+    let missing = quoted(missing.map(|want| want.column));
+    let is_row = told.fields.iter().any(|field| field.parse::<f64>().is_ok());
+    let hint = match () {
+        _ if is_row && told.header && n >= 3 => {
+            "; where the first line is a row already, say --user 1 --item 2 --rating 3"
+        }
+        _ if n < 2 => "; what separates the fields, --separator says",
+        _ => "",
+    };
+    Err(format!("no column {missing}; it has {}{hint}", quoted(&told.fields)))
 }

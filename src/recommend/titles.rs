@@ -64,6 +64,20 @@ impl Titles {
         self.search(&name, year).or_else(with_bare_year).unwrap_or_else(|| self.nearly(&name, year))
     }
 
+    /// The movie of a title and a year that stands beside it. Catalogues differ by a year in when a film came out, so
+    /// one of the year before or after is taken where there is none of the year.
+    pub fn find_of(&self, asked: &str, year: Option<i64>) -> Found {
+        let (title, None, Some(year)) = (split_year(asked).0, split_year(asked).1, year) else {
+            return self.find(asked);
+        };
+        let of = |year: i64| self.find(&format!("{title} ({year})"));
+        let near = [year - 1, year + 1].into_iter().map(of).find(|found| matches!(found, Found::One(_)));
+        match of(year) {
+            Found::Unknown(likely) => near.unwrap_or(Found::Unknown(likely)),
+            found => found,
+        }
+    }
+
     /// All but slips.
     fn search(&self, name: &str, year: Option<&str>) -> Option<Found> {
         let words: HashSet<&str> = name.split(' ').collect();

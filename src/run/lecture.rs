@@ -156,6 +156,12 @@ impl Lecture {
         self.fits.iter().any(|(recorded, _)| recorded == name)
     }
 
+    /// The validation loss of a recorded fit after so many epochs.
+    pub fn validation_loss(&self, name: &str, epochs: usize) -> Option<f64> {
+        let (_, history) = self.fits.iter().rfind(|(recorded, _)| recorded == name)?;
+        history.epochs.get(epochs.checked_sub(1)?).map(|epoch| epoch.val)
+    }
+
     /// The lecture's numbers for a fit, where they can be expected: on the lecture's own data.
     fn reference(&self, name: &str) -> Option<&'static ReferenceFit> {
         reference::lecture(name).filter(|_| self.is_the_lectures())
@@ -215,8 +221,7 @@ impl Lecture {
     /// What there is to say of a model made with `settings` on this data.
     pub fn card(&self, settings: &Settings) -> ModelCard {
         let card = ModelCard::new(&self.cf, &self.split, settings, &self.ml.sha256);
-        // JSON has no way to name a file whose name is not text.
-        let source = Some(self.ml.source.clone()).filter(|source| source.path().to_str().is_some());
+        let source = self.ml.source.where_it_stays();
         ModelCard { source, stepper: Some(self.run.stepper), ..card }
     }
 

@@ -106,6 +106,24 @@ pub fn save_with(
 /// The file cannot be read, is no whole safetensors file, or has a tensor of a type that is not saved here.
 pub fn read(path: &Path) -> Result<(HashMap<String, String>, HashMap<String, Tensor>)> {
     let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    const OTHERS: [(&[u8], &str); 4] = [
+        (
+            b"PK\x03\x04",
+            "a PyTorch archive (torch.save) or another ZIP file; only files of this program are opened",
+        ),
+        (
+            b"\x80",
+            "a Python pickle, as old versions of torch.save write; only files of this program are opened",
+        ),
+        (b"version https://git-lfs", "a pointer of Git LFS and not the model; git lfs pull fetches it"),
+        (b"\x1f\x8b", "compressed by gzip; unpack it first"),
+    ];
+    // A file of ours begins with a number, which may be any, and a brace.
+    if let Some((_, what)) = OTHERS.iter().find(|(start, _)| bytes.starts_with(start))
+        && bytes.get(8) != Some(&b'{')
+    {
+        bail!("{}: {what}", path.display());
+    }
     let parse = || -> Result<_> {
         let (_, header) = SafeTensors::read_metadata(&bytes)?;
         let tensors = SafeTensors::deserialize(&bytes)?.tensors();

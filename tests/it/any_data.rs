@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use lecture5::movielens::{
-    CollabFilterDataset, ColumnNames, Id, Ids, LECTURE_SEED, MovieLens, Snapshot, Source, SplitBy,
+    CollabFilterDataset, ColumnNames, Id, Ids, LECTURE_SEED, MovieLens, Snapshot, Source, SplitBy, Told,
 };
 use lecture5::run::lecture::head;
 use serde_json::Value;
@@ -21,7 +21,7 @@ fn file(name: &str, bytes: &[u8], columns: [&str; 3], timestamp: Option<&str>) -
     let folder = folder(&[(name, bytes)]);
     let [user, item, rating] = columns.map(str::to_owned);
     let columns = ColumnNames { user, item, rating, timestamp: timestamp.map(str::to_owned) };
-    MovieLens::load(&Source::File { path: folder.path().join(name), columns }, None)
+    MovieLens::load(&Source::File { path: folder.path().join(name), columns, told: Told::default() }, None)
 }
 
 fn shown(ml: &MovieLens) -> String {
@@ -102,6 +102,125 @@ fn any_separator_and_any_column_names_are_understood() {
         let by_number = file("books.txt", headless.as_bytes(), ["1", "3", "4"], Some("2")).unwrap();
         assert_eq!(shown(&by_number), shown(&ml), "{separator}");
     }
+}
+
+/// What is read of a file, or why it is refused.
+fn told(name: &str, bytes: &[u8], columns: [&str; 3], told: Told) -> Result<MovieLens, String> {
+    let folder = folder(&[(name, bytes)]);
+    let [user, item, rating] = columns.map(str::to_owned);
+    let columns = ColumnNames { user, item, rating, timestamp: None };
+    let ml = MovieLens::load(&Source::File { path: folder.path().join(name), columns, told }, None);
+    ml.map_err(|error| format!("{error:#}").replace(&format!("{}/", folder.path().display()), ""))
+}
+
+#[test]
+fn what_people_have_is_read_row_by_row_and_nothing_is_dropped_in_silence() {
+    let (uir, numbers) = (["u", "i", "r"], ["1", "2", "3"]);
+    let meant = shown(&told("r.csv", b"u,i,r\na,x,2\nb,y,3.5\n", uir, Told::default()).unwrap());
+    let gzip = {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut packed, b"u,i,r\na,x,2\nb,y,3.5\n").unwrap();
+        packed.finish().unwrap()
+    };
+    for (bytes, columns) in [
+        (&gzip[..], uir),
+        (b"a x 2\nb   y\t3.5\n", numbers),
+        (b"sep=;\nu;i;r\na;x;2\nb;y;3.5\n", uir),
+        (b"u,i,r\ra,x,2\rb,y,3.5\r", uir),
+        (b",u,i,r\n0,a,x,2\n1,b,y,3.5\n", uir),
+        (b"u,i,r,note\na,x,2,\"one\ntwo\"\nb,y,3.5,\n", uir),
+        (b"u,i,r,note\na,x,2,\"a \\\"word\\\" or, two\"\nb,y,3.5,\"\"\n", uir),
+    ] {
+        let read = told("r.csv", bytes, columns, Told::default());
+        assert_eq!(read.as_ref().map(shown).as_deref(), Ok(&meant[..]), "{}", String::from_utf8_lossy(bytes));
+    }
+    // Between tabs a quote is a character.
+    let lone = told("r.tsv", b"u\ti\tr\na\t\"odd\" al\t2\na\t\"open\t1\nb\t12\"\t3\n", uir, Told::default())
+        .unwrap();
+    assert_eq!(lone.ratings.height(), 3);
+    let latin_1 = told("r.csv", b"u;i;r\nJos\xe9;x;2\n", uir, Told::default()).unwrap();
+    assert!(shown(&latin_1).contains("José") && latin_1.notes[0].contains("read as Latin-1"));
+    let missing = Told { missing: Some("0".to_owned()), ..Told::default() };
+    let rated = told("r.csv", b"u,i,r\na,x,0\na,y,2\nb,y,0.0\n", uir, missing).unwrap();
+    assert_eq!(rated.ratings.height(), 1);
+    let floats =
+        told("r.csv", b"u,i,r\n1.0,7.0,2\n2.0,7.0,3\n", uir, Told::default()).unwrap().dataset().unwrap();
+    assert_eq!((floats.users.id(1), floats.items.id(0)), (Some(Id::Whole(2)), Some(Id::Whole(7))));
+}
+
+#[test]
+fn what_is_ambiguous_or_of_another_kind_is_refused_by_name_with_the_way_out() {
+    let (uir, numbers) = (["u", "i", "r"], ["1", "2", "3"]);
+    for (bytes, columns, said) in [
+        (
+            &b"2,1,3\n5,6,4\n"[..],
+            numbers,
+            "r.csv line 1: '2', '1', '3' can be names of columns or a row; say which: --header",
+        ),
+        (b"u,i,r,r\n1,2,3,4\n", uir, "line 1: two columns are called 'r'"),
+        (
+            b"A,B,2.0\nA,C,3.0\n",
+            uir,
+            "where the first line is a row already, say --user 1 --item 2 --rating 3",
+        ),
+        (b"u,i,r\n1,2,3\nNaN,2,4\n", uir, "line 3: u 'NaN' says that there is none"),
+        (b"u,i,r\n1,2,3\nnull,2,4\n", uir, "line 3: u 'null' says that there is none"),
+        (b"u,i,r\n1,\"a\nb\",3\n2,c,4\n", uir, "line 2: i 'a\\nb' goes on on another line"),
+        (b"u,i,r\n1,\"a,2\n2,b,3\n3,c\",4\n4,d,5\n", uir, "line 2: to line 4 is one row by its quotes"),
+        (b"u;i;r\n1;2;2,5\n", uir, "line 2: r '2,5' is not a number: it has a decimal comma"),
+        (b"u;i;r\n1;2;3\n;;\n", uir, "line 3: no u"),
+        (b"BZh91AY", uir, "r.csv: compressed by bzip2"),
+        (b"\xfd7zXZ\0", uir, "r.csv: compressed by xz"),
+        (b"{\"u\":1}\n", uir, "r.csv: JSON"),
+        (b"1:\n5,3,2005-09-06\n", uir, "r.csv: a file of the Netflix prize"),
+        (b"version https://git-lfs.github.com/spec/v1\n", uir, "git lfs pull"),
+    ] {
+        let why = told("r.csv", bytes, columns, Told::default()).unwrap_err();
+        assert!(why.contains(said), "{}: {why}", String::from_utf8_lossy(bytes));
+    }
+}
+
+#[test]
+fn times_are_read_as_numbers_or_dates_and_titles_from_any_table() {
+    let times = [
+        "982579348",
+        "982579348.0",
+        "2001-02-19 10:42:28",
+        "2001-02-19T10:42:28Z",
+        "2001-02-19 11:42:28.5+01:00",
+    ];
+    for time in times {
+        let text = format!("u,i,r,t\n1,2,3,{time}\n");
+        let ml = file("r.csv", text.as_bytes(), ["u", "i", "r"], Some("t")).unwrap();
+        assert_eq!(ml.times(), Some(vec![982_579_348]), "{time}");
+    }
+    let titles = folder(&[("t.csv", b"ISBN;Book-Title\n7;Emma\n8;Dune\n")]);
+    let with = |columns: (&str, &str)| Told {
+        titles: Some(titles.path().join("t.csv")),
+        title_columns: Some((columns.0.to_owned(), columns.1.to_owned())),
+        ..Told::default()
+    };
+    let read = |ids: &str, columns| {
+        told("r.csv", format!("u,i,r\n1,{ids},3\n").as_bytes(), ["u", "i", "r"], with(columns))
+    };
+    assert_eq!(read("7", ("ISBN", "Book-Title")).unwrap().titles().unwrap()["7"], "Emma");
+    let none = read("9", ("ISBN", "Book-Title")).unwrap();
+    assert!(
+        none.movies.is_none() && none.notes[0].contains("none of the 2 titles is of a movie"),
+        "{:?}",
+        none.notes
+    );
+    assert!(read("7", ("isbn", "title")).unwrap_err().contains("--title-columns ID,TITLE"));
+}
+
+#[test]
+fn text_is_cleaned_at_the_door() {
+    let long = "x".repeat(80_000);
+    let text = format!("u,i,r\n1,{long},3\n2,{long}y,4\n3,a\u{7}b,5\n");
+    let cf = file("r.csv", text.as_bytes(), ["u", "i", "r"], None).unwrap().dataset().unwrap();
+    let names: Vec<String> = cf.items.ids().map(|id| id.to_string()).collect();
+    assert_eq!(cf.items.len(), 3, "ids that differ stay different");
+    assert!(names.iter().all(|name| name.chars().count() < 220 && !name.contains('\u{7}')), "{names:?}");
 }
 
 #[test]

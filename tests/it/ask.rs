@@ -138,19 +138,22 @@ fn what_cannot_be_answered_says_why_and_what_else_could_be_meant() {
         assert!(message.contains(said) && code == Some(status), "{arguments:?} {code:?}: {message}");
     }
     for (text, said) in [
-        ("", "expected the columns title (or movieId) and rating"),
-        ("film,stars\nHeat,4\n", "found 'film,stars'"),
-        ("title,rating\n", "a header and no ratings"),
-        ("title,rating\nHeat,four\n", "line 2: rating 'four' is not a number"),
-        ("title,rating\nHeat,NaN\n", "line 2: rating 'NaN' is not within 0.5 to 5.0"),
-        ("title,rating\nHeat,4\nToy Story,6\n", "line 3: rating '6' is not within 0.5 to 5.0"),
-        ("title,rating\nHeat,4\nheat (1995),5\n", "line 3: Heat (1995) is rated a second time"),
-        ("title,rating\nSabrina,4\n", "line 2: title 'Sabrina' fits 2 movies"),
+        ("", "an empty file"),
         (
-            "title,rating\nMatrix, The,4\n",
-            "line 2: 3 fields where the header has 2; a title with a comma needs quotes",
+            "song,grade\nHeat,4\n",
+            "expected the columns title (or movieId) and rating; it has 'song', 'grade'; --item",
         ),
-        ("movieId,rating\n1,4\nx,4\n", "line 3: movieId 'x' is no movie that the model knows"),
+        ("title,rating\n", "a header and no rows"),
+        ("title,rating\nHeat,four\n", "line 2: rating 'four' is not a number"),
+        ("title,rating\nHeat,NaN\n", "line 2: rating 'NaN' is not a finite number"),
+        (
+            "title,rating\nHeat,4\nToy Story,6\n",
+            "line 3: rating '6' is outside the range 0.5 to 5; --rating-range states another",
+        ),
+        ("title,rating\nHeat,4\nheat (1995),5\n", "line 3: Heat (1995) is rated a second time"),
+        ("title,rating\nSabrina,4\n", "line 2: 'Sabrina' fits 2 movies; give one's id, its year"),
+        ("title,rating\nMatrix, The,4\n", "line 2: 3 of 2 fields: 'Matrix, The,4'"),
+        ("movieId,rating\n1,4\nx,4\n", "line 3: 'x' is no movie that the model knows"),
     ] {
         let (message, code) = refused(&[&["recommend", "--ratings", &ratings(text)], &from[..]].concat());
         assert!(message.contains(said) && code.is_some_and(|code| code > 0), "{text:?} {code:?}: {message}");
@@ -160,6 +163,123 @@ fn what_cannot_be_answered_says_why_and_what_else_could_be_meant() {
     let foreign = file(&folder, "foreign.safetensors", "not a model");
     let (message, code) = refused(&["recommend", "--user", "1", "--from", &foreign]);
     assert!(message.contains("not a whole safetensors file") && code == Some(1), "{message}");
+}
+
+#[test]
+fn lists_of_other_programs_are_read_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let stars = |text: &[u8], more: &[&str]| {
+        let path = folder.path().join("list");
+        std::fs::write(&path, text).unwrap();
+        let from = model("bias");
+        let output = lecture5(
+            &[
+                &[
+                    "predict",
+                    "--movie",
+                    "3114",
+                    "--json",
+                    "--ratings",
+                    path.to_str().unwrap(),
+                    "--from",
+                    from.to_str().unwrap(),
+                ],
+                more,
+            ]
+            .concat(),
+        );
+        assert!(output.status.success(), "{}: {}", String::from_utf8_lossy(text), stderr(&output));
+        (serde_json::from_str::<Value>(&stdout(&output)).unwrap()["stars"].as_f64().unwrap(), stderr(&output))
+    };
+    let (meant, _) = stars(b"title,rating\nSabrina (1995),4.5\nHeat,5\n", &[]);
+    for text in [
+        "Date,Name,Year,Letterboxd URI,Rating\n2023-01-02,Sabrina,1995,https://example.org/a,4.5\n2023-01-03,Heat,1995,b,5\n",
+        "Title;YEAR;Stars\nSabrina;1995.0;4.5\nHeat;1996;5\n",
+        "movie\trating\nSabrina (1995)\t4.5\nHeat\t5\n",
+    ] {
+        assert_eq!(stars(text.as_bytes(), &[]).0, meant, "{text}");
+    }
+    let imdb = b"Const,Your Rating,Title,IMDb Rating,Year\ntt1,9,Sabrina,6.3,1995\ntt2,10,Heat,8.3,1995\n";
+    let (stars_of_ten, note) = stars(imdb, &[]);
+    assert_eq!(stars_of_ten, meant);
+    assert!(note.contains("ratings from 1 to 10 are mapped to the model's 0.5 to 5"), "{note}");
+    let percent = b"what,points\nSabrina (1995),0\nHeat,99\n";
+    let columns = ["--item", "what", "--rating", "points", "--rating-range", "0:100", "--missing", "99"];
+    assert_eq!(stars(percent, &columns).0, stars(b"title,rating\nSabrina (1995),0.5\n", &[]).0);
+}
+
+#[test]
+fn unknown_movies_are_listed_together_and_can_be_gone_on_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = file(&folder, "l.csv", "title,rating\nToy Story,5\nPapicha,4\nSabrina,4\nqqqqqqqqqqqq,3\n");
+    let bias = model("bias");
+    let from = ["--from", bias.to_str().unwrap()];
+    let (message, code) = refused(&[&["recommend", "--ratings", &list][..], &from].concat());
+    for said in [
+        "3 of 4 movies",
+        "line 3: 'Papicha'",
+        "line 4: 'Sabrina' fits 2",
+        "line 5: 'qqqqqqqqqqqq'",
+        "--skip-unknown",
+    ] {
+        assert!(message.contains(said), "{said}: {message}");
+    }
+    assert_eq!(code, Some(2));
+    let output =
+        lecture5(&[&["recommend", "--skip-unknown", "--json", "--ratings", &list][..], &from].concat());
+    assert!(stderr(&output).starts_with("note: 3 of 4 movies"), "{}", stderr(&output));
+    assert_eq!(serde_json::from_str::<Value>(&stdout(&output)).unwrap()["left_out"]["rated"], 1);
+}
+
+#[test]
+fn a_user_whom_training_has_not_seen_is_told_and_answered_from_the_ratings_that_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = "userId,movieId,rating,timestamp\n".to_owned();
+    for (user, times) in [(1, 10), (2, 20), (3, 30), (4, 40), (99, 900)] {
+        (0..5).for_each(|movie| {
+            text += &format!("{user},{movie},{},{}\n", 1 + (user + movie) % 5, times + movie)
+        });
+    }
+    let (ratings, out) = (file(&folder, "r.csv", &text), folder.path().join("out"));
+    let fit = [
+        "fit",
+        "--quiet",
+        "--model",
+        "learner",
+        "--dpi",
+        "20",
+        "--timestamp",
+        "timestamp",
+        "--split",
+        "time",
+    ];
+    let output = lecture5(&[&fit[..], &["--ratings", &ratings, "--out", out.to_str().unwrap()]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let from = out.join("models/learner.safetensors");
+    let predict = |user: &str, more: &[&str]| {
+        stdout(&lecture5(
+            &[&["predict", "--movie", "3", "--user", user, "--from", from.to_str().unwrap()], more].concat(),
+        ))
+    };
+    assert!(
+        predict("99", &[])
+            .contains("No rating of user 99 was trained on: the answer is solved for from the 5")
+    );
+    assert!(!predict("1", &[]).contains("No rating of user"));
+    assert_eq!(serde_json::from_str::<Value>(&predict("99", &["--json"])).unwrap()["trained_on"], 0);
+}
+
+#[test]
+fn files_that_are_no_models_are_called_by_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    for (bytes, said) in [
+        ("PK\u{3}\u{4}archive/data.pkl", "a PyTorch archive"),
+        ("version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+    ] {
+        let path = file(&folder, "model", bytes);
+        let (message, code) = refused(&["predict", "--user", "1", "--movie", "3", "--from", &path]);
+        assert!(message.contains(said) && code == Some(1), "{message}");
+    }
 }
 
 #[test]
@@ -277,9 +397,17 @@ fn a_model_of_any_file_remembers_it_and_its_columns() {
     // The file has moved: the way out is said, and works with the columns that the model remembers.
     let moved = folder.path().join("moved.csv");
     std::fs::rename(&books, &moved).unwrap();
-    let (message, status) = refused(&[&recommend[..], &from].concat());
-    assert!(message.contains("books.csv") && message.contains("--data"), "{message}");
-    assert_eq!(status, Some(1));
+    let output = lecture5(&[&recommend[..], &from].concat());
+    let message = stderr(&output);
+    assert!(
+        message.contains("books.csv") && message.contains("--data") && output.status.success(),
+        "{message}"
+    );
+    assert_eq!(
+        books_of(&serde_json::from_str(&stdout(&output)).unwrap()).len(),
+        4,
+        "nothing is known to be rated"
+    );
     let output = lecture5(&[&recommend[..], &from, &["--data", moved.to_str().unwrap()]].concat());
     assert_eq!(stderr(&output), "");
     assert_eq!(books_of(&serde_json::from_str(&stdout(&output)).unwrap()), ["Dune"]);

@@ -1,0 +1,118 @@
+//! What is in a file, before it is a table: unpacked, as text, or called by its name.
+
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use flate2::read::MultiGzDecoder;
+
+use crate::system::memory;
+
+/// How files begin that are no tables, and what to do about them.
+const OTHERS: [(&[u8], &str); 17] = [
+    (b"\xff\xfe", "text in UTF-16; save it as UTF-8"),
+    (b"\xfe\xff", "text in UTF-16; save it as UTF-8"),
+    (b"BZh", "compressed by bzip2; unpack it first (bunzip2)"),
+    (b"\xfd7zXZ\0", "compressed by xz; unpack it first (unxz)"),
+    (b"\x28\xb5\x2f\xfd", "compressed by Zstandard; unpack it first (unzstd)"),
+    (b"7z\xbc\xaf", "a 7-Zip archive; unpack it first"),
+    (b"Rar!", "a RAR archive; unpack it first"),
+    (b"PK\x03\x04", "a ZIP archive or an Excel workbook; unpack it, or save the sheet as CSV"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save the sheet as CSV"),
+    (b"SQLite format 3", "an SQLite database; export the ratings as CSV"),
+    (b"\x89HDF", "an HDF5 file; save the table as CSV or Parquet"),
+    (b"ARROW1", "an Arrow or Feather file; save the table as Parquet"),
+    (b"Obj\x01", "an Avro file; save the table as Parquet"),
+    (b"\x80", "a Python pickle; save the table as CSV or Parquet (pandas: to_csv, to_parquet)"),
+    (b"%PDF", "a PDF; ratings are read from tables of text"),
+    (b"version https://git-lfs", "a pointer of Git LFS and not the file itself; git lfs pull fetches it"),
+    (b"PAR1", "a Parquet file, and text is expected; save its table as CSV"),
+];
+
+/// How text begins that is no table, and what to do about it.
+fn other_text(text: &str) -> Option<&'static str> {
+    let start = text.trim_start().get(..9).unwrap_or(text.trim_start()).to_ascii_lowercase();
+    let line = text.lines().next().unwrap_or_default().trim();
+    let netflix =
+        line.strip_suffix(':').is_some_and(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()));
+    if start.starts_with("{\"") || start.starts_with("[{") || line == "{" || line == "[" {
+        Some("JSON; save the table as CSV (pandas: read_json(…, lines=True), to_csv(…, index=False))")
+    } else if start.starts_with("<!doctype") || start.starts_with("<html") {
+        Some("a page of HTML and not the file; download it again")
+    } else if netflix {
+        Some(
+            "a file of the Netflix prize, whose ratings stand under their movie's number; write one row a rating: \
+             movie,user,rating,date",
+        )
+    } else {
+        None
+    }
+}
+
+/// The bytes of a file; of one that gzip has packed, unpacked.
+///
+/// # Errors
+/// It cannot be read, is no whole gzip file, or does not fit into memory.
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
+    ensure!(!path.is_dir(), "{}: a folder, where a file is expected", path.display());
+    let unread = || format!("{}: cannot be read", path.display());
+    memory::check_file(path, std::fs::metadata(path).with_context(unread)?.len())?;
+    let packed = std::fs::read(path).with_context(unread)?;
+    if !packed.starts_with(b"\x1f\x8b") {
+        return Ok(packed);
+    }
+    let (mut unpacked, mut decoder) = (Vec::new(), MultiGzDecoder::new(&packed[..]));
+    loop {
+        // A small file may unpack to one that fits nowhere.
+        memory::check_file(path, unpacked.len() as u64)?;
+        let read = decoder.by_ref().take(64 << 20).read_to_end(&mut unpacked);
+        if read.with_context(|| format!("{}: not a whole gzip file", path.display()))? == 0 {
+            break;
+        }
+    }
+    ensure!(
+        unpacked.get(257..262) != Some(b"ustar"),
+        "{}: a tar archive; unpack it and name the file in it",
+        path.display()
+    );
+    Ok(unpacked)
+}
+
+/// A file's text, without a byte order mark and with Unix line ends: UTF-8 or, where it cannot be that, Latin-1; the
+/// second answer says so.
+///
+/// # Errors
+/// It is something else, and what.
+pub fn text(path: &Path, bytes: Vec<u8>) -> Result<(String, bool)> {
+    let shown = path.display();
+    if let Some((_, what)) = OTHERS.iter().find(|(start, _)| bytes.starts_with(start)) {
+        bail!("{shown}: {what}");
+    }
+    let line_at = |bytes: &[u8], at: usize| memchr::memchr_iter(b'\n', &bytes[..at]).count() + 1;
+    if let Some(at) = memchr::memchr(0, &bytes) {
+        bail!("{shown} line {}: a byte of zero; this is no text", line_at(&bytes, at));
+    }
+    let (mut text, latin_1) = match String::from_utf8(bytes) {
+        Ok(text) => (text, false),
+        Err(error) => {
+            let (valid, bytes) = (error.utf8_error().valid_up_to(), error.as_bytes());
+            // Text that was UTF-8 so far is damaged rather than of another kind.
+            ensure!(
+                bytes[..valid].is_ascii(),
+                "{shown} line {}: not UTF-8 text, which it is before; save it as UTF-8",
+                line_at(bytes, valid)
+            );
+            (bytes.iter().map(|&byte| char::from(byte)).collect(), true)
+        }
+    };
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
+    if let Some(what) = other_text(&text) {
+        bail!("{shown}: {what}");
+    }
+    if memchr::memchr(b'\r', text.as_bytes()).is_some() {
+        text = text.replace("\r\n", "\n").replace('\r', "\n");
+    }
+    Ok((text, latin_1))
+}

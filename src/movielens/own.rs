@@ -1,0 +1,164 @@
+//! Somebody's own ratings, as a list that they keep or a site exports: titles or ids, years, ratings.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use polars::prelude::*;
+
+use super::columns::{Holds, Wanted, quoted, whole};
+use super::text::{Dialect, Text, first_lines};
+use super::{file, parquet};
+
+/// What columns are called that hold the same, in lower case; the first that is found is taken.
+const IDS: [&str; 2] = ["movieid", "movie_id"];
+const TITLES: [&str; 5] = ["title", "name", "movie", "film", "movie title"];
+const RATINGS: [&str; 4] = ["your rating", "rating", "stars", "score"];
+const YEARS: [&str; 3] = ["year", "release year", "year released"];
+
+/// How a list is to be read, where that is stated.
+#[derive(Debug, Clone, Default)]
+pub struct Stated {
+    /// How it is written down, where it is text.
+    pub dialect: Dialect,
+    /// The column of titles or ids.
+    pub item: Option<String>,
+    /// The column of ratings.
+    pub rating: Option<String>,
+    /// What stands where there is no rating: such rows are left out.
+    pub missing: Option<String>,
+    /// Lowest and highest rating that can be given.
+    pub scale: Option<(f64, f64)>,
+}
+
+/// A list of ratings.
+#[derive(Debug)]
+pub struct List {
+    /// In the order of the file.
+    pub rows: Vec<Row>,
+    /// Whether the movies are called by ids alone.
+    pub by_id: bool,
+    /// Lowest and highest rating that can be given, where it is stated or known of the site.
+    pub scale: Option<(f64, f64)>,
+    /// What whoever keeps the list should know of how it was read.
+    pub notes: Vec<String>,
+}
+
+/// A rating of a list.
+#[derive(Debug)]
+pub struct Row {
+    /// Where it stands.
+    pub place: String,
+    /// The title, or the id.
+    pub movie: String,
+    /// The year of the movie.
+    pub year: Option<i64>,
+    /// The rating.
+    pub rating: f64,
+}
+
+/// Reads a list; a rating that is not stated to be on another scale is on `scale`.
+///
+/// # Errors
+/// It cannot be read, or has no columns of movies and ratings.
+pub fn read(path: &Path, stated: &Stated, scale: (f64, f64)) -> Result<List> {
+    let bytes = file::bytes(path)?;
+    let mut notes = Vec::new();
+    if parquet::is_parquet(&bytes) {
+        let found = Found::among(&[parquet::names(path, &bytes)?], stated)
+            .with_context(|| path.display().to_string())?;
+        let wanted = found.wanted(found.scale(stated).unwrap_or(scale));
+        let (table, _) = parquet::read(path, &bytes, &wanted, stated.missing.as_deref())?;
+        let place = |row: usize| format!("{} row {}", path.display(), row + 1);
+        return found.list(&table, notes, stated, place);
+    }
+    let (text, latin_1) = file::text(path, bytes)?;
+    ensure!(!text.trim_ascii().is_empty(), "{}: an empty file", path.display());
+    if latin_1 {
+        notes.push(format!("{}: read as Latin-1, since it is not UTF-8", path.display()));
+    }
+    let found = Found::among(&first_lines(&text, &stated.dialect), stated);
+    let found = found.with_context(|| format!("{} line 1", path.display()))?;
+    let wanted = found.wanted(found.scale(stated).unwrap_or(scale));
+    let text = Text::new(path, &text, &stated.dialect, &wanted)?;
+    let (table, _) = text.read(path, &wanted, stated.missing.as_deref())?;
+    let place = |row: usize| match text.rows() == table.height() {
+        true => format!("{} line {}", path.display(), text.line_of(row)),
+        false => path.display().to_string(),
+    };
+    found.list(&table, notes, stated, place)
+}
+
+/// The columns of a list.
+struct Found {
+    movie: String,
+    rating: String,
+    year: Option<String>,
+    by_id: bool,
+    /// Whether Letterboxd has exported it.
+    letterboxd: bool,
+}
+
+impl Found {
+    /// Among the names that columns may have, one list of them for each way to read the first line.
+    fn among(ways: &[Vec<String>], stated: &Stated) -> Result<Found> {
+        let of = |names: &Vec<String>| {
+            let known = |usual: &[&str]| {
+                let called = |usual: &&str| names.iter().find(|name| name.to_lowercase() == **usual).cloned();
+                usual.iter().find_map(called)
+            };
+            let id = known(&IDS);
+            Some(Found {
+                by_id: stated.item.is_none() && id.is_some(),
+                movie: stated.item.clone().or(id).or_else(|| known(&TITLES))?,
+                rating: stated.rating.clone().or_else(|| known(&RATINGS))?,
+                year: known(&YEARS),
+                letterboxd: known(&["letterboxd uri"]).is_some(),
+            })
+        };
+        ways.iter().find_map(of).with_context(|| {
+            let longest = ways.iter().max_by_key(|names| names.len());
+            let has = longest.map_or(String::new(), quoted);
+            format!(
+                "expected the columns title (or movieId) and rating; it has {has}; --item and --rating name others"
+            )
+        })
+    }
+
+    /// The scale that is stated, or that of the site.
+    fn scale(&self, stated: &Stated) -> Option<(f64, f64)> {
+        let site = match self.rating.to_lowercase() == "your rating" {
+            true => Some((1.0, 10.0)),
+            false => self.letterboxd.then_some((0.5, 5.0)),
+        };
+        stated.scale.or(site)
+    }
+
+    fn wanted(&self, scale: (f64, f64)) -> Vec<Wanted<'_>> {
+        let want = |column, name, holds| Wanted { column, name, holds, optional: false };
+        let mut wanted = vec![
+            want(&self.movie, "movie", Holds::Words),
+            want(&self.rating, "rating", Holds::Ratings(Some(scale))),
+        ];
+        wanted.extend(self.year.as_ref().map(|year| want(year, "year", Holds::Words)));
+        wanted
+    }
+
+    fn list(
+        &self,
+        table: &DataFrame,
+        notes: Vec<String>,
+        stated: &Stated,
+        place: impl Fn(usize) -> String,
+    ) -> Result<List> {
+        let years = table.column("year").ok().and_then(|years| years.str().ok());
+        let ratings = table.column("rating")?.f64()?.iter().flatten();
+        let rows =
+            table.column("movie")?.str()?.iter().zip(ratings).enumerate().map(|(row, (movie, rating))| Row {
+                place: place(row),
+                movie: movie.unwrap_or_default().trim().to_owned(),
+                year: years.and_then(|years| whole(years.get(row)?.trim())),
+                rating,
+            });
+        Ok(List { rows: rows.collect(), by_id: self.by_id, scale: self.scale(stated), notes })
+    }
+}
