@@ -4,7 +4,7 @@
 //! design, and the SVG's `viewBox` scales it back: a line of 1.3 or a mark at 17.4 is then where it should
 //! be.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 use anyhow::Result;
 use plotters::coord::Shift;
@@ -16,7 +16,9 @@ use plotters::style::{
     Color, FontDesc, FontFamily, FontStyle, FontTransform, RGBAColor, RGBColor, ShapeStyle, TextStyle,
 };
 use plotters::style::{IntoTextStyle, register_font};
-use resvg::usvg::fontdb;
+use resvg::usvg::{self, FallbackSelectionFn, fontdb};
+
+use crate::system::failure::complain;
 
 use super::palette;
 
@@ -43,6 +45,34 @@ pub(super) fn fonts() -> &'static Arc<fontdb::Database> {
             database.load_font_data(bytes.to_vec());
         }
         Arc::new(database)
+    })
+}
+
+/// Finds a font for a character that the compiled-in one lacks, among those of the system; where none has it, which the
+/// picture shows as a box, says so once.
+pub(super) fn other_font() -> FallbackSelectionFn<'static> {
+    static SYSTEMS: OnceLock<Arc<fontdb::Database>> = OnceLock::new();
+    static TOLD: Once = Once::new();
+    let among = usvg::FontResolver::default_fallback_selector();
+    Box::new(move |character, tried, fonts| {
+        if let Some(font) = among(character, tried, fonts) {
+            return Some(font);
+        }
+        *fonts = Arc::clone(SYSTEMS.get_or_init(|| {
+            let mut all = fontdb::Database::clone(fonts);
+            all.load_system_fonts();
+            Arc::new(all)
+        }));
+        let font = among(character, tried, fonts);
+        if font.is_none() {
+            TOLD.call_once(|| {
+                complain(&format!(
+                    "note: no font here has '{character}', and maybe others: pictures show a box for it; a font of its \
+                     script that is installed (for many, Noto Sans CJK) will be used"
+                ));
+            });
+        }
+        font
     })
 }
 

@@ -110,7 +110,10 @@ impl Figure {
             "{}: at {dpi} dpi it would be {width} by {height} pixels; choose a dpi between 20 and 1200",
             self.name
         );
-        let options = usvg::Options { fontdb: Arc::clone(canvas::fonts()), ..usvg::Options::default() };
+        let font_resolver =
+            usvg::FontResolver { select_fallback: canvas::other_font(), ..usvg::FontResolver::default() };
+        let fontdb = Arc::clone(canvas::fonts());
+        let options = usvg::Options { fontdb, font_resolver, ..usvg::Options::default() };
         let tree = usvg::Tree::from_str(&self.svg, &options)
             .with_context(|| format!("{}: its own SVG cannot be read back", self.name))?;
         let mut page = tiny_skia::Pixmap::new(width, height)
