@@ -109,8 +109,8 @@ def fits(options):
     whole = {kind: [sum(round_) for round_ in zip(*seconds[kind].values())] for kind in kinds}
     row("**the whole lecture, 18 epochs**", whole)
     apart = max(abs(last[kind][name] / last["default"][name] - 1) for kind in kinds for name in MODELS)
-    print(f"\nMedian (lowest–highest) of {options.rounds} rounds, the four columns alternating. The last validation losses "
-          f"of all four agree within {apart:.0e} (relative).")
+    print(f"\nMedian (lowest–highest) of {options.rounds} rounds, the four columns alternating. The last validation "
+          f"losses of all four agree within {apart:.0e} (relative).")
 
 
 def starts(options):
@@ -176,7 +176,7 @@ def main():
                         help="for both programs (default: all processors, as in PyTorch)")
     parser.add_argument("--fastai", action="store_true", help="also time fastai's own collab learner, if installed")
     parser.add_argument("--scale", action="store_true",
-                        help="also time PyTorch's dense loop at MovieLens 25M's size, a thousand steps (a minute or two)")
+                        help="also time PyTorch's dense loop at MovieLens 25M's size, 1,000 steps (a minute or two)")
     options = parser.parse_args()
     if options.rounds < 1 or options.threads < 1:
         parser.error("--rounds and --threads must be at least 1")

@@ -179,8 +179,8 @@ def differ(run, other):
 
 
 def examine(fault, saved):
-    """Runs a fault with increasing numbers of seeds; returns which check caught it, and with how many. An unaffected fit
-    uses the committed runs."""
+    """Runs a fault with increasing numbers of seeds; returns which check caught it, and with how many. An unaffected
+    fit uses the committed runs."""
     found = {}
     none = Fault(None, fault.options)
     affected = [m for m in fault.fits if differ(fault.run(m, 0), none.run(m, 0))]

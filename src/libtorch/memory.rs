@@ -5,7 +5,8 @@ use tch::{Device, Kind, Tensor};
 /// The numbers of a tensor, to be changed in place.
 ///
 /// # Safety
-/// The tensor is contiguous, in the CPU's memory, and of the kind that T stands for. Nothing else reads or writes it meanwhile.
+/// The tensor is contiguous, in the CPU's memory, and of the kind that T stands for. Nothing else reads or writes it
+/// meanwhile.
 #[allow(clippy::mut_from_ref)] // a Tensor is a handle: changing what it refers to takes no `&mut`
 pub unsafe fn slice_mut<T>(tensor: &Tensor) -> &mut [T] {
     match tensor.numel() {

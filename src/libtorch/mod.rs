@@ -213,7 +213,7 @@ fn cuda_index(name: &str) -> Option<usize> {
     if name == "cuda" { Some(0) } else { name.strip_prefix("cuda:")?.parse().ok() }
 }
 
-/// The device that `--device` names: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
+/// The device that `--device` names: `auto` (CUDA if available), `cpu`, `cuda` or `cuda:N`.
 ///
 /// # Errors
 /// CUDA was requested and is not available, with the reason; or the name is not one of these.

@@ -48,7 +48,7 @@ impl Footprint {
         let (u, m) = (size(settings.n_factors.0), size(settings.n_factors.1));
         let tables = users * u + movies * m;
         let table = (users * u).max(movies * m);
-        // Weights of the tables, of the layers, and of the largest of these; numbers per row that a forward pass computes.
+        // Weights of the tables, of the layers, and of the largest of these; numbers per row in a forward pass.
         let (in_tables, in_layers, largest, row) = match settings.model {
             ModelKind::Dot => (tables, 0, table, u + m + u),
             ModelKind::Bias | ModelKind::Learner => (tables + users + movies, 0, table, u + m + u),
@@ -89,7 +89,7 @@ impl Footprint {
         self.state + self.largest
     }
 
-    /// Compares the footprint with the free memory of the device and the computer; if that is unknown, every fit passes.
+    /// Compares the footprint with the free memory of the device and the computer; if unknown, every fit passes.
     ///
     /// # Errors
     /// It does not fit.
