@@ -1,7 +1,7 @@
-//! Compiles the small C++ part (src/libtorch/extra.cpp), and links libtorch so that CUDA is really there.
+//! Compiles the small C++ part (src/libtorch/extra.cpp), and links libtorch so that CUDA is available.
 //!
-//! Linkers drop a shared library none of whose symbols a program refers to. Nothing here refers to
-//! libtorch_cuda, so it would be left out and `Cuda::is_available()` would say false on a GPU box;
+//! Linkers drop a shared library if the program uses none of its symbols. Nothing here refers to
+//! libtorch_cuda, so it would be dropped and `Cuda::is_available()` would return false on a GPU machine;
 //! `--no-as-needed` keeps it. The rpath lets the binary find its libtorch without LD_LIBRARY_PATH.
 
 use std::env::VarError;
@@ -35,7 +35,7 @@ fn main() {
 }
 
 fn compile_extra(libtorch: &Path) {
-    // The headers stand beside lib/, in pip's torch folder as in a libtorch archive, unless it is said where.
+    // The headers are next to lib/, both in pip's torch folder and in a libtorch archive, unless a variable says where.
     let apart = if std::env::var_os("LIBTORCH_LIB").is_some() {
         std::env::var("LIBTORCH")
     } else {
@@ -51,7 +51,7 @@ fn compile_extra(libtorch: &Path) {
         .include(include.join("include"))
         .include(include.join("include/torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
-        // As libtorch was built: some of its classes have further members where assertions are on.
+        // As libtorch was built: some of its classes have additional members when assertions are on.
         .define("NDEBUG", None)
         .file("src/libtorch/extra.cpp")
         .compile("lecture5_extra");

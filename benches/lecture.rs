@@ -1,7 +1,7 @@
-//! `cargo bench`: what the parts of a run take. Nothing here is asserted.
+//! `cargo bench`: the time of the parts of a run. Nothing here is asserted.
 //!
-//!     cargo bench --bench lecture                 # all of it, some two minutes
-//!     cargo bench --bench lecture -- "bias, SGD"  # what has this in its name
+//!     cargo bench --bench lecture                 # all of it, about two minutes
+//!     cargo bench --bench lecture -- "bias, SGD"  # benchmarks with this in their name
 
 use std::hint::black_box;
 use std::path::Path;
@@ -25,7 +25,7 @@ const BATCH: i64 = 64;
 const BATCHES: i64 = 2_000;
 const SGD: Rule = Rule::Sgd { momentum: 0.9 };
 
-/// A model on tables of so many rows in all, which are read evenly, batch by batch.
+/// A model on tables with `rows` rows in total, which are read evenly, batch by batch.
 fn model(kind: ModelKind, rows: i64) -> (VarStore, Box<dyn ModuleT>) {
     tch::manual_seed(0);
     let vs = VarStore::new(Device::Cpu);
@@ -34,7 +34,7 @@ fn model(kind: ModelKind, rows: i64) -> (VarStore, Box<dyn ModuleT>) {
     (vs, model)
 }
 
-/// By model, optimizer, stepper and number of rows.
+/// Steps by model, optimizer, stepper and number of rows.
 fn steps(c: &mut Criterion) {
     let mut group = c.benchmark_group("step");
     for (name, kind, rule) in [
@@ -75,7 +75,7 @@ fn read() -> (MovieLens, CollabFilterDataset) {
     (ml, cf)
 }
 
-/// The lecture's data, from its two files to batches, and back from predictions to a plot.
+/// The lecture's data, from its two files to batches, and from predictions to a plot.
 fn data(c: &mut Criterion) {
     let (ml, cf) = read();
     c.bench_function("read both files", |b| b.iter(|| MovieLens::read(Path::new(DATA))));
@@ -106,7 +106,7 @@ fn data(c: &mut Criterion) {
     });
 }
 
-/// Short: these are for comparing, not for the third digit.
+/// A short configuration: the results are for comparison, not exact to three digits.
 fn briefly() -> Criterion {
     libtorch::flush_subnormals();
     tch::set_num_threads(1);

@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Builds this checkout against every libtorch that it can be built against, and runs the quick tests on each.
+# Builds this checkout against every supported libtorch, and runs the quick tests on each.
 #
 #   scripts/all-libtorch.sh [TCH[:cpu|:cuda]…] [-- arguments of `cargo test`]
 #
-# as in `0.24.0 0.26.0:cuda`; all published ones on the CPU otherwise.
+# For example: `0.24.0 0.26.0:cuda`. The default is all published pairs on the CPU.
 #
-# Each pair gets a copy of the working tree with a target folder of its own, in target/all-libtorch, so that this
-# one's Cargo.lock and ./libtorch stay as they are, and nothing built for one libtorch is taken for another. They stay
-# there for the next time; delete them when done. A first build takes a few minutes a pair; `cuda` fetches 3 GB and
-# needs no card (without one the CUDA tests say that they were skipped).
+# Each pair gets a copy of the working tree with its own target folder, in target/all-libtorch. The original
+# Cargo.lock and ./libtorch stay unchanged, and nothing built for one libtorch is used for another. The copies are kept
+# for the next run; delete them when done. A first build takes a few minutes per pair; `cuda` downloads 3 GB and
+# needs no card (without one the CUDA tests report that they were skipped).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 pairs=()
 while (($#)) && [[ $1 != -- ]]; do pairs+=("$1"); shift; done
-# tch 0.25 (libtorch 2.12) is in upstream's changelog, but has not been published.
+# tch 0.25 (libtorch 2.12) is in upstream's changelog but is not published.
 ((${#pairs[@]})) || pairs=(0.24.0 0.26.0)
-# What touches libtorch: training and saving, the losses of all fits beside PyTorch's, the linked libraries.
+# The tests that use libtorch: training and saving, all fits' losses compared with PyTorch's, the linked libraries.
 tests=(--test it -- training:: parity:: machines::)
 if (($#)); then shift; tests=("$@"); fi
 
@@ -29,14 +29,14 @@ for pair in "${pairs[@]}"; do
   [[ $pair == *:* ]] && variant=${pair#*:}
   copy=$here/target/all-libtorch/$tch-$variant
   mkdir -p "$copy"
-  # Files that are no longer there must not stay in a copy of an earlier time.
+  # Remove files that an earlier copy left but that no longer exist.
   find "$copy" -mindepth 1 -maxdepth 1 ! -name target ! -name libtorch -exec rm -rf {} +
   git ls-files -z --cached --others --exclude-standard |
     while IFS= read -r -d '' file; do [[ ! -e $file ]] || printf '%s\0' "$file"; done |
     tar -cf - --null -T - | tar -xf - -C "$copy"
   echo "=== tch $tch, $variant"
   SECONDS=0
-  set +e # so that a failing pair is told of, and the next one tried
+  set +e # report a failing pair, and continue with the next one
   (
     set -e
     cd "$copy"

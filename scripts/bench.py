@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The lecture's four fits in lecture5 and in PyTorch, in turn, several times; prints Markdown tables.
+"""Run the lecture's four fits in lecture5 and in PyTorch, alternately, several times; print Markdown tables.
 
-Started by scripts/bench.sh, which builds the one and installs the other. What is timed is the fit itself, training and
-validation of all its epochs, as each program measures it on its own clock: not its start, not the reading of the data,
-no plots. PyTorch runs scripts/pytorch_twin.py, the same fits with the same random numbers.
+scripts/bench.sh builds lecture5, installs PyTorch and starts this script. The time is that of the fit itself, training
+and validation of all its epochs, as each program measures it: without startup, reading of the data, or plots. PyTorch
+runs scripts/pytorch_twin.py, the same fits with the same random numbers.
 """
 
 import argparse
@@ -30,7 +30,7 @@ TITLES = {"collab_learner": "fastai's learner, Adam, 3 epochs", "embedding_dot":
 
 
 def ours(model, stepper, threads, extra=()):
-    """A fit of lecture5: its seconds, its last validation loss, and the seconds from the start of the process to the
+    """One fit of lecture5: its seconds, its last validation loss, and the seconds from the start of the process to the
     first epoch's line."""
     with tempfile.TemporaryDirectory() as out:
         command = [LECTURE5, "fit", "--model", model, "--threads", str(threads), "--device", "cpu",
@@ -59,7 +59,7 @@ def pytorch(name, implementation, data):
 
 
 def fastai_learner():
-    """Three epochs of today's fastai, as its own tutorial calls it: another split and schedule, the same work."""
+    """Three epochs of current fastai, as in its own tutorial: a different split and schedule, the same work."""
     import pandas
     from fastai.collab import CollabDataLoaders, collab_learner
 
@@ -109,8 +109,8 @@ def fits(options):
     whole = {kind: [sum(round_) for round_ in zip(*seconds[kind].values())] for kind in kinds}
     row("**the whole lecture, 18 epochs**", whole)
     apart = max(abs(last[kind][name] / last["default"][name] - 1) for kind in kinds for name in MODELS)
-    print(f"\nMedian (lowest–highest) of {options.rounds} rounds, the four columns in turn. The last validation losses "
-          f"of all four agree within {apart:.0e} (relative).")
+    print(f"\nMedian (lowest–highest) of {options.rounds} rounds, the four columns alternating. The last validation "
+          f"losses of all four agree within {apart:.0e} (relative).")
 
 
 def starts(options):
@@ -139,7 +139,7 @@ def fastai_row(options):
 
 
 def scale(users=162_000, movies=59_000, ratings=20_000_000, steps=1_000):
-    """What the dense loop would need for an epoch of 25 million ratings, a fifth of them held out."""
+    """The time that the dense loop would need for an epoch of 25 million ratings, a fifth of them held out."""
     params = {"u": torch.zeros(users, 50).uniform_(-0.01, 0.01).requires_grad_(),
               "m": torch.zeros(movies, 50).uniform_(-0.01, 0.01).requires_grad_(),
               "ub": torch.zeros(users, 1).requires_grad_(), "mb": torch.zeros(movies, 1).requires_grad_()}
@@ -171,15 +171,15 @@ def processor():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="how often each fit is run (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="how many times each fit runs (3)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(),
-                        help="of both programs (all processors, as PyTorch takes them)")
-    parser.add_argument("--fastai", action="store_true", help="time fastai's own collab learner too, where it is")
+                        help="for both programs (default: all processors, as in PyTorch)")
+    parser.add_argument("--fastai", action="store_true", help="also time fastai's own collab learner, if installed")
     parser.add_argument("--scale", action="store_true",
-                        help="also PyTorch's dense loop at MovieLens 25M's size, a thousand steps (a minute or two)")
+                        help="also time PyTorch's dense loop at MovieLens 25M's size, 1,000 steps (a minute or two)")
     options = parser.parse_args()
     if options.rounds < 1 or options.threads < 1:
-        parser.error("--rounds and --threads are at least 1")
+        parser.error("--rounds and --threads must be at least 1")
     torch.set_num_threads(options.threads)
     print(f"{processor()}, {os.cpu_count()} processors; {options.threads} threads in both; "
           f"PyTorch {torch.__version__.split('+')[0]}\n", flush=True)

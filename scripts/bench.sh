@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The lecture's four fits here and in PyTorch, in turn, on this machine: prints a Markdown table.
+# Runs the lecture's four fits here and in PyTorch, alternately, on this machine; prints a Markdown table.
 #
 #   scripts/bench.sh [--rounds N] [--threads N] [--fastai] [--scale]      (scripts/bench.py --help)
 #
-# PyTorch of the libtorch that this checkout links is installed into a Python environment of its own in the user's
-# cache folder (5 GB; --fastai adds fastai's collab learner, where it installs). PYTHON, when set, is used as it is.
+# The PyTorch version that matches the linked libtorch is installed into a separate Python environment in the user's
+# cache folder (5 GB; --fastai adds fastai's collab learner, if it installs). PYTHON, if set, is used unchanged.
 set -euo pipefail
 "$(dirname "$0")/setup.sh"
 cd "$(dirname "$0")/.."
@@ -13,7 +13,7 @@ fail() { printf 'bench: %s\n' "$@" >&2; exit 1; }
 
 cargo build --release
 version=$(target/release/lecture5 doctor | grep -oP '^libtorch\s+\K[0-9]+\.[0-9]+\.[0-9]+') ||
-  fail "lecture5 doctor does not say which libtorch this is"
+  fail "lecture5 doctor does not name the libtorch version"
 
 if [[ -z ${PYTHON:-} ]]; then
   cache=${LECTURE5_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lecture5}
@@ -24,16 +24,16 @@ if [[ -z ${PYTHON:-} ]]; then
     echo "Installing PyTorch $version into $home, once for this user …" >&2
     rm -rf "$home"
     python3 -m venv "$home" || fail "python3 -m venv failed. Debian, Ubuntu: apt-get install python3-venv"
-    # pip unpacks where TMPDIR says, and /tmp is often too small for it.
+    # pip unpacks into TMPDIR, and /tmp is often too small.
     mkdir "$home/tmp"
     TMPDIR=$home/tmp "$home/bin/pip" install --quiet --disable-pip-version-check --no-cache-dir \
-      "torch==$version" numpy || fail "pip could not install torch $version (above it says why)"
+      "torch==$version" numpy || fail "pip could not install torch $version (the reason is above)"
     touch "$home/complete"
   fi
   if [[ " $* " == *" --fastai "* ]] && ! "$PYTHON" -c 'import fastai.collab' 2>/dev/null; then
     echo "Installing fastai …" >&2
     TMPDIR=$home/tmp "$home/bin/pip" install --quiet --disable-pip-version-check --no-cache-dir \
-      "torch==$version" fastai || echo "bench: fastai does not install beside torch $version; left out" >&2
+      "torch==$version" fastai || echo "bench: fastai does not install alongside torch $version; skipped" >&2
   fi
 fi
 exec "$PYTHON" scripts/bench.py "$@"

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Makes the committed ensemble anew, and what the docs show of it.
+"""Regenerate the committed ensemble, and the parts of the docs that show it.
 
     scripts/ensemble.py              160 seeds of every fit
-    scripts/ensemble.py --seeds 20   fewer: a number that only rank can judge is then never found to deviate
-    scripts/ensemble.py --docs       runs no seed; docs/ from the ensemble that is there
+    scripts/ensemble.py --seeds 20   fewer: numbers that only rank can judge then never deviate
+    scripts/ensemble.py --docs       run no seed; rewrite docs/ from the existing ensemble
 
-Writes data/ensembles/cpu.json, docs/verify.png and the two tables of docs/verification.md. A seed takes some 13 s of
-one core. Needs LIBTORCH as `cargo build` does; nothing outside the standard library.
+Writes data/ensembles/cpu.json, docs/verify.png and the two tables of docs/verification.md. A seed takes about 13 s on
+one core. Needs LIBTORCH as `cargo build` does, and only the standard library.
 """
 
 import argparse
@@ -22,22 +22,22 @@ ENSEMBLE = ROOT / "data/ensembles/cpu.json"
 
 
 def lecture5(*arguments):
-    """`lecture5 verify`, built from the sources as they are: it holds the committed ensemble."""
+    """`lecture5 verify`, built from the current sources; the binary contains the committed ensemble."""
     program = ["cargo", "run", "--release", "--quiet", "--", "verify", "--device", "cpu", "--out", str(OUT)]
     done = subprocess.run([*program, *map(str, arguments)], cwd=ROOT)
-    if not (OUT / "verify.json").exists():  # status 1 with a report is a deviation, and an answer
+    if not (OUT / "verify.json").exists():  # status 1 with a report means a deviation, which is a valid result
         sys.exit(done.returncode or 1)
 
 
 def put_between(marker, text, file=ROOT / "docs/verification.md"):
-    """Replaces what stands between two comments in a page."""
+    """Replaces the text between two marker comments in a page."""
     before, rest = file.read_text().split(f"<!-- {marker} -->\n")
     _, after = rest.split(f"<!-- end of {marker} -->\n")
     file.write_text(f"{before}<!-- {marker} -->\n{text}\n<!-- end of {marker} -->\n{after}")
 
 
 def table(columns, rows):
-    """A Markdown table; columns of figures, named with a leading '>', to the right."""
+    """A Markdown table; columns whose name starts with '>' are right-aligned."""
     names = [column.lstrip(">") for column in columns]
     rules = ["--:" if column.startswith(">") else "---" for column in columns]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [names, *rows]).replace(
@@ -63,8 +63,8 @@ def docs():
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=160)
-    parser.add_argument("--jobs", type=int, help="runs at a time")
-    parser.add_argument("--docs", action="store_true", help="run nothing")
+    parser.add_argument("--jobs", type=int, help="number of parallel runs")
+    parser.add_argument("--docs", action="store_true", help="run no seed")
     options = parser.parse_args()
     shutil.rmtree(OUT, ignore_errors=True)
     if not options.docs:

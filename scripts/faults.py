@@ -1,16 +1,15 @@
 #!/usr/bin/env python3
-"""The proof that the checks notice: deliberate faults, and which check catches each with how many seeds.
+"""Run deliberate faults, and list which check catches each one with how many seeds.
 
-    scripts/faults.py                      all of tests/faults.toml; an hour or so on two cores
-    scripts/faults.py "shuffle off"        the named ones only
-    scripts/faults.py --table              the Markdown table of what has been run, once more
+    scripts/faults.py                      all of tests/faults.toml; about an hour on two cores
+    scripts/faults.py "shuffle off"        only the named ones
+    scripts/faults.py --table              print the Markdown table of earlier runs again
 
-A copy of the working tree in target/faults/tree gets every fault, each behind a switch; one build of it serves for
-all. A fault is run with 1, 2, 5 and 20 seeds, no further than until every check of the losses has caught it, and the
-tests of the data, the training and the parity with PyTorch run with it once. Results stay in target/faults/, so a
-stopped run goes on where it was; remove the folder when the sources have changed. With all faults run the table goes
-into docs/verification.md. Needs LIBTORCH as `cargo build` does, and Python 3.11; nothing outside the standard
-library.
+A copy of the working tree in target/faults/tree contains every fault, each behind a switch; one build covers all of
+them. A fault runs with 1, 2, 5 and 20 seeds, until every check of the losses has caught it, and the tests of the data,
+the training and the parity with PyTorch run with it once. Results stay in target/faults/, so a stopped run resumes
+where it left off; remove the folder when the sources have changed. Once all faults have been run, the table goes into
+docs/verification.md. Needs LIBTORCH as `cargo build` does, and Python 3.11 with only the standard library.
 """
 
 import argparse
@@ -48,7 +47,7 @@ pub fn fault(name: &str) -> bool {
 
 
 def copy_of_the_tree(faults):
-    """The working tree's files with all faults in them; only what changed is written, for cargo's sake."""
+    """Writes the working tree's files with all faults in them; only changed files, so that cargo rebuilds little."""
     files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True,
                            capture_output=True, check=True).stdout.splitlines()
     texts = {name: (ROOT / name).read_bytes() for name in files if (ROOT / name).is_file()}
@@ -68,8 +67,9 @@ def copy_of_the_tree(faults):
 
 
 def data_of_2018():
-    """A stand-in with the counts of the 2018 snapshot, which may not be to hand: 61 users of the lecture's data left
-    out, and as many made-up ratings of old and new movies, each with a value that its user gave elsewhere."""
+    """A substitute with the counts of the 2018 snapshot, which may not be available: 61 users of the lecture's data are
+    left out, and synthetic ratings of old and new movies fill the count, each with a value that its user gave
+    elsewhere."""
     folder = WORK / "data-2018"
     folder.mkdir(parents=True, exist_ok=True)
     with open(ROOT / "data/ml-latest-small/ratings.csv") as file:
@@ -94,7 +94,7 @@ def data_of_2018():
 
 
 class Fault:
-    """One fault, or none: a process with it switched on, and what it gave."""
+    """One fault, or none: runs processes with it switched on, and keeps their results."""
 
     def __init__(self, name, options, fits=tuple(FITS)):
         self.name, self.options, self.fits = name, options, fits
@@ -108,7 +108,7 @@ class Fault:
                               text=True, capture_output=True, **how)
 
     def run(self, model, seed):
-        """The losses of a run, or what it said instead."""
+        """The losses of a run, or its error message."""
         kept = self.folder / f"{model}-{seed}.json"
         if not kept.exists():
             done = self.process(PROGRAM, "one-run", "--model", model, "--seed", seed, "--device", "cpu", "--data", self.data)
@@ -133,7 +133,7 @@ class Fault:
 
 
 def judge(fault, runs, saved, n):
-    """Which of the checks of losses catch the fault with n seeds: their names."""
+    """The names of the loss checks that catch the fault with n seeds."""
     fits = [{"name": FITS[model], "seeds": list(range(n)), "runs": runs[model][:n]} for model in FITS]
     file = fault.folder / f"{n}.json"
 
@@ -174,13 +174,13 @@ def judge(fault, runs, saved, n):
 
 
 def differ(run, other):
-    """Whether two runs differ by more than the digits that are printed and kept; one that stopped differs."""
+    """Whether two runs differ beyond the digits that are printed and kept; a run that stopped differs."""
     return isinstance(run, str) or any(abs(a / b - 1) > 1e-9 for a, b in zip(run, other))
 
 
 def examine(fault, saved):
-    """Runs a fault with more and more seeds; what caught it, and with how many. A fit that is not affected has the
-    committed runs."""
+    """Runs a fault with increasing numbers of seeds; returns which check caught it, and with how many. An unaffected
+    fit uses the committed runs."""
     found = {}
     none = Fault(None, fault.options)
     affected = [m for m in fault.fits if differ(fault.run(m, 0), none.run(m, 0))]
@@ -218,15 +218,15 @@ def row(fault, tests, found):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="FAULT")
-    parser.add_argument("--table", action="store_true", help="run nothing, print the table")
-    parser.add_argument("--seeds", type=int, default=SEEDS[-1], help="no fault is run with more than this many")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
-    parser.add_argument("--prefix", default="", help="command to run the others with, such as 'nice'")
+    parser.add_argument("--table", action="store_true", help="only print the table")
+    parser.add_argument("--seeds", type=int, default=SEEDS[-1], help="maximum number of seeds per fault")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="number of parallel runs")
+    parser.add_argument("--prefix", default="", help="command to prefix to the others, such as 'nice'")
     options = parser.parse_args()
     faults = tomllib.loads((ROOT / "tests/faults.toml").read_text())["fault"]
     unknown = set(options.names) - {fault["name"] for fault in faults}
     if unknown:
-        sys.exit(f"no such fault: {', '.join(unknown)}; tests/faults.toml has them")
+        sys.exit(f"no such fault: {', '.join(unknown)}; tests/faults.toml lists them")
     if not options.table:
         copy_of_the_tree(faults)
         build = Fault(None, options).process("cargo", "test", "--release", "--no-run", *TESTS, "--target-dir", WORK / "build")
@@ -240,8 +240,8 @@ def main():
         for model in FITS:
             theirs = next(fit for fit in saved["fits"] if fit["name"] == FITS[model])["runs"][0]
             if any(abs(a / b - 1) > 1e-6 for a, b in zip(none.run(model, 0), theirs)):
-                sys.exit("without any fault the losses are not those of data/ensembles/cpu.json: "
-                         "make the ensemble anew first (scripts/ensemble.py)")
+                sys.exit("without any fault the losses differ from those of data/ensembles/cpu.json: "
+                         "regenerate the ensemble first (scripts/ensemble.py)")
     rows = []
     for fault in (Fault(fault["name"], options, fault.get("fits", tuple(FITS))) for fault in faults):
         kept = fault.folder / "found.json"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# All that a machine with an NVIDIA card should check, in one go, with a report in Markdown at the end:
-# the doctor, the four fits on CUDA against the CPU's losses, no silent fall back to the CPU, time per epoch.
+# Runs all checks of a machine with an NVIDIA card, and writes a report in Markdown:
+# the doctor, the four fits' losses on CUDA against the CPU's, no silent fallback to the CPU, time per epoch.
 #
 #   scripts/gpu-check.sh [--report FILE] …        see scripts/gpu_check.py --help
 #
-# It builds the program first, unless LECTURE5_PROGRAM names one, such as one carried from another machine
+# It builds the program first, unless LECTURE5_PROGRAM names one, such as one built on another machine
 # (libtorch-setup.md says how).
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Hold a program's fits on CUDA against its fits on the CPU, and write a report. scripts/gpu-check.sh calls it.
+"""Compare a program's fits on CUDA with its fits on the CPU, and write a report. scripts/gpu-check.sh calls it.
 
-Needs Python's standard library only; where this Python has a torch that sees the card, PyTorch's time per epoch
-(scripts/pytorch_twin.py) stands beside. The exit status is 0 when every check passed, and otherwise 1.
+Needs only Python's standard library; if this Python has a torch that sees the card, the report also lists PyTorch's
+time per epoch (scripts/pytorch_twin.py). The exit status is 0 when every check passed, and otherwise 1.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def run(command: list) -> subprocess.CompletedProcess:
 # --- the comparison ---------------------------------------------------------------------------------------
 
 def compare(expected: dict, found: dict, tolerance: float) -> tuple[list[list], list[str]]:
-    """The losses of two metrics side by side, a row an epoch, and what is wrong with them."""
+    """The losses of two metrics side by side, one row per epoch, and the list of failures."""
     rows, wrong = [], []
     names = [[fit["name"] for fit in metrics["fits"]] for metrics in (expected, found)]
     if names[0] != names[1] or not names[0]:
@@ -54,7 +54,7 @@ def compare(expected: dict, found: dict, tolerance: float) -> tuple[list[list], 
 
 
 def wrong_device(metrics: dict, device: str) -> list[str]:
-    """A run that was to be on `device` and says that it was elsewhere."""
+    """Reports a run that should have been on `device` and says that it was on another one."""
     if metrics["device"].startswith(device):
         return []
     return [f"a fit that was to run on {device} ran on {metrics['device']}"]
@@ -95,7 +95,7 @@ class Check:
         return text
 
     def pytorch_epochs(self) -> tuple[str, dict[str, float]]:
-        """PyTorch's version and its median seconds an epoch for each fit, or why there are none."""
+        """PyTorch's version and its median seconds per epoch for each fit, or why it was not measured."""
         probe = "import torch, numpy; print(torch.__version__, torch.cuda.is_available())"
         done = run([sys.executable, "-c", probe])
         if done.returncode:
@@ -126,7 +126,7 @@ def table(head: list[str], rows: list[list]) -> str:
 
 def card() -> str:
     if not shutil.which("nvidia-smi"):
-        return "nvidia-smi is not there"
+        return "nvidia-smi not found"
     done = run(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"])
     return done.stdout.strip() or done.stderr.strip()
 
@@ -140,7 +140,7 @@ def check(options) -> bool:
     pytorch, pytorch_seconds = c.pytorch_epochs()
     for model in options.models:
         cpu = c.fit(model, "cpu", ["--threads", 1])
-        # Twice: how far two runs on the device lie apart, and a time without the first run's start.
+        # Twice: to measure how far two runs on the device differ, and to time a run without startup costs.
         first, second = c.fit(model, device), c.fit(model, device)
         rows, wrong = compare(cpu, second, options.tolerance)
         differ += sum(row[-1] != 0 for row in rows)
@@ -157,18 +157,18 @@ def check(options) -> bool:
     if not options.rehearse:
         short = c.fit("bias", "auto", ["--schedule", "0.1x1", "--batch-size", "4096"])
         c.verdict("--device auto takes the card", wrong_device(short, "cuda"))
-        # A card rounds in its own way, and thousands of steps bring it out.
+        # A card rounds differently from a CPU, and thousands of steps make that visible.
         c.verdict("the losses come from another processor than the CPU's",
                   [] if differ else ["every loss is the CPU's to the last bit: a card did not compute them"])
 
-    title = "Rehearsal on the CPU: this says nothing of any card" if options.rehearse else "lecture5 on a GPU"
+    title = "Rehearsal on the CPU: no card was tested" if options.rehearse else "lecture5 on a GPU"
     summary = f"{len(c.wrong)} check(s) FAILED" if c.wrong else "Every check passed"
     text = "\n\n".join([
         f"# {title}", f"**{summary}.** Card: {card()}.", "\n".join(c.lines), "## Losses",
         "Relative difference: the larger of training and validation.",
         table(["fit", "epoch", "training, CPU", device, "validation, CPU", device, "apart"], losses),
-        "## Seconds an epoch",
-        f"Training and validation, batches of 64, seed 0. CPU at one thread. Beside: {pytorch}.",
+        "## Seconds per epoch",
+        f"Training and validation, batches of 64, seed 0. CPU with one thread. For comparison: {pytorch}.",
         table(["fit", "CPU", device, f"PyTorch, {device}", "PyTorch / ours"], times),
         f"## The same fit twice on {device}", table(["fit", "losses"], repeats),
         "## Doctor", f"```\n{doctor.strip()}\n```",
@@ -186,10 +186,10 @@ def main() -> None:
     parser.add_argument("--program", type=Path, default=SCRIPTS.parent / "target/release/lecture5", metavar="FILE")
     parser.add_argument("--data", type=Path, default=SCRIPTS.parent / "data/ml-latest-small", metavar="DIR")
     parser.add_argument("--report", type=Path, default=Path("out/gpu-check.md"), metavar="FILE")
-    parser.add_argument("--models", default=",".join(MODELS), help="which, commas between; all four if left out")
+    parser.add_argument("--models", default=",".join(MODELS), help="comma-separated; default: all four")
     parser.add_argument("--tolerance", type=float, default=1e-3, metavar="X",
-                        help="how far a loss may lie from the CPU's, relative (1e-3: three digits)")
-    parser.add_argument("--rehearse", action="store_true", help="the same steps with the CPU in the card's place")
+                        help="maximum relative difference from the CPU's loss (1e-3: three digits)")
+    parser.add_argument("--rehearse", action="store_true", help="run the same steps with the CPU in place of the card")
     parser.add_argument("--compare", nargs=2, type=Path, metavar="METRICS",
                         help="only compare the losses of two metrics.json")
     options = parser.parse_args()
@@ -205,7 +205,7 @@ def main() -> None:
     if unknown := [model for model in options.models if model not in MODELS]:
         parser.error(f"no model is called {', '.join(unknown)}; there are {', '.join(MODELS)}")
     if not options.program.exists():
-        stop(f"{options.program} is not there: build it (cargo build --release), or name one with LECTURE5_PROGRAM")
+        stop(f"{options.program} does not exist: build it (cargo build --release), or name one with LECTURE5_PROGRAM")
     sys.exit(0 if check(options) else 1)
 
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The main job, from nothing to results: libtorch for this machine, the build, the lecture.
+# From a fresh clone to results: sets up libtorch for this machine, builds, and runs the lecture.
 #
 #   scripts/lecture.sh [arguments of `lecture5 run`]
 #
-# Afterwards plain `cargo run --release -- …` works too.
+# Afterward plain `cargo run --release -- …` works too.
 set -euo pipefail
 "$(dirname "$0")/setup.sh"
 cd "$(dirname "$0")/.."

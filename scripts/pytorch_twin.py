@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
-"""The lecture's four fits in plain PyTorch: what the Rust program has to agree with.
+"""The lecture's four fits in plain PyTorch: the reference for the Rust program.
 
     python3 -m venv venv && venv/bin/pip install torch==2.13.0 numpy
     venv/bin/python scripts/pytorch_twin.py                         # every fit, seed 0, on the CPU
     venv/bin/python scripts/pytorch_twin.py --seeds 0,1 --threads 2 --json tests/fixtures/pytorch_twin.json
 
-It stands alone (torch and numpy) and draws its random numbers as `lecture5` does, all of them from
-libtorch's CPU generator, seeded once before a fit: each parameter in the order of `shapes`, by one
-`uniform_` on a float32 CPU tensor of its shape; then, as each epoch begins, one `randperm` of the number
-of training rows. So with the libtorch that PyTorch itself brings, the same seed gives the same losses, up
-to the rounding of sums that are added up in another order.
+It needs only torch and numpy, and draws its random numbers as `lecture5` does, all of them from
+libtorch's CPU generator, seeded once before a fit: each parameter in the order of `shapes`, with one
+`uniform_` on a float32 CPU tensor of its shape; then, at the start of each epoch, one `randperm` of the
+number of training rows. With the libtorch inside PyTorch, the same seed therefore gives the same losses,
+up to the rounding of sums that are computed in a different order.
 
-An epoch's figures are those of the lecture's `fit`: `trn`, the debiased running mean of the batches'
-losses, which starts again with each call of `fit`; `val`, the mean of the batch means over 128 rows at a
-time; and after it the mean over the rows, which later versions of fastai print.
+An epoch's losses are those of the lecture's `fit`: `trn`, the debiased running mean of the batches'
+losses, which restarts with each call of `fit`; `val`, the mean of the batch means over 128 rows at a
+time; and then the mean over the rows, which later versions of fastai print.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def draw_parameters(forward, bounds, n_users, n_movies, device):
 
 
 # --- the fits, with the lecture's settings --------------------------------------------------------------
-# Each entry of "calls" is one call of `fit` with the same parameters and optimiser: epochs and rate.
+# Each entry of "calls" is one call of `fit` with the same parameters and optimizer: epochs and rate.
 
 FITS = {
     "collab_learner": dict(
@@ -96,7 +96,7 @@ FITS = {
 
 def cosine_rates(rate, nb):
     """`fit(rate, 2, cycle_len=1, cycle_mult=2)`, batch by batch: cycles of nb and 2·nb batches, and a
-    hundredth of the rate for the first twentieth of the first cycle, while its clock already runs."""
+    hundredth of the rate for the first twentieth of the first cycle; its clock runs during that time."""
     warm_up = nb / 20
     for cycle in (nb, 2 * nb):
         for clock in range(cycle):
@@ -124,7 +124,7 @@ def index_of(column):
 def load(folder, device):
     path = Path(folder) / "ratings.csv"
     if not path.exists():
-        sys.exit(f"{path} is not there: name the folder of ratings.csv with --data")
+        sys.exit(f"{path} does not exist: name the folder of ratings.csv with --data")
     with path.open() as file:
         header = file.readline().strip()
         if header != "userId,movieId,rating,timestamp":
@@ -175,7 +175,7 @@ def validate(forward, params, val):
 
 
 def run(name, seed, data, options):
-    """One fit: its rows [trn, val, val_by_rows], an epoch each, and its last validation predictions."""
+    """One fit: its rows [trn, val, val_by_rows], one per epoch, and its last validation predictions."""
     settings = FITS[name]
     forward = settings["forward"]
     trn, val, n_users, n_movies = data
@@ -211,7 +211,7 @@ def run(name, seed, data, options):
 
 
 def write_json(path, results, options):
-    """One line an epoch; Python prints the shortest digits that give the same float64 again (17 at most)."""
+    """One line per epoch; Python prints the shortest digits that read back as the same float64 (17 at most)."""
     command = shlex.join(["scripts/pytorch_twin.py", *sys.argv[1:]])
     head = {"torch": torch.__version__.split("+")[0], "command": command, "device": options.device,
             "threads": torch.get_num_threads(), "optimizer": options.optimizer_impl}
@@ -228,18 +228,18 @@ def write_json(path, results, options):
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fits", default=",".join(FITS), help="which, commas between; all four if left out")
-    parser.add_argument("--seeds", default="0", help="with commas between (0)")
+    parser.add_argument("--fits", default=",".join(FITS), help="comma-separated; default: all four")
+    parser.add_argument("--seeds", default="0", help="comma-separated (0)")
     parser.add_argument("--data", default=REPOSITORY / "data/ml-latest-small", metavar="DIR",
                         help="the folder of ratings.csv (the repository's own)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--threads", type=int, help="PyTorch's own choice if left out")
+    parser.add_argument("--threads", type=int, help="default: PyTorch's own choice")
     parser.add_argument("--optimizer-impl", choices=["default", "fused", "foreach"], default="default")
     parser.add_argument("--flush-denormal", action="store_true", help="round subnormal floats to zero")
-    parser.add_argument("--json", metavar="FILE", help="write every loss here, to the last digit")
+    parser.add_argument("--json", metavar="FILE", help="write every loss here, at full precision")
     parser.add_argument("--predictions", metavar="FILE",
                         help="write the last run's validation predictions and targets here (csv)")
-    parser.add_argument("--time", action="store_true", help="print an epoch's seconds, training + validation")
+    parser.add_argument("--time", action="store_true", help="print each epoch's seconds, training + validation")
     parser.add_argument("--dump-init", action="store_true", help="print the sum of each parameter as drawn")
     options = parser.parse_args()
 
@@ -256,7 +256,7 @@ def main():
 
     data = load(options.data, options.device)
     print(f"torch {torch.__version__}, {options.device}, {torch.get_num_threads()} threads, "
-          f"{options.optimizer_impl} optimiser; {data[2]} users, {data[3]} movies, "
+          f"{options.optimizer_impl} optimizer; {data[2]} users, {data[3]} movies, "
           f"{len(data[0][2])} training and {len(data[1][2])} validation rows")
     results = {}
     for name in names:

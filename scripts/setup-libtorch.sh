@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Gives this checkout a libtorch: the symlink ./libtorch, which .cargo/config.toml names as LIBTORCH.
+# Sets up libtorch for this checkout: the symlink ./libtorch, which .cargo/config.toml names as LIBTORCH.
 #
 #   scripts/setup-libtorch.sh [auto|cpu|cuda]
 #
-# auto (the default) takes the full CUDA build where nvidia-smi answers, and the lean CPU part of the
-# same wheel elsewhere. Both come from PyPI's torch wheel and stay in the user's cache folder, so that a
-# second clone downloads nothing. LIBTORCH or LIBTORCH_USE_PYTORCH, when set, win: nothing is done then.
+# auto (the default) selects the full CUDA build where nvidia-smi works, and the lean CPU part of the
+# same wheel elsewhere. Both come from PyPI's torch wheel and stay in the user's cache folder, so a
+# second clone downloads nothing. If LIBTORCH or LIBTORCH_USE_PYTORCH is set, the script does nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,7 +19,7 @@ variant=${1:-auto}
 if [[ $variant == auto ]]; then
   if nvidia-smi >/dev/null 2>&1; then variant=cuda; else variant=cpu; fi
 fi
-[[ $variant == cpu || $variant == cuda ]] || fail "'$variant' is none of auto, cpu, cuda"
+[[ $variant == cpu || $variant == cuda ]] || fail "'$variant' is not one of auto, cpu, cuda"
 
 # Each torch-sys is written for one libtorch; Cargo.lock says which torch-sys this checkout builds.
 torch_sys=$(awk '/^name = "torch-sys"/ { getline; gsub(/[^0-9.]/, ""); print }' Cargo.lock)
@@ -43,24 +43,24 @@ if [[ ! -e $home/complete ]]; then
   mkdir -p "$cache"
   work=$(mktemp -d "$cache/making-XXXXXX")
   trap 'rm -rf "$work"' EXIT
-  # pip unpacks where TMPDIR says, and /tmp is often too small for it.
+  # pip unpacks into TMPDIR, and /tmp is often too small.
   export TMPDIR=$work PIP_ROOT_USER_ACTION=ignore
   # The wheel's shared libraries do not depend on the Python that downloads them.
   pip=(python3 -m pip --disable-pip-version-check)
   wheels=(--no-cache-dir --only-binary=:all: --python-version 3.12 --implementation cp)
-  echo "Fetching libtorch $version ($variant) into $home, once for this user …" >&2
+  echo "Downloading libtorch $version ($variant) into $home, once for this user …" >&2
   if [[ $variant == cuda ]]; then
     "${pip[@]}" install --quiet "${wheels[@]}" --target "$work/libtorch" "torch==$version" ||
-      fail "pip could not install torch $version (above it says why)"
+      fail "pip could not install torch $version (the reason is above)"
     printf '%s\n' "$version" > "$work/libtorch/torch/build-version"
   else
     "${pip[@]}" download --quiet --no-deps "${wheels[@]}" --dest "$work" "torch==$version" ||
-      fail "pip could not download torch $version for this machine (above it says why)"
+      fail "pip could not download torch $version for this machine (the reason is above)"
     python3 scripts/unpack_libtorch.py "$work"/torch-*.whl "$work/libtorch" > "$work/needed" ||
       fail "the torch wheel could not be unpacked"
     if [[ -s $work/needed ]]; then
       "${pip[@]}" download --quiet "${wheels[@]}" --dest "$work" "$(cat "$work/needed")" ||
-        fail "pip could not download $(cat "$work/needed") (above it says why)"
+        fail "pip could not download $(cat "$work/needed") (the reason is above)"
       for wheel in "$work"/nvidia_*.whl; do
         python3 scripts/unpack_libtorch.py "$wheel" "$work/libtorch"
       done
@@ -68,7 +68,7 @@ if [[ ! -e $home/complete ]]; then
     printf '%s\n' "$version" > "$work/libtorch/build-version"
   fi
   touch "$work/libtorch/complete"
-  # Another clone may have finished first: then its copy stays.
+  # Another clone may have finished first; then its copy stays.
   if [[ ! -e $home/complete ]]; then
     rm -rf "$home"
     mv "$work/libtorch" "$home"
@@ -78,6 +78,6 @@ fi
 if [[ $(readlink libtorch || true) != "$root" ]]; then
   [[ ! -e libtorch || -L libtorch ]] || fail "./libtorch is in the way: it should be a symlink to $root"
   ln -sfn "$root" libtorch
-  # Cargo does not see where a symlink points: this makes the next build link anew.
+  # Cargo does not see where a symlink points; this makes the next build link again.
   touch build.rs
 fi

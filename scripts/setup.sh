@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks for the tools that the build needs, and gives the checkout a libtorch.
+# Checks for the tools that the build needs, and sets up libtorch for this checkout.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

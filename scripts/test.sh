@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Every test that this machine can run, from nothing: libtorch for this machine, the build, the tests.
+# Runs every test that this machine can run, from a fresh clone: sets up libtorch, builds, tests.
 #
 #   scripts/test.sh [arguments of `cargo test`]
-#   scripts/test.sh quick                          those that take half a minute after the build: no whole runs
+#   scripts/test.sh quick                          the tests that take half a minute after the build: no whole runs
 #
-# Tests of the notebooks use python3's nbformat, nbconvert and jupytext, and Chromium; tests of the workbooks
-# LibreOffice; tests of CUDA a card. What is not there is skipped, and says so (`-- --nocapture` shows it).
+# The notebook tests use python3's nbformat, nbconvert and jupytext, and Chromium; the workbook tests use
+# LibreOffice; the CUDA tests use a card. Tests whose tools are missing are skipped, and say so (`-- --nocapture`).
 set -euo pipefail
 "$(dirname "$0")/setup.sh"
 cd "$(dirname "$0")/.."

@@ -1,10 +1,10 @@
-"""Take out of a wheel what a program that links libtorch for the CPU needs.
+"""Unpack from a wheel the files that a program needs to link libtorch for the CPU.
 
     python3 unpack_libtorch.py WHEEL DESTINATION
 
-Of PyPI's torch wheel: the headers and the CPU's libraries. The Linux wheel's libtorch_cpu.so also needs
-two small CUDA libraries (its profiler's), which live in wheels of their own; the requirement that
-brings those is printed. Given one of those wheels, the script takes its library.
+From PyPI's torch wheel it takes the headers and the CPU libraries. The Linux wheel's libtorch_cpu.so also
+needs two small CUDA libraries for its profiler, which are in separate wheels; the script prints the
+requirement for them. Given one of those wheels, the script takes its library.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import sys
 import zipfile
 from pathlib import Path, PurePosixPath
 
-# What only a GPU or a Python needs; all else in torch/lib is taken, since other processors' wheels have
-# libraries of their own there.
+# Files that only a GPU or Python needs; everything else in torch/lib is taken, since wheels for other processors
+# have other libraries there.
 LEFT_OUT = re.compile(r"lib(torch_cuda|torch_python|torch_nvshmem|c10_cuda|caffe2_nvrtc)")
 PROFILER = re.compile(r"lib(cudart|cupti)\.so\.\d+$")
 
@@ -35,7 +35,7 @@ def destination(name: str) -> PurePosixPath | None:
 
 
 def profiler_packages(wheel: zipfile.ZipFile) -> str:
-    """The requirement that brings the profiler's libraries, pinned as the torch wheel's metadata pins it."""
+    """The requirement for the profiler's libraries, pinned as in the torch wheel's metadata."""
     name = next(n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))
     pinned = re.search(r"^Requires-Dist: cuda-toolkit\[.*\](==[\w.]+)", wheel.read(name).decode(), re.M)
     if pinned is None:

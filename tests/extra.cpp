@@ -1,5 +1,5 @@
-// Calls every function of src/libtorch/extra.cpp once or more, for the sanitisers: scripts/sanitize.sh compiles both with
-// them. It ends with status 0, or at the first check that fails.
+// Calls every function of src/libtorch/extra.cpp at least once, for the sanitizers: scripts/sanitize.sh compiles both
+// files with them. It ends with status 0, or at the first check that fails.
 
 #include "../src/libtorch/extra.cpp"
 
@@ -11,12 +11,12 @@
 #define CHECK_THAT(what) \
   if (!(what)) std::cerr << "line " << __LINE__ << ": " #what "\n", std::exit(1)
 
-// A function went well.
+// The function succeeded.
 void good(char *message) {
   if (message) std::cerr << message << "\n", std::exit(1);
 }
 
-// It refused, and said why.
+// The function refused, and said why.
 void refused(char *message) {
   CHECK_THAT(message != nullptr && std::strlen(message) > 0);
   std::free(message);
@@ -26,7 +26,7 @@ int main() {
   CHECK_THAT(std::string(lecture5_torch_version()).rfind("2.", 0) == 0);
   lecture5_flush_denormal(true);
 
-  // The generator goes on from a saved state as it went on before; no other tensor is taken for a state.
+  // From a saved state the generator gives the same numbers again; no other tensor is accepted as a state.
   at::Tensor *state = nullptr;
   good(lecture5_rng_state(-1, &state));
   const auto first = torch::rand({5});
@@ -49,7 +49,7 @@ int main() {
   lecture5_forget_gradient(&table);
   CHECK_THAT(!table.grad().defined());
 
-  // p = 1, g = 2: SGD at 0.1 gives 0.8; Adam's first step is its rate whatever the gradient.
+  // p = 1, g = 2: SGD at 0.1 gives 0.8; Adam's first step equals its rate, whatever the gradient.
   at::Tensor p = torch::ones({2}), g = torch::full({2}, 2.0f), m = torch::zeros({2}), v = torch::zeros({2});
   at::Tensor t = torch::zeros({});
   at::Tensor *ps[] = {&p}, *gs[] = {&g}, *ms[] = {&m}, *vs[] = {&v}, *ts[] = {&t};
@@ -63,5 +63,5 @@ int main() {
 
   const long long free = lecture5_cuda_free(0);
   CHECK_THAT(free >= -1);
-  std::cout << "extra.cpp: every function was called, and the sanitisers have nothing to say\n";
+  std::cout << "extra.cpp: every function was called, and the sanitizers report nothing\n";
 }

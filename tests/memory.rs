@@ -1,4 +1,4 @@
-//! Memory: a long fit needs no more of it than a short one.
+//! Memory: a long fit needs no more memory than a short one.
 
 #![cfg(target_os = "linux")]
 
@@ -15,20 +15,20 @@ use tch::Device;
 
 /// Steps of each fit.
 const STEPS: usize = 50_000;
-/// After so many, all buffers and pools have their size.
+/// After this many steps, all buffers and pools have reached their size.
 const WARM: usize = 5_000;
-/// What the rest may add, in KiB. The history keeps 16 bytes a step, 0.7 MiB in all, and a vector that grows holds
-/// up to twice that; a tensor of one number that leaked at each step would add more than 10 MiB.
+/// The allowed growth over the remaining steps, in KiB. The history keeps 16 bytes per step, 0.7 MiB in total, and a
+/// growing vector holds up to twice that; a one-number tensor leaked at each step would add more than 10 MiB.
 const MAY_GROW: i64 = 4 << 10;
 
-/// What this process holds in memory, in KiB.
+/// The resident memory of this process, in KiB.
 fn resident() -> i64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// What the process held after [`WARM`] steps.
+/// The resident memory after [`WARM`] steps.
 struct Warm(Option<i64>);
 
 impl Callback for Warm {
@@ -42,7 +42,7 @@ impl Callback for Warm {
 
 fn fifty_thousand_steps(model: ModelKind, stepper: StepperKind, dropout: (f64, f64)) {
     tch::set_num_threads(1);
-    // 8 users × 8 movies: 32 batches of 2 rows an epoch, so that steps and epochs are many.
+    // 8 users × 8 movies: 32 batches of 2 rows per epoch, for many steps and epochs.
     let pairs: Vec<[i64; 2]> = (0..8).flat_map(|u| (0..8).map(move |m| [u, m])).chain([[0, 0]]).collect();
     let y = pairs.iter().map(|[u, m]| 0.5 + 0.5 * ((u * 3 + m * 5) % 10) as f32).collect();
     let cf =

@@ -1,4 +1,4 @@
-//! Any bytes in a model file are refused, or are tensors with what they say of themselves.
+//! Any bytes in a model file are refused, or are read as tensors with metadata.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! Any bytes in a file of ratings are refused in one line, or become ratings that can be split.
+//! Any bytes in a ratings file are refused with a one-line error, or are read as ratings that can be split.
 #![no_main]
 
 use std::path::Path;
@@ -9,7 +9,7 @@ use lecture5::movielens::{CollabFilterDataset, Dialect, SplitBy, file};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
-    // The first byte says how the rest is read.
+    // The first byte selects how the rest is read.
     let Some((how, bytes)) = input.split_first() else { return };
     let (name, dialect, columns) = match how % 5 {
         0 => ("ratings.csv", Dialect::csv(), ["userId", "movieId", "rating", "timestamp"]),

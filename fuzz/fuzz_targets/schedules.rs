@@ -1,4 +1,4 @@
-//! Any text given as a schedule is refused, or is a plan that reads back from what it prints.
+//! Any text given as a schedule is refused, or is a schedule that reads back from its own printed form.
 #![no_main]
 
 use lecture5::settings::Plan;

@@ -5,15 +5,15 @@ use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::libtorch;
 
-/// What the doctor found, as lines for a person; broken when one of its checks failed.
+/// The doctor's findings, as readable lines, and the checks that failed.
 pub struct Report {
-    /// One finding a line.
+    /// One finding per line.
     pub lines: Vec<String>,
     /// What is broken, if anything.
     pub faults: Vec<String>,
 }
 
-/// Looks at the libtorch of this process.
+/// Examines the libtorch of this process.
 pub fn examine() -> Report {
     let loaded = libtorch::loaded_libraries();
     let mut lines = vec![

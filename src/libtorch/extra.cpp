@@ -1,7 +1,7 @@
-// What libtorch has and tch does not bind: the generators' states, flushing of subnormals, the fused
-// optimizer steps, a record of the operations called, the version. Each function returns NULL, or a message that the
-// caller frees.
-// A tensor crosses the border as tch has it: a pointer to an at::Tensor.
+// Functions of libtorch that tch does not bind: the generators' states, flushing of subnormals, the fused
+// optimizer steps, a record of the operations called, the version. A function that can fail returns NULL, or a message
+// that the caller frees.
+// Tensors are passed as in tch: a pointer to an at::Tensor.
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
@@ -50,11 +50,11 @@ at::Generator generator(int device) {
                     : at::globalContext().defaultGenerator(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device)));
 }
 
-// The operations that a thread calls, those that they call in turn left out.
+// The operations that a thread calls, without nested calls.
 struct Record {
-  std::vector<std::string> calls;  // as lecture5_record_end says
+  std::vector<std::string> calls;  // in the format of lecture5_record_end
   std::unordered_map<const c10::TensorImpl *, size_t> ids;
-  std::vector<at::Tensor> kept;  // so that no address is used again
+  std::vector<at::Tensor> kept;  // so that no address is reused
   int depth = 0;
   at::CallbackHandle handle = 0;
 
@@ -116,8 +116,8 @@ extern "C" {
 
 const char *lecture5_torch_version() { return TORCH_VERSION; }
 
-// Bytes that are free on a CUDA device, or -1 where that cannot be asked. The CUDA runtime is looked up in what
-// libtorch has loaded, so that the same code links against a libtorch without it.
+// Free bytes on a CUDA device, or -1 where they cannot be queried. The CUDA runtime is looked up among the libraries
+// that libtorch has loaded, so that the same code links against a libtorch without CUDA.
 long long lecture5_cuda_free(int device) {
   auto get = reinterpret_cast<int (*)(int *)>(dlsym(RTLD_DEFAULT, "cudaGetDevice"));
   auto set = reinterpret_cast<int (*)(int)>(dlsym(RTLD_DEFAULT, "cudaSetDevice"));
@@ -149,10 +149,10 @@ char *lecture5_set_rng_state(int device, const at::Tensor *state) {
   });
 }
 
-// zero_grad(set_to_none=True): the next backward pass hands its gradients over instead of adding them.
+// zero_grad(set_to_none=True): the next backward pass sets the gradients instead of adding to them.
 void lecture5_forget_gradient(at::Tensor *param) { param->mutable_grad().reset(); }
 
-// From here to `lecture5_record_end` the operations that this thread calls are written down.
+// From here to `lecture5_record_end` the operations that this thread calls are recorded.
 char *lecture5_record_begin(at::Tensor *const *known, size_t n) {
   return guarded([&] {
     TORCH_CHECK(!record, "a record within a record");
@@ -165,10 +165,10 @@ char *lecture5_record_begin(at::Tensor *const *known, size_t n) {
   });
 }
 
-// The operations, one a line, as `name inputs = outputs` with spaces between, for the caller to free. A tensor is
+// The operations, one per line, as `name inputs = outputs` separated by spaces; the caller frees the text. A tensor is
 // `t3g,64,50`: its number (the `n` known ones come first), its type (f: float32, g: the same with a gradient, i: int64,
-// all in the CPU's memory; u: any other) and its size; a list of tensors has a + before each; `l,1,2` is a list of whole numbers, `x0.5` a
-// number, `n` nothing and `?` anything else.
+// all in the CPU's memory; u: any other) and its size. A list of tensors has a + before each tensor; `l,1,2` is a list
+// of integers, `x0.5` a number, `n` nothing and `?` anything else.
 char *lecture5_record_end() {
   const auto mine = std::move(record);
   at::removeCallback(mine->handle);
@@ -193,7 +193,7 @@ char *lecture5_fused_adam(at::Tensor *const *params, at::Tensor *const *grads, a
   return guarded([&] {
     at::NoGradGuard no_grad;
     auto p = list(params, n), g = list(grads, n), m = list(exp_avgs, n), v = list(exp_avg_sqs, n), t = list(steps, n);
-    // The kernels compute with the step as it is after this one.
+    // The kernels expect the step count after this step.
     for (auto &step : t) step.add_(1);
     if (decoupled) {
       at::_fused_adamw_(p, g, m, v, {}, t, lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false);

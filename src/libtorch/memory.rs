@@ -1,35 +1,36 @@
-//! Tensors in the CPU's memory, read and changed where they lie.
+//! Tensors in the CPU's memory, read and changed in place.
 
 use tch::{Device, Kind, Tensor};
 
-/// The numbers of a tensor, to be changed where they lie.
+/// The numbers of a tensor, to be changed in place.
 ///
 /// # Safety
-/// It is contiguous, in the CPU's memory, of the kind that T says, and nobody else reads or writes it meanwhile.
+/// The tensor is contiguous, in the CPU's memory, and of the kind that T stands for. Nothing else reads or writes it
+/// meanwhile.
 #[allow(clippy::mut_from_ref)] // a Tensor is a handle: changing what it refers to takes no `&mut`
 pub unsafe fn slice_mut<T>(tensor: &Tensor) -> &mut [T] {
     match tensor.numel() {
-        // It may have no address.
+        // An empty tensor may have no address.
         0 => &mut [],
         // SAFETY: promised by the caller.
         n => unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), n) },
     }
 }
 
-/// The numbers of a tensor, read where they lie.
+/// The numbers of a tensor, read in place.
 ///
 /// # Safety
 /// As [`slice_mut`], but others may read it too.
 pub unsafe fn slice<T>(tensor: &Tensor) -> &[T] {
     match tensor.numel() {
         0 => &[],
-        // SAFETY: promised by the caller. Not by way of `slice_mut`: others may hold such a slice already, and beside
-        // a `&mut` they must not.
+        // SAFETY: promised by the caller. This does not use `slice_mut`: other shared slices may exist already, which
+        // a `&mut` would forbid.
         n => unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast_const().cast(), n) },
     }
 }
 
-/// Puts the numbers of a matrix of int64 on the CPU into `out`, column by column, however it is stored.
+/// Copies an int64 matrix on the CPU into `out`, column by column, whatever its strides.
 pub fn indices(x: &Tensor, out: &mut Vec<i64>) {
     assert!(x.device() == Device::Cpu && x.kind() == Kind::Int64, "not indices on the CPU");
     let (size, stride, start) = (x.size(), x.stride(), x.data_ptr().cast::<i64>());

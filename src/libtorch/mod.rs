@@ -1,8 +1,8 @@
-//! What libtorch has and `tch` does not bind: generator states, fused optimiser steps, flushing of
-//! subnormal numbers, the version; and which device a run uses.
+//! Functions of libtorch that `tch` does not bind: generator states, fused optimizer steps, flushing of
+//! subnormal numbers, the version; and the choice of a run's device.
 //!
-//! The `unsafe` of this project is here and in fast/, which works on tensors where they lie: calls of
-//! `extra.cpp`, a page of C++ that build.rs compiles.
+//! The `unsafe` code of this project is here, in calls to `extra.cpp`, a short C++ file that build.rs compiles,
+//! and in fast/, which works on tensors in place.
 
 pub mod doctor;
 pub mod memory;
@@ -52,15 +52,15 @@ pub fn version() -> &'static str {
     unsafe { CStr::from_ptr(lecture5_torch_version()) }.to_str().unwrap_or("unknown")
 }
 
-/// Bytes that are free on a CUDA device; `None` where that cannot be asked.
+/// Free bytes on a CUDA device; `None` where they cannot be queried.
 pub fn cuda_free(index: usize) -> Option<u64> {
-    // SAFETY: takes and answers numbers; the functions it looks up have had this form in every CUDA runtime.
+    // SAFETY: takes and returns numbers; the functions that it looks up have this signature in every CUDA runtime.
     u64::try_from(unsafe { lecture5_cuda_free(index as c_int) }).ok()
 }
 
-/// Asks the processor to treat subnormal floats as zero, on this thread and those started from it later;
-/// `false` where it cannot. Adam's squared gradients of rows that are not read sink into subnormals,
-/// on which most processors compute tens of times slower.
+/// Asks the processor to treat subnormal floats as zero, on this thread and on threads that it starts later;
+/// `false` where it cannot. Adam's squared gradients of unread rows decay into subnormals, on which most
+/// processors compute tens of times slower.
 pub fn flush_subnormals() -> bool {
     // SAFETY: sets a bit of the calling thread's floating-point control register.
     unsafe { lecture5_flush_denormal(true) }
@@ -69,23 +69,23 @@ pub fn flush_subnormals() -> bool {
 /// The state of the device's default random generator, as a byte tensor on the CPU.
 pub fn rng_state(device: Device) -> Result<Tensor> {
     let mut out = std::ptr::null_mut();
-    // SAFETY: on success `out` is a new tensor, which becomes ours.
+    // SAFETY: on success `out` is a new tensor, which this function then owns.
     unsafe {
         check(lecture5_rng_state(generator(device), &mut out))?;
         Ok(Tensor::from_ptr(out))
     }
 }
 
-/// Puts a state of [`rng_state`] back.
+/// Restores a state from [`rng_state`].
 ///
 /// # Errors
-/// The state is not one of this kind of generator.
+/// The state does not belong to this kind of generator.
 pub fn set_rng_state(device: Device, state: &Tensor) -> Result<()> {
-    // SAFETY: the state is only read, and checked there for its type and length.
+    // SAFETY: the state is only read; libtorch checks its type and length.
     unsafe { check(lecture5_set_rng_state(generator(device), state.as_ptr())) }
 }
 
-/// `zero_grad(set_to_none=True)`: the next backward pass hands its gradients over instead of adding them.
+/// `zero_grad(set_to_none=True)`: the next backward pass sets the gradients instead of adding to them.
 pub fn forget_gradients<'a>(params: impl Iterator<Item = &'a Tensor>) {
     for param in params {
         // SAFETY: a live tensor, whose gradient is dropped.
@@ -95,7 +95,7 @@ pub fn forget_gradients<'a>(params: impl Iterator<Item = &'a Tensor>) {
 
 /// One step of SGD over all parameters in one pass: `torch.optim.SGD(fused=True)`.
 ///
-/// With g the gradient and v the momentum buffer, zero before the first step:
+/// With the gradient g and the momentum buffer v, which is zero before the first step:
 /// `g ← g + weight_decay·p;  v ← momentum·v + g;  p ← p − lr·v`.
 pub fn fused_sgd(
     params: &[&Tensor],
@@ -113,7 +113,7 @@ pub fn fused_sgd(
     }
 }
 
-/// Adam's constants. `decoupled` makes it AdamW: the decay acts on the weight, outside the moving averages.
+/// Adam's constants. `decoupled` selects AdamW: the weight decay acts on the weight, outside the moving averages.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamStep {
     /// Learning rate.
@@ -122,9 +122,9 @@ pub struct AdamStep {
     pub beta1: f64,
     /// Decay of the average of their squares.
     pub beta2: f64,
-    /// Keeps the division from zero.
+    /// Avoids division by zero.
     pub eps: f64,
-    /// Strength of the decay.
+    /// Strength of the weight decay.
     pub weight_decay: f64,
     /// AdamW instead of L2.
     pub decoupled: bool,
@@ -144,7 +144,7 @@ pub fn fused_adam(
     assert!(same_sizes(&[params, grads, exp_avgs, exp_avg_sqs]) && steps.len() == n);
     let (p, g, t) = (pointers(params), pointers(grads), pointers(steps));
     let (m, v) = (pointers(exp_avgs), pointers(exp_avg_sqs));
-    // SAFETY: five arrays of n live tensors each, of equal sizes but for the steps.
+    // SAFETY: five arrays of n live tensors each, of equal sizes except for the steps.
     unsafe {
         check(lecture5_fused_adam(
             p.as_ptr(),
@@ -163,8 +163,8 @@ pub fn fused_adam(
     }
 }
 
-/// Whether the lists are of the same length, and what stands at the same place of the same size: libtorch's fused
-/// kernels do not look, and would read past the end.
+/// Whether the lists have the same length and their tensors the same sizes, position by position. libtorch's fused
+/// kernels do not check this and would read past the end.
 fn same_sizes(lists: &[&[&Tensor]]) -> bool {
     lists.iter().all(|list| {
         list.len() == lists[0].len() && list.iter().zip(lists[0]).all(|(a, b)| a.numel() == b.numel())
@@ -175,7 +175,7 @@ fn pointers(tensors: &[&Tensor]) -> Vec<*const C_tensor> {
     tensors.iter().map(|t| t.as_ptr()).collect()
 }
 
-/// Device as `extra.cpp` counts: -1 is the CPU.
+/// The device number for `extra.cpp`: -1 is the CPU.
 fn generator(device: Device) -> c_int {
     match device {
         Device::Cuda(index) => index as c_int,
@@ -183,7 +183,7 @@ fn generator(device: Device) -> c_int {
     }
 }
 
-/// Turns the message of `extra.cpp`, when there is one, into an error.
+/// Turns a message from `extra.cpp`, if any, into an error.
 ///
 /// # Safety
 /// `message` is null or a string made by `strdup`.
@@ -191,7 +191,7 @@ unsafe fn check(message: *mut c_char) -> Result<()> {
     if message.is_null() {
         return Ok(());
     }
-    // SAFETY: as promised by the caller; the copy is made before the string is freed.
+    // SAFETY: promised by the caller; the text is copied before the string is freed.
     let text = unsafe {
         let text = CStr::from_ptr(message).to_string_lossy().into_owned();
         free(message.cast());
@@ -204,7 +204,7 @@ unsafe extern "C" {
     fn free(pointer: *mut std::ffi::c_void);
 }
 
-/// Whether this is the name of a device, which the machine may or may not have.
+/// Whether this is a valid device name, whether or not the machine has that device.
 pub fn is_device(name: &str) -> bool {
     matches!(name, "auto" | "cpu") || cuda_index(name).is_some()
 }
@@ -213,10 +213,10 @@ fn cuda_index(name: &str) -> Option<usize> {
     if name == "cuda" { Some(0) } else { name.strip_prefix("cuda:")?.parse().ok() }
 }
 
-/// The device that `--device` names: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
+/// The device that `--device` names: `auto` (CUDA if available), `cpu`, `cuda` or `cuda:N`.
 ///
 /// # Errors
-/// CUDA was asked for and there is none, with the reason; or the name is none of these.
+/// CUDA was requested and is not available, with the reason; or the name is not one of these.
 pub fn device(name: &str) -> Result<Device> {
     let wanted = match name {
         "auto" if Cuda::is_available() => return Ok(Device::Cuda(0)),
@@ -236,7 +236,7 @@ pub fn device(name: &str) -> Result<Device> {
 /// The names that [`is_device`] takes.
 pub const DEVICES: &str = "it is auto, cpu, cuda or cuda:N, as in cuda:0";
 
-/// Why no CUDA device can be used, and the way out; `None` when one can.
+/// Why no CUDA device is usable, and the way out; `None` if one is usable.
 pub fn why_no_cuda() -> Option<String> {
     if Cuda::is_available() {
         return None;
@@ -254,13 +254,13 @@ pub fn why_no_cuda() -> Option<String> {
     Some(reason.to_owned())
 }
 
-/// Whether the kernel has NVIDIA's driver; under WSL it is Windows' own, behind /dev/dxg.
+/// Whether the kernel has NVIDIA's driver; under WSL it is the Windows driver, behind /dev/dxg.
 fn nvidia_driver() -> bool {
     ["/proc/driver/nvidia/version", "/dev/dxg"].iter().any(|file| std::path::Path::new(file).exists())
 }
 
-/// The shared libraries of libtorch that this process has loaded, as paths, in order. Empty where the
-/// system has no /proc.
+/// The paths of libtorch's shared libraries that this process has loaded, sorted. Empty on a system without
+/// /proc.
 pub fn loaded_libraries() -> Vec<String> {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let mut found: Vec<String> = maps

@@ -1,4 +1,4 @@
-//! Which operations of libtorch a piece of code calls, with what.
+//! Records which libtorch operations a piece of code calls, and with which arguments.
 
 use std::ffi::{CStr, c_char};
 
@@ -13,14 +13,14 @@ unsafe extern "C" {
     fn lecture5_record_end() -> *mut c_char;
 }
 
-/// A call of an operation; what it calls in turn is no call of its own.
+/// A call of an operation; nested calls are not recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
-    /// As libtorch names it, with its overload: `aten::mul.Tensor`.
+    /// libtorch's name, with the overload: `aten::mul.Tensor`.
     pub name: String,
-    /// What it was given.
+    /// Its inputs.
     pub inputs: Vec<Value>,
-    /// What it answered.
+    /// Its outputs.
     pub outputs: Vec<Value>,
 }
 
@@ -31,9 +31,9 @@ pub enum Value {
     Tensor(TensorInfo),
     /// A list of tensors.
     Tensors(Vec<TensorInfo>),
-    /// A list of whole numbers.
+    /// A list of integers.
     Ints(Vec<i64>),
-    /// A number or a truth value.
+    /// A number or a Boolean.
     Number(f64),
     /// Nothing: an optional input left out.
     Nothing,
@@ -41,26 +41,26 @@ pub enum Value {
     Other,
 }
 
-/// A tensor that a call met.
+/// A tensor in a call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorInfo {
-    /// Its number: the known tensors come first, then others as they are met.
+    /// Its number: the known tensors come first, then the others in order of appearance.
     pub id: usize,
     /// `f`: float32, `g`: the same with a gradient, `i`: int64, all strided and in the CPU's memory; `u`: any
-    /// other.
+    /// other tensor.
     pub kind: char,
     /// Its size.
     pub size: Vec<i64>,
 }
 
-/// Runs `body` and says which operations it called on this thread. `known` are the tensors that the caller
-/// wants to recognise: they are numbered from 0.
+/// Runs `body` and returns the operations that it called on this thread. `known` lists the tensors that the caller
+/// wants to recognize: they are numbered from 0.
 ///
 /// # Errors
-/// libtorch cannot, or is recording already.
+/// libtorch cannot record, or is recording already.
 pub fn record<T>(known: &[&Tensor], body: impl FnOnce() -> T) -> Result<(T, Vec<Call>)> {
     let known = pointers(known);
-    // SAFETY: live tensors, to which the record keeps references of its own.
+    // SAFETY: live tensors, to which the record keeps its own references.
     unsafe { check(lecture5_record_begin(known.as_ptr(), known.len()))? };
     let recording = Recording;
     let out = body();
@@ -68,7 +68,7 @@ pub fn record<T>(known: &[&Tensor], body: impl FnOnce() -> T) -> Result<(T, Vec<
     Ok((out, text.lines().map(call).collect()))
 }
 
-/// Ends the record also where `body` panics.
+/// Ends the record even if `body` panics.
 struct Recording;
 
 impl Recording {
@@ -85,7 +85,7 @@ impl Drop for Recording {
 }
 
 fn end() -> String {
-    // SAFETY: a record was begun on this thread; the answer is a string made by `strdup`.
+    // SAFETY: a record was begun on this thread; the result is a string made by `strdup`.
     unsafe {
         let text = lecture5_record_end();
         let copy = CStr::from_ptr(text).to_string_lossy().into_owned();
@@ -94,7 +94,7 @@ fn end() -> String {
     }
 }
 
-/// Reads a line of `extra.cpp`.
+/// Parses a line of `extra.cpp`'s record.
 fn call(line: &str) -> Call {
     let mut words = line.split(' ');
     let name = words.next().unwrap_or_default().to_owned();

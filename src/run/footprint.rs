@@ -1,5 +1,5 @@
-//! Whether a fit fits into memory, worked out before anything is allocated: Rust and libtorch end a process that asks for
-//! too much, and Linux ends one that then uses it.
+//! Checks that a fit's footprint fits into memory before anything is allocated: Rust and libtorch abort a process that
+//! requests too much, and Linux kills one that then uses it.
 
 use anyhow::Result;
 use tch::Device;
@@ -13,30 +13,30 @@ use crate::system::memory;
 
 /// Bytes of a float32.
 const FLOAT: u64 = 4;
-/// Bytes of a rating on the device: two int64 and a float32. While an epoch runs it is there twice, once in its order.
+/// Bytes of a rating on the device: two int64 and a float32. During an epoch it is there twice, once in shuffled order.
 const RATING: u64 = 2 * 8 + FLOAT;
 
-/// What a fit keeps in memory at the least, in bytes.
+/// The least memory that a fit needs, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footprint {
     /// Weights of the model.
     pub weights: u64,
-    /// All weights, with what the optimizer remembers of each.
+    /// All weights, with their optimizer state.
     pub state: u64,
-    /// A gradient for each weight: libtorch's of an embedding is as large as the table.
+    /// A gradient for each weight: in libtorch, an embedding's gradient is as large as its table.
     pub gradients: u64,
-    /// The fast stepper's own copy of the tables and of what the optimizer remembers of them.
+    /// The fast stepper's own copy of the tables and of their optimizer state.
     pub copy: u64,
     /// The largest tensor of these.
     pub largest: u64,
-    /// The larger of a training batch with its gradients and of a pass over the validation rows.
+    /// The larger of a training batch with its gradients and a pass over the validation rows.
     pub activations: u64,
     /// The ratings.
     pub ratings: u64,
 }
 
 impl Footprint {
-    /// What it is for a model of so many users and movies, trained on `n_trn` and validated on `n_val` rows.
+    /// The footprint of a model of `n_users` and `n_movies`, trained on `n_trn` and validated on `n_val` rows.
     pub fn new(
         settings: &Settings,
         (n_users, n_movies): (i64, i64),
@@ -48,7 +48,7 @@ impl Footprint {
         let (u, m) = (size(settings.n_factors.0), size(settings.n_factors.1));
         let tables = users * u + movies * m;
         let table = (users * u).max(movies * m);
-        // Weights of tables, of layers, and of the largest of these; numbers per row that a forward pass makes.
+        // Weights of the tables, of the layers, and of the largest of these; numbers per row in a forward pass.
         let (in_tables, in_layers, largest, row) = match settings.model {
             ModelKind::Dot => (tables, 0, table, u + m + u),
             ModelKind::Bias | ModelKind::Learner => (tables + users + movies, 0, table, u + m + u),
@@ -79,17 +79,17 @@ impl Footprint {
         }
     }
 
-    /// On the device, while it trains.
+    /// On the device, during training.
     pub fn training(&self) -> u64 {
         self.state + self.activations + self.ratings
     }
 
-    /// In the computer's own memory, while the model is saved: the file, and the tensor that is added to it.
+    /// In the computer's main memory, while the model is saved: the file, and the tensor that is added to it.
     pub fn saving(&self) -> u64 {
         self.state + self.largest
     }
 
-    /// Compares with what the device and the computer have left; where they do not say, all fits.
+    /// Compares the footprint with the free memory of the device and the computer; if unknown, every fit passes.
     ///
     /// # Errors
     /// It does not fit.
@@ -110,7 +110,7 @@ impl Footprint {
     }
 }
 
-/// Ratings as tensors on a device, `n_trn` of them to train on.
+/// Checks the memory of ratings as tensors on a device, `n_trn` of them for training.
 ///
 /// # Errors
 /// They do not fit.
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_a_fit_needs_counts_weights_optimizer_and_activations() {
-        // By hand: (3 + 5)·4 weights and as many momenta; in one pass 7 rows of u, m and u·m.
+        // By hand: (3 + 5)·4 weights and as many momentum buffers; in one pass 7 rows of u, m and u·m.
         let dot = Settings { n_factors: (4, 4), ..Settings::lecture(ModelKind::Dot) };
         let needed = Footprint::new(&dot, (3, 5), 2, 7);
         let wanted = Footprint {
@@ -154,14 +154,14 @@ mod tests {
             ratings: 11 * 20,
         };
         assert_eq!(needed, wanted);
-        // lin1 (10, 8) and its bias, lin2 (1, 10) and its; both averages of Adam; two rows and their gradients.
+        // lin1 (10, 8) and its bias, lin2 (1, 10) and its bias; both averages of Adam; two rows and their gradients.
         let net = Settings { n_factors: (4, 4), rule: Rule::Adam, ..Settings::lecture(ModelKind::Net) };
         let needed = Footprint::new(&net, (3, 5), 2, 1);
         assert_eq!(needed.weights, 32 + 80 + 10 + 10 + 1);
         assert_eq!(needed.state, 133 * 3 * 4);
         assert_eq!(needed.copy, 32 * 3 * 4);
         assert_eq!(needed.activations, 2 * 2 * (8 + 8 + 10 + 1) * 4);
-        // The largest of all settings is a number, not an overflow.
+        // The largest settings give a number, not an overflow.
         let most = Settings { n_factors: (100_000, 100_000), hidden: vec![100_000; 1000], ..net };
         assert!(
             Footprint::new(&most, (1 << 31, 1 << 31), 1 << 40, 1 << 40)

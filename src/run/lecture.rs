@@ -1,4 +1,4 @@
-//! What the sections of the lecture share: the run's settings, the data, and where results go.
+//! The state that the lecture's sections share: the run's settings, the data, and the output folder.
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -29,7 +29,7 @@ use crate::settings::{ModelKind, Settings};
 pub struct Lecture {
     /// Its settings.
     pub run: RunOptions,
-    /// The two tables as they were read.
+    /// The two tables as read.
     pub ml: MovieLens,
     cf: Rc<CollabFilterDataset>,
     split: Rc<Split>,
@@ -39,15 +39,15 @@ pub struct Lecture {
     fits: Vec<(String, History)>,
     /// Which section of how many is running, counted from 1.
     pub at_section: (usize, usize),
-    /// Epochs of the fit that is running, through all of its calls.
+    /// Number of epochs of the current fit, over all of its `fit` calls.
     epochs_told: Rc<Cell<usize>>,
 }
 
 impl Lecture {
-    /// A run on data that is read already.
+    /// A run on data that has been read.
     ///
     /// # Errors
-    /// The ratings cannot be split in the way that is asked for.
+    /// The ratings cannot be split as requested.
     pub fn new(run: RunOptions, ml: MovieLens) -> Result<Lecture> {
         let cf = ml.dataset()?;
         let val_idxs = run.split.val_idxs(&cf, ml.times().as_deref());
@@ -65,12 +65,12 @@ impl Lecture {
         })
     }
 
-    /// Whether the lecture's numbers can be expected: of its own data, scale and split.
+    /// Whether the lecture's numbers are expected: the data, the scale and the split are the lecture's.
     pub fn is_the_lectures(&self) -> bool {
         self.why_not_the_lectures().is_none()
     }
 
-    /// What is not the lecture's, in a sentence.
+    /// The difference from the lecture, as a sentence.
     pub fn why_not_the_lectures(&self) -> Option<String> {
         if !self.ml.is_the_lectures() {
             return Some(format!("The data is {}", self.ml.snapshot.name()));
@@ -82,7 +82,7 @@ impl Lecture {
         Some(format!("The range of the ratings, {low} to {high}, is not the lecture's"))
     }
 
-    /// The ratings with contiguous ids, and the run's split of them.
+    /// The ratings with contiguous ids, and their split.
     pub fn ratings(&self) -> (Rc<CollabFilterDataset>, Rc<Split>) {
         (Rc::clone(&self.cf), Rc::clone(&self.split))
     }
@@ -95,8 +95,8 @@ impl Lecture {
         Ok((cf, data))
     }
 
-    /// What a section tells `fit` beside the lecture's arguments: the stepper of the run, a progress bar, and to print each
-    /// epoch's losses under the calling cell.
+    /// The options that a section passes to `fit` in addition to the lecture's arguments: the run's stepper, a progress
+    /// bar, and a callback that prints each epoch's losses under the calling cell.
     #[track_caller]
     pub fn options<'a>(&self, nb: &'a mut Notebook) -> Options<'a> {
         nb.enter();
@@ -114,14 +114,14 @@ impl Lecture {
         })
     }
 
-    /// The same for a fit outside a notebook, `name` on its bar.
+    /// The same for a fit outside a notebook, with `name` on its bar.
     pub fn options_of<'a>(&self, name: String, on_epoch: impl FnMut(&Epoch) + 'a) -> Options<'a> {
         let follow = Follow::new(self.run.telling, name, self.run.stepper, on_epoch);
         let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(follow), Box::new(self.within_reason())];
         Options { callbacks, stepper: self.run.stepper.make(), ..Options::default() }
     }
 
-    /// The same without a word, for fits that are a detail.
+    /// The same without output, for minor fits.
     pub fn quiet_options(&self) -> Options<'static> {
         let follow = Follow::new(Telling::Quiet, String::new(), self.run.stepper, |_| {});
         Options { callbacks: vec![Box::new(follow)], stepper: self.run.stepper.make(), ..Options::default() }
@@ -135,7 +135,7 @@ impl Lecture {
     /// A learner on the run's ratings and device.
     ///
     /// # Errors
-    /// As [`Learner::new`]; or the fit would not fit into memory.
+    /// As for [`Learner::new`]; or the fit does not fit into memory.
     pub fn learner(&self, settings: &Settings) -> Result<Learner> {
         let Lecture { cf, split, run, .. } = self;
         Footprint::new(settings, (cf.users.len(), cf.items.len()), split.trn.len(), split.val.len())
@@ -143,7 +143,7 @@ impl Lecture {
         Learner::new(cf, split, settings, run.device)
     }
 
-    /// Keeps a fit for metrics.json, the table at the end and the plots.
+    /// Records a fit for metrics.json, the final table and the plots.
     pub fn record(&mut self, name: &str, history: History) {
         self.epochs_told.set(0);
         let beside = self.reference(name);
@@ -162,7 +162,7 @@ impl Lecture {
         history.epochs.get(epochs.checked_sub(1)?).map(|epoch| epoch.val)
     }
 
-    /// The lecture's numbers for a fit, where they can be expected: on the lecture's own data.
+    /// The lecture's numbers for a fit, if they are expected: on the lecture's own data.
     fn reference(&self, name: &str) -> Option<&'static ReferenceFit> {
         reference::lecture(name).filter(|_| self.is_the_lectures())
     }
@@ -178,12 +178,12 @@ impl Lecture {
         Ok(())
     }
 
-    /// Writes a plot into `plots/`: its PNG, whose bytes come back, and its SVG where the run asks for it.
+    /// Writes a plot into `plots/`: the PNG, whose bytes are returned, and the SVG if requested.
     pub fn write_plot(&self, figure: &Figure) -> Result<Vec<u8>> {
         figure.save(&self.run.out.join("plots"), self.run.dpi, self.run.svg)
     }
 
-    /// The loss curves of a recorded fit; `set_lrs` says after how many epochs the rate changed, and to what.
+    /// The loss curves of a recorded fit; `set_lrs` lists after how many epochs the rate changed, and to which value.
     pub fn loss_curves(&self, name: &str, title: &str, set_lrs: &[(usize, f64)]) -> Result<Figure> {
         let (_, history) = self.fits.iter().rfind(|(n, _)| n == name).expect("the fit is recorded");
         let epochs = losses(history);
@@ -192,7 +192,7 @@ impl Lecture {
         plots::loss_curves(&format!("{name}_losses"), title, &fit)
     }
 
-    /// The validation losses of all recorded fits on one page; `None` before the second.
+    /// The validation losses of all recorded fits in one figure; `None` with fewer than two fits.
     pub fn all_validation_losses(&self) -> Result<Option<Figure>> {
         if self.fits.len() < 2 {
             return Ok(None);
@@ -218,32 +218,32 @@ impl Lecture {
         Settings { seed: self.run.seed, ..Settings::lecture(model) }
     }
 
-    /// What there is to say of a model made with `settings` on this data.
+    /// The card of a model made with `settings` on this data.
     pub fn card(&self, settings: &Settings) -> ModelCard {
         let card = ModelCard::new(&self.cf, &self.split, settings, &self.ml.sha256);
         let source = self.ml.source.where_it_stays();
         ModelCard { source, stepper: Some(self.run.stepper), ..card }
     }
 
-    /// Where [`Lecture::save`] puts a model.
+    /// The path at which [`Lecture::save`] writes a model.
     pub fn model_path(&self, name: &str) -> PathBuf {
         self.run.out.join("models").join(format!("{name}.safetensors"))
     }
 
-    /// Writes a trained model with its optimizer into `models/`; `settings` are those it was made with.
+    /// Writes a trained model with its optimizer into `models/`; `settings` are the ones that it was made with.
     pub fn save(&self, name: &str, settings: &Settings, opt: &Optimizer) -> Result<()> {
         model_file::save(&self.model_path(name), &self.card(settings), opt)
     }
 }
 
-/// Refuses a fit that leaves reason without leaving the numbers.
+/// Stops a fit whose loss is finite but absurdly large.
 struct WithinReason {
-    /// The validation loss of predicting nothing but zeros.
+    /// The validation loss of predicting only zeros.
     of_zeros: f64,
 }
 
 impl WithinReason {
-    /// A validation loss that many times the loss of zeros comes from predictions a thousand times too large.
+    /// A validation loss this many times the loss of zeros comes from predictions a thousand times too large.
     const BEYOND: f64 = 1e6;
 }
 
@@ -284,7 +284,7 @@ pub fn head(table: &DataFrame, n: usize) -> Result<Table> {
     Ok(shown.index("", (0..n).map(|row| row.to_string())))
 }
 
-/// A small tensor as the lecture shows one: a row a line, and its type and size.
+/// A small tensor as the lecture shows it: one row per line, then its type and size.
 pub fn shown(t: &Tensor) -> Result<String> {
     let size = t.size();
     let columns = if size.len() == 2 { size[1] as usize } else { 1 };

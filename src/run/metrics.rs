@@ -1,4 +1,4 @@
-//! `metrics.json`: what a run was and the losses of its fits.
+//! `metrics.json`: the description of a run and the losses of its fits.
 
 use serde::Serialize;
 use tch::Device;
@@ -13,38 +13,38 @@ use crate::run::reference::{self, ReferenceFit};
 /// The whole file.
 #[derive(Debug, Serialize)]
 pub struct Metrics {
-    /// Of the one generator.
+    /// Seed of the random generator.
     pub seed: i64,
     /// `cpu` or `cuda:N`.
     pub device: String,
-    /// Of libtorch, within an operation.
+    /// Threads of libtorch within an operation.
     pub threads: i32,
     /// libtorch's version.
     pub libtorch: String,
-    /// Which stepper computed.
+    /// The stepper that computed the batches.
     pub stepper: StepperKind,
-    /// Which data.
+    /// The data.
     pub data: Data,
-    /// One entry a fit, in the order they ran.
+    /// One entry per fit, in the order in which they ran.
     pub fits: Vec<FitMetrics>,
     /// The table of section `beyond`, when it ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beyond: Option<Beyond>,
 }
 
-/// What section `beyond` found: every model on the validation rows.
+/// The results of section `beyond`: every model on the validation rows.
 #[derive(Debug, Clone, Serialize)]
 pub struct Beyond {
-    /// One entry a model, in the order of the table.
+    /// One entry per model, in the order of the table.
     pub rows: Vec<BeyondRow>,
-    /// The name of the row that was chosen, on folds of the training rows.
+    /// The name of the row that was chosen by folds of the training rows.
     pub best: String,
 }
 
 /// One model on the validation rows.
 #[derive(Debug, Clone, Serialize)]
 pub struct BeyondRow {
-    /// As in the table.
+    /// Its name in the table.
     pub name: String,
     /// Mean squared error, in stars².
     pub val_mse: f64,
@@ -54,7 +54,7 @@ pub struct BeyondRow {
     pub val_mae: f64,
     /// Lower end of the 95 % interval of the mean squared error (bootstrap by user).
     pub low: f64,
-    /// Upper end of it.
+    /// Upper end of the interval.
     pub high: f64,
     /// Wall-clock time to train and predict.
     pub seconds: f64,
@@ -72,33 +72,33 @@ pub struct Data {
 /// One fit.
 #[derive(Debug, Clone, Serialize)]
 pub struct FitMetrics {
-    /// As in the reference.
+    /// Its name in the reference.
     pub name: String,
     /// Wall-clock time of its `fit` calls.
     pub seconds: f64,
-    /// One entry an epoch.
+    /// One entry per epoch.
     pub epochs: Vec<EpochMetrics>,
 }
 
-/// One epoch, beside the lecture's.
+/// One epoch, with the lecture's losses.
 #[derive(Debug, Clone, Serialize)]
 pub struct EpochMetrics {
-    /// Counted from 0 through all `fit` calls of the model.
+    /// Counted from 0 over all `fit` calls of the model.
     pub epoch: usize,
     /// Debiased running mean of the training loss at the epoch's end.
     pub trn: f64,
-    /// Mean over validation batches of their mean squared error.
+    /// Mean of the validation batches' mean squared errors.
     pub val: f64,
-    /// The lecture's figure, when the data and the settings are its own.
+    /// The lecture's training loss, if the data and the settings are the lecture's.
     pub lecture_trn: Option<f64>,
-    /// The lecture's figure, when the data and the settings are its own.
+    /// The lecture's validation loss, if the data and the settings are the lecture's.
     pub lecture_val: Option<f64>,
     /// Wall-clock time, validation included.
     pub seconds: f64,
 }
 
 impl FitMetrics {
-    /// A fit's losses; `beside` is what the lecture printed.
+    /// A fit's losses; `beside` holds the lecture's.
     pub fn new(name: &str, history: &History, beside: Option<&ReferenceFit>) -> FitMetrics {
         let epochs = history.epochs.iter().zip(&history.epoch_seconds).map(|(e, &seconds)| {
             let lecture = beside.and_then(|fit| fit.losses.get(e.epoch));
@@ -116,7 +116,7 @@ impl FitMetrics {
 }
 
 impl Metrics {
-    /// The metrics of a run so far without fits.
+    /// The metrics of a run without fits yet.
     pub fn new(run: &RunOptions, ml: &MovieLens, cf: &CollabFilterDataset) -> Metrics {
         Metrics {
             seed: run.seed,
@@ -135,7 +135,7 @@ impl Metrics {
         }
     }
 
-    /// The table at the end of a run: our losses beside the lecture's.
+    /// The table at the end of a run: its losses next to the lecture's.
     pub fn beside_the_lecture(&self) -> Table {
         let lecture = self.fits.iter().flat_map(|f| &f.epochs).any(|e| e.lecture_val.is_some());
         let mut columns = vec!["fit", "epoch", "training", "validation"];
@@ -162,7 +162,7 @@ impl Metrics {
     }
 }
 
-/// A device as `--device` takes it.
+/// A device's name as in `--device`.
 pub fn device_name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),

@@ -1,4 +1,4 @@
-//! A session of the lecture: what its sections share, its metrics, the lecture's reference numbers, and progress.
+//! A run of the lecture: the state that its sections share, its metrics, the lecture's reference numbers, and progress.
 
 pub mod footprint;
 pub mod lecture;

@@ -1,4 +1,4 @@
-//! What a run is told.
+//! The options of a run.
 
 use std::path::PathBuf;
 
@@ -8,23 +8,23 @@ use crate::fast::StepperKind;
 use crate::movielens::SplitBy;
 use crate::run::progress::Telling;
 
-/// Where a run happens and where it leaves its files.
+/// The device, the data split and the output of a run.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
-    /// Seed of the one random generator, set before each fit.
+    /// Seed of the random generator, set before each fit.
     pub seed: i64,
-    /// Where the tensors are.
+    /// The device of the tensors.
     pub device: Device,
-    /// What computes the batches.
+    /// The stepper that computes the batches.
     pub stepper: StepperKind,
-    /// How the ratings to hold out are chosen.
+    /// How the validation rows are chosen.
     pub split: SplitBy,
-    /// The folder of results.
+    /// The output folder.
     pub out: PathBuf,
     /// Resolution of the PNG plots, in dots per inch.
     pub dpi: u32,
-    /// Whether each plot is written as SVG too.
+    /// Whether each plot is also written as SVG.
     pub svg: bool,
-    /// How the run tells of itself.
+    /// How the run reports its progress.
     pub telling: Telling,
 }

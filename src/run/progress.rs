@@ -1,4 +1,4 @@
-//! What a person sees of a fit while it runs: a bar an epoch with the running loss, on a terminal only.
+//! Progress of a running fit: one bar per epoch with the running loss, on a terminal only.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write as _};
@@ -16,36 +16,37 @@ use crate::optim::Optimizer;
 use crate::system::failure::complain;
 use crate::system::interrupt;
 
-/// Whether a run tells of itself, and how.
+/// Whether and how a run reports its progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Telling {
     /// Lines on the standard output; bars where the standard error is a terminal.
     Plain,
-    /// Nothing but errors.
+    /// Errors only.
     Quiet,
-    /// One JSON object a line on the standard output: an `epoch` each, and `done` with the metrics.
+    /// One JSON object per line on the standard output: one `epoch` each, and `done` with the metrics.
     Json,
 }
 
-/// Follows a `fit` call: a bar per epoch on a terminal, each epoch's losses to `on_epoch`, and Ctrl-C.
+/// Follows a `fit` call: shows a bar per epoch on a terminal, passes each epoch's losses to `on_epoch`, and checks
+/// for Ctrl-C.
 pub struct Follow<F> {
     telling: Telling,
     name: String,
     on_epoch: F,
     bar: Option<ProgressBar>,
     started: Instant,
-    /// The stepper, until a person has been told what the fit will take.
+    /// The stepper, until the expected duration has been checked.
     untold: Option<StepperKind>,
 }
 
 impl<F: FnMut(&Epoch)> Follow<F> {
-    /// Follows a fit that is called `name` on its bar.
+    /// Follows a fit, with `name` on its bar.
     pub fn new(telling: Telling, name: String, stepper: StepperKind, on_epoch: F) -> Follow<F> {
         Follow { telling, name, on_epoch, bar: None, started: Instant::now(), untold: Some(stepper) }
     }
 }
 
-/// A fit that takes longer than this is worth a word about `--fast`.
+/// A fit that takes longer than this prints a note about `--fast`.
 const LONG: Duration = Duration::from_secs(120);
 
 impl<F: FnMut(&Epoch)> Callback for Follow<F> {
@@ -58,7 +59,7 @@ impl<F: FnMut(&Epoch)> Callback for Follow<F> {
             bar.set_message(format!("{:.5}", at.debias_loss));
             bar.set_position(at.batch as u64 + 1);
         }
-        // The first batches are slower than the others.
+        // The first batches are slower than the rest.
         match (at.epoch, at.batch) {
             (0, 9) => self.started = Instant::now(),
             (0, 99) => {
@@ -102,7 +103,7 @@ pub fn count(name: &'static str, telling: Telling, length: usize) -> ProgressBar
     bar
 }
 
-/// Drawn on the standard error, where indicatif draws nothing unless that is a terminal.
+/// A bar on the standard error; indicatif draws nothing if that is not a terminal.
 fn bar(telling: Telling, length: usize, end: &str) -> ProgressBar {
     let target = match telling {
         Telling::Plain => ProgressDrawTarget::stderr_with_hz(10),
@@ -114,11 +115,11 @@ fn bar(telling: Telling, length: usize, end: &str) -> ProgressBar {
     bar
 }
 
-/// The first error of the standard output, but for a closed pipe.
+/// The first error of the standard output, except a closed pipe.
 static UNSAID: OnceLock<std::io::Error> = OnceLock::new();
 
-/// Prints a line on the standard output. Whoever closed the pipe wants no more of it, and the run goes on for
-/// its files; any other error is for [`all_was_said`] at the end.
+/// Prints a line on the standard output. A closed pipe is not an error: the run continues and writes its files. Any
+/// other error is kept for [`all_was_said`] at the end.
 pub fn say(text: impl Display) {
     if let Err(error) = writeln!(std::io::stdout(), "{text}")
         && error.kind() != ErrorKind::BrokenPipe
@@ -127,10 +128,10 @@ pub fn say(text: impl Display) {
     }
 }
 
-/// Whether all that was said could be written.
+/// Checks that everything printed was written.
 ///
 /// # Errors
-/// The standard output took not all of it, as a full disk does.
+/// The standard output was not written completely, for example because of a full disk.
 pub fn all_was_said() -> Result<()> {
     match UNSAID.get() {
         None => Ok(()),
@@ -138,7 +139,7 @@ pub fn all_was_said() -> Result<()> {
     }
 }
 
-/// The line of `--json` for an epoch; `number` counts from 0 through all `fit` calls of a model.
+/// The line of `--json` for an epoch; `number` counts from 0 over all `fit` calls of a model.
 pub fn epoch_event(name: &str, number: usize, epoch: &Epoch) -> String {
     json!({"event": "epoch", "name": name, "epoch": number, "trn": epoch.trn, "val": epoch.val}).to_string()
 }

@@ -7,15 +7,15 @@ use serde::Deserialize;
 /// One of the lecture's fits.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ReferenceFit {
-    /// As in metrics.json.
+    /// Its name in metrics.json.
     pub name: String,
-    /// What a person calls the model.
+    /// The model's name in text.
     pub title: String,
-    /// The heading of the lecture's notes under which it runs.
+    /// The heading in the lecture's notes under which it runs.
     pub section: String,
-    /// One [training, validation] loss an epoch, as printed.
+    /// One [training, validation] loss pair per epoch, as printed.
     pub losses: Vec<[f64; 2]>,
-    /// Mean and standard deviation of the validation loss over ten seeds in PyTorch, one an epoch.
+    /// Mean and standard deviation of the validation loss over ten seeds in PyTorch, one pair per epoch.
     pub spread: Vec<[f64; 2]>,
 }
 

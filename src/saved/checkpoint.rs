@@ -1,5 +1,5 @@
-//! A fit kept after each epoch (`--checkpoint`), to resume (`--resume`) after a Ctrl-C, a crash or a kill, to
-//! the same bytes as if it had never been broken off.
+//! A fit saved after each epoch (`--checkpoint`). It resumes (`--resume`) after Ctrl-C, a crash or a kill, and
+//! gives the same bytes as an uninterrupted fit.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -18,17 +18,17 @@ use crate::saved::model_file::{self, ModelCard};
 use crate::system::failure::wrong_use;
 use crate::system::files;
 
-/// Where a fit is kept: one file, which a rename replaces as a whole, so that at any moment it is that of some epoch's
-/// end. As a callback of the fit it saves after each epoch.
+/// A fit on disk: one file, which a rename replaces as a whole, so that at any moment it holds the state at the end of
+/// an epoch. As a callback of the fit it saves after each epoch.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
     fit: FitCard,
-    /// Epochs that are kept.
+    /// Number of epochs in the checkpoint.
     kept: usize,
 }
 
-/// Which fit it is. It resumes to the same bytes only where it is computed in the same way.
+/// Identifies the fit. It resumes to the same bytes only if it is computed in the same way.
 #[derive(Debug, Serialize)]
 struct FitCard {
     #[serde(flatten)]
@@ -38,17 +38,17 @@ struct FitCard {
 }
 
 impl Checkpoint {
-    /// In `folder`; `model` says which fit it is.
+    /// A checkpoint in `folder`; `model` identifies the fit.
     pub fn new(folder: &Path, model: ModelCard) -> Checkpoint {
         let fit = FitCard { model, threads: tch::get_num_threads(), libtorch: libtorch::version() };
         Checkpoint { path: folder.join("checkpoint.safetensors"), fit, kept: 0 }
     }
 
-    /// Makes sure that the fit can be kept; whether there is one to resume. Removes what a killed process left
-    /// half-written.
+    /// Makes sure that the checkpoint can be written, and returns whether there is one to resume. Removes files that
+    /// a killed process left half-written.
     ///
     /// # Errors
-    /// The folder cannot be written to, or holds a fit and none is to be resumed.
+    /// The folder is not writable, or holds a checkpoint and `resume` is false.
     pub fn take_over(&self, resume: bool) -> Result<bool> {
         files::check_writable(&self.path)?;
         if let Some(folder) = self.path.parent().filter(|folder| folder.is_dir()) {
@@ -79,10 +79,10 @@ impl Checkpoint {
         model_file::save_with(&self.path, &self.fit, opt, tensors)
     }
 
-    /// Puts the fit back into a learner made with the same settings; where it stood.
+    /// Restores the fit into a learner made with the same settings, and returns its position.
     ///
     /// # Errors
-    /// The file is damaged, or belongs to another fit: which setting differs, or that the data does.
+    /// The file is damaged, or belongs to another fit; the error names the difference.
     pub fn load(&mut self, learner: &mut Learner) -> Result<FitState> {
         let (metadata, saved) = model_file::read(&self.path)?;
         if model_file::card(&metadata).is_ok() {
@@ -101,7 +101,7 @@ impl Checkpoint {
         Ok(state)
     }
 
-    /// What to tell a person who interrupted the fit.
+    /// The message after an interruption.
     pub fn how_to_resume(&self) -> String {
         match self.kept {
             0 => "interrupted in the first epoch: nothing was kept".to_owned(),
@@ -112,14 +112,14 @@ impl Checkpoint {
         }
     }
 
-    /// As JSON, which names every setting, and in which a number is what its text says on both sides.
+    /// Compares both cards as JSON, which names every setting and represents numbers the same way on both sides.
     fn same_fit(&self, metadata: &HashMap<String, String>) -> Result<()> {
         model_file::card(metadata).with_context(|| format!("{}", self.path.display()))?;
         let [mut there, mut here]: [Value; 2] = [
             serde_json::from_str(model_file::card_text(metadata)?)?,
             serde_json::from_str(&serde_json::to_string(&self.fit)?)?,
         ];
-        // The same ratings may have been moved.
+        // The ratings file may have moved.
         for card in [&mut there, &mut here] {
             card["source"] = Value::Null;
         }
@@ -169,7 +169,7 @@ fn option(setting: &str) -> String {
     format!("--{}", name.replace('_', "-"))
 }
 
-/// Where a kept fit stood.
+/// The position of a saved fit.
 fn fit_state(saved: &HashMap<String, Tensor>, n_batches: usize) -> Result<FitState> {
     let numbers = |name: &str| -> Result<Vec<f64>> {
         let t = saved.get(&format!("fit.{name}"));

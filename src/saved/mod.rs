@@ -1,5 +1,5 @@
-//! What a fit leaves on disk, and what can be done with it: model files, checkpoints to resume from, and a
-//! trained model opened again.
+//! The files that a fit writes, and their uses: model files, checkpoints to resume from, and opening a trained
+//! model.
 
 pub mod checkpoint;
 pub mod model_file;

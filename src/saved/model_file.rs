@@ -1,5 +1,5 @@
-//! A model with its optimizer and random generators as one safetensors file, which also says what the model
-//! is, whom its rows stand for and what it was trained on.
+//! A model with its optimizer and random generators as one safetensors file. Its model card describes the model,
+//! the ids of its rows and the data that it was trained on.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -18,35 +18,35 @@ use crate::optim::Optimizer;
 use crate::settings::Settings;
 use crate::system::files::write_durably;
 
-/// What a file says of its model beside the tensors: JSON under the key `lecture5` of its metadata. With it,
-/// nothing but the file is needed to predict: see [`crate::saved::trained`].
+/// The model card: JSON under the key `lecture5` of the file's metadata. With it, predictions need only the file:
+/// see [`crate::saved::trained`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {
-    /// How it was made.
+    /// The settings of the fit.
     pub settings: Settings,
-    /// Lowest and highest rating, in stars: what the sigmoid is stretched to (the net's half a star wider
-    /// at both ends; the dot product has none).
+    /// Lowest and highest rating, in stars: the range of the sigmoid (for the net half a star wider at both
+    /// ends; the dot product has no sigmoid).
     pub range: (f64, f64),
-    /// The users' ids as text: the row of `u.weight` and `ub.weight` that each has.
+    /// The users' ids as text, in the order of the rows of `u.weight` and `ub.weight`.
     pub users: Vec<String>,
-    /// The movies' ids as text: the rows of `m.weight` and `mb.weight`.
+    /// The movies' ids as text, in the order of the rows of `m.weight` and `mb.weight`.
     pub movies: Vec<String>,
-    /// How many ratings of each user were trained on, row by row.
+    /// Number of training rows of each user, row by row.
     pub user_ratings: Vec<u32>,
-    /// How many ratings of each movie were trained on, row by row.
+    /// Number of training rows of each movie, row by row.
     pub movie_ratings: Vec<u32>,
     /// SHA-256 of the ratings file.
     pub data: String,
-    /// Where that was, as the fit was told.
+    /// Location of that file, as given to the fit.
     #[serde(default)]
     pub source: Option<Source>,
-    /// Which stepper computed, where the file says so.
+    /// The stepper that computed the batches, if the file names it.
     #[serde(default)]
     pub stepper: Option<StepperKind>,
 }
 
 impl ModelCard {
-    /// What there is to say of a model with `settings` that is trained on the training rows of `split`.
+    /// The card of a model with `settings` that is trained on the training rows of `split`.
     pub fn new(cf: &CollabFilterDataset, split: &Split, settings: &Settings, sha256: &str) -> ModelCard {
         let names = |ids: &Ids| (0..ids.len()).map(|index| ids.name(index)).collect();
         let mut ratings = [vec![0; cf.users.len() as usize], vec![0; cf.items.len() as usize]];
@@ -70,18 +70,18 @@ impl ModelCard {
     }
 }
 
-/// Where [`ModelCard`] stands in a file's metadata.
+/// The key of the [`ModelCard`] in a file's metadata.
 const CARD: &str = "lecture5";
 
 /// Saves the weights under their names (`u.weight`), the optimizer's state (`optimizer.u.weight.momentum`,
-/// its learning rate included) and the generators' states (`rng.cpu`), so that the next `fit` call goes on
-/// from the file exactly as it would have gone on without it. What belongs to a `fit` call, its running mean
-/// and the clock of its schedule, starts anew with the next one in either case.
+/// its learning rate included) and the generators' states (`rng.cpu`), so that the next `fit` call continues
+/// from the file exactly as it would without saving. The running mean and the clock of the schedule belong to
+/// one `fit` call and restart with the next one in either case.
 pub fn save(path: &Path, card: &ModelCard, opt: &Optimizer) -> Result<()> {
     save_with(path, card, opt, Vec::new())
 }
 
-/// The same with further tensors, by name, and with a `card` that may say more.
+/// The same with additional named tensors, and with a `card` that may hold additional fields.
 pub fn save_with(
     path: &Path,
     card: &impl Serialize,
@@ -95,15 +95,16 @@ pub fn save_with(
         tensors.push((name, rng_state(device)?));
     }
     let views = tensors.iter().map(|(name, t)| Ok((name, Saved::new(t)?)));
-    // One key only: the order of several would change from run to run.
+    // Only one key: the order of several keys would vary from run to run.
     let metadata = HashMap::from([(CARD.to_owned(), serde_json::to_string(card)?)]);
     write_durably(path, &safetensors::serialize(views.collect::<Result<Vec<_>>>()?, Some(metadata))?)
 }
 
-/// The metadata and the tensors of a safetensors file, of whatever program.
+/// The metadata and the tensors of a safetensors file from any program.
 ///
 /// # Errors
-/// The file cannot be read, is no whole safetensors file, or has a tensor of a type that is not saved here.
+/// The file cannot be read, is not a complete safetensors file, or has a tensor of a type that this program does not
+/// save.
 pub fn read(path: &Path) -> Result<(HashMap<String, String>, HashMap<String, Tensor>)> {
     let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
     const OTHERS: [(&[u8], &str); 4] = [
@@ -136,34 +137,34 @@ pub fn read(path: &Path) -> Result<(HashMap<String, String>, HashMap<String, Ten
     Ok((metadata, tensors))
 }
 
-/// What a file's metadata says of its model.
+/// The model card in a file's metadata.
 ///
 /// # Errors
-/// It says nothing, or nothing that this version understands.
+/// There is no model card, or this version does not understand it.
 pub fn card(metadata: &HashMap<String, String>) -> Result<ModelCard> {
     serde_json::from_str(card_text(metadata)?).context("what it says of its model is not understood")
 }
 
-/// The same as the JSON that stands there.
+/// The same as JSON text.
 pub fn card_text(metadata: &HashMap<String, String>) -> Result<&str> {
     let text = metadata.get(CARD);
     text.map(String::as_str).context("it does not say what model it holds: another program wrote it")
 }
 
-/// Puts a state of [`save`] back into a model and an optimizer made with the same settings.
+/// Restores a state from [`save`] into a model and an optimizer made with the same settings.
 ///
 /// # Errors
-/// The file is no safetensors file, or belongs to another model or optimizer. Model and optimizer may then
-/// hold part of it: drop them.
+/// The file is not a safetensors file, or belongs to another model or optimizer. Model and optimizer may then
+/// be partly overwritten: drop them.
 pub fn load(path: &Path, opt: &mut Optimizer) -> Result<()> {
     let (_, saved) = read(path)?;
     put_back(&saved, opt).with_context(|| format!("{}: does not fit", path.display()))
 }
 
-/// Puts the tensors of a file back.
+/// Restores the tensors of a file.
 ///
 /// # Errors
-/// As [`load`]'s.
+/// As for [`load`].
 pub fn put_back(saved: &HashMap<String, Tensor>, opt: &mut Optimizer) -> Result<()> {
     for (name, mut mine) in opt.parameters() {
         let theirs = saved.get(&name).with_context(|| format!("it has no '{name}': another model"))?;
@@ -208,7 +209,7 @@ fn dtype(t: &Tensor) -> Result<Dtype> {
     }
 }
 
-/// A tensor whose bytes are copied when their turn comes, so that a file of a large model is in memory once.
+/// A tensor whose bytes are copied only when they are written, so that a large model's file is in memory only once.
 struct Saved<'a> {
     tensor: &'a Tensor,
     dtype: Dtype,

@@ -1,5 +1,5 @@
-//! A trained model opened from its file, for predicting and comparing: it needs nothing but the file. A user it
-//! has never seen is folded in from a few ratings, without training anything else.
+//! A trained model opened from its file, for predictions and comparisons; it needs only the file. A new user is
+//! folded in from a few ratings, without any other training.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -19,17 +19,17 @@ use crate::settings::ModelKind;
 
 /// A trained model, on the CPU.
 pub struct Trained {
-    /// What its file says of it.
+    /// The model card from its file.
     pub about: ModelCard,
     vs: VarStore,
     model: Box<dyn ModuleT>,
 }
 
 impl Trained {
-    /// Opens a file of [`model_file::save`].
+    /// Opens a file written by [`model_file::save`].
     ///
     /// # Errors
-    /// It cannot be read, is damaged, was written by another program, or contradicts itself.
+    /// The file cannot be read, is damaged, was written by another program, or contradicts itself.
     pub fn open(path: &Path) -> Result<Trained> {
         let (metadata, tensors) = model_file::read(path)?;
         let open = || {
@@ -71,14 +71,14 @@ impl Trained {
         (self.weight("u.weight"), self.weight("m.weight"))
     }
 
-    /// What each movie gets whoever rates it, (n_movies,), before the sigmoid; `None` for models without
-    /// biases.
+    /// The movies' biases, (n_movies,), before the sigmoid: the part of a rating that does not depend on the
+    /// user; `None` for models without biases.
     pub fn movie_bias(&self) -> Option<Tensor> {
         let has_bias = matches!(self.about.settings.model, ModelKind::Bias | ModelKind::Learner);
         has_bias.then(|| self.weight("mb.weight").squeeze_dim(1))
     }
 
-    /// How high each user rates on the whole, (n_users,), before the sigmoid; `None` as for the movies.
+    /// The users' biases, (n_users,), before the sigmoid; `None` for models without biases.
     pub fn user_bias(&self) -> Option<Tensor> {
         self.movie_bias().map(|_| self.weight("ub.weight").squeeze_dim(1))
     }
@@ -87,23 +87,23 @@ impl Trained {
         self.vs.variables()[name].detach()
     }
 
-    /// The stars that a user would give to each of `movies`.
+    /// The predicted stars of a user for each of `movies`.
     pub fn predict(&self, user: i64, movies: &[i64]) -> Result<Vec<f32>> {
         let cats: Vec<i64> = movies.iter().flat_map(|&movie| [user, movie]).collect();
         let cats = Tensor::from_slice(&cats).view([-1, 2]); // (n, 2)
         Ok(Vec::<f32>::try_from(tch::no_grad(|| self.model.forward_t(&cats, false)))?)
     }
 
-    /// The same model with one user only, a new one who gave these ratings (movie row, stars): her vector u,
-    /// and her bias where the model has biases, are what minimises
+    /// The same model with only one user, a new one with these ratings (movie row, stars). The new user's vector u,
+    /// and the bias if the model has biases, minimize
     ///
     /// Σ (prediction − rating)² + n·wd/2 · (|u − ū|² + (ub − ūb)²)
     ///
-    /// with everything else fixed; ū and ūb are the means over the users that the model knows. The strength
-    /// n·wd/2 is what training's weight decay comes to for one user: a step adds wd·u to the gradient of a
-    /// batch's mean, and an epoch over n ratings makes n/bs such steps. Training pulls towards zero; here the
-    /// average user is the better guess where ratings are few. For a dot product this is ridge regression;
-    /// for the others L-BFGS goes from the average user to the nearest minimum.
+    /// with everything else fixed; ū and ūb are the means over the model's users. The strength n·wd/2 equals the
+    /// effect of the weight decay during training on one user: a step adds wd·u to the gradient of a batch's
+    /// mean, and an epoch over n ratings makes n/bs such steps. Training pulls toward zero; here the average
+    /// user is the better guess when there are few ratings. For a dot product this is ridge regression; for
+    /// the other models L-BFGS descends from the average user to the nearest minimum.
     ///
     /// # Errors
     /// There are no ratings.
@@ -139,13 +139,13 @@ impl Trained {
         Ok(new)
     }
 
-    /// The weights that belong to users: u, and ub where there are biases.
+    /// The users' weights: u, and ub if there are biases.
     fn of_users(&self) -> Vec<Tensor> {
         let mut variables = self.vs.variables();
         ["u.weight", "ub.weight"].iter().filter_map(|name| variables.remove(*name)).collect()
     }
 
-    /// The model with one user, whose weights are still to be filled in, and with some of the movies, or all.
+    /// The model with one user, whose weights are not yet set, and with some or all of the movies.
     fn for_one_user(&self, movies: Option<&[i64]>, kind: Kind) -> Result<Trained> {
         let mut about = self.about.clone();
         about.users = vec!["new".to_owned()];
@@ -170,7 +170,7 @@ fn row(ids: &[String], id: &str) -> Option<i64> {
     ids.iter().position(|known| known == id.trim()).map(|row| row as i64)
 }
 
-/// Whether the tensors are those that the file describes, before anything is made of that size.
+/// Checks that the tensors match the model card, before anything of that size is allocated.
 fn check(about: &ModelCard, tensors: &HashMap<String, Tensor>) -> Result<()> {
     let (n_users, n_movies) = (about.users.len(), about.movies.len());
     let counted = (about.user_ratings.len(), about.movie_ratings.len());
@@ -207,16 +207,16 @@ fn check(about: &ModelCard, tensors: &HashMap<String, Tensor>) -> Result<()> {
     Ok(())
 }
 
-/// The problem of one new user.
+/// The minimization problem for one new user.
 struct FoldIn {
     model: Box<dyn ModuleT>,
-    /// What is looked for: her vector, (1, n_factors), and her bias, (1, 1), where there is one.
+    /// The unknowns: the user's vector, (1, n_factors), and bias, (1, 1), if there is one.
     u: Vec<Tensor>,
-    /// The average user's, which it is pulled towards.
+    /// The average user's values, toward which the penalty pulls.
     average: Vec<Tensor>,
     /// User 0 and each rated movie: (n, 2).
     cats: Tensor,
-    /// Her ratings: (n,), float64.
+    /// The user's ratings: (n,), float64.
     y: Tensor,
     decay: f64,
 }
@@ -231,7 +231,7 @@ impl FoldIn {
         }
     }
 
-    /// What is minimised: ().
+    /// The objective to minimize: ().
     fn objective(&self, at: &[f64]) -> Tensor {
         self.put(at);
         let squares = self.model.forward_t(&self.cats, false).mse_loss(&self.y, Reduction::Sum);
@@ -260,13 +260,13 @@ impl Gradient for &FoldIn {
     }
 }
 
-/// All numbers of some tensors in a row.
+/// All numbers of some tensors as one vector.
 fn flat(tensors: &[Tensor]) -> Result<Vec<f64>, tch::TchError> {
     let rows: Vec<Tensor> = tensors.iter().map(|t| t.reshape([-1])).collect();
     Vec::<f64>::try_from(Tensor::cat(&rows, 0))
 }
 
-/// argmin's error is an anyhow error of its own; ours says whose it is.
+/// Converts argmin's own error type, and says where the error comes from.
 fn reworded(error: argmin::core::Error) -> anyhow::Error {
     anyhow!("folding the new user in failed: {error}")
 }

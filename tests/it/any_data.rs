@@ -1,4 +1,4 @@
-//! Ratings of any kind: MovieLens folders old and new, anybody's CSV, ids of text, other splits.
+//! Ratings of any kind: old and new MovieLens folders, arbitrary CSV files, text ids, other splits.
 
 use std::path::Path;
 use std::process::Command;
@@ -97,7 +97,7 @@ fn any_separator_and_any_column_names_are_understood() {
              1  bob     Dune; or, Arrakis     2.0          6\n",
             "{separator}"
         );
-        // Without the header, the columns are called by their numbers.
+        // Without a header, columns are named by number.
         let (_, headless) = text.split_once('\n').unwrap();
         let by_number = file("books.txt", headless.as_bytes(), ["1", "3", "4"], Some("2")).unwrap();
         assert_eq!(shown(&by_number), shown(&ml), "{separator}");
@@ -249,7 +249,7 @@ fn ids_beyond_64_bits_turn_a_column_into_text_without_changing_the_others() {
     assert_eq!(cf.items.id(0), Some(Id::Whole(1)));
 }
 
-/// Six ratings of user 0 and four of user 1, in no order of time.
+/// Six ratings of user 0 and four of user 1, not in order of time.
 fn ten() -> (CollabFilterDataset, Vec<i64>) {
     let cats = vec![[0, 0], [1, 0], [0, 1], [0, 2], [1, 1], [0, 3], [0, 4], [1, 2], [0, 5], [1, 3]];
     let y = (0..10).map(|i| i as f32).collect();
@@ -288,7 +288,7 @@ fn a_random_split_is_the_lectures_and_has_its_seed() {
     assert_ne!(rows(LECTURE_SEED), rows(LECTURE_SEED + 1));
 }
 
-/// Runs a command with `--out` in the folder, and expects success: what it printed.
+/// Runs a command with `--out` in the folder, expects success, and returns its output.
 fn run(data: &Path, arguments: &[&str]) -> String {
     let out = data.join("out");
     let output = Command::new(env!("CARGO_BIN_EXE_lecture5"))
@@ -304,7 +304,7 @@ fn metrics(data: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(data.join("out/metrics.json")).unwrap()).unwrap()
 }
 
-/// Readers and books, with an id that a spreadsheet would take for a wildcard, two that differ in case only,
+/// Readers and books, with an id that a spreadsheet would read as a wildcard, two ids that differ only in case,
 /// and a pair that is rated twice.
 fn books() -> String {
     let books = ["Emma", "emma", "Who?", "Dune, or \"Arrakis\"", "1984"];

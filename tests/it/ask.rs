@@ -1,4 +1,4 @@
-//! The commands that ask a saved model: similar, recommend, predict; and Python, which reads the same file.
+//! The commands that query a saved model: similar, recommend, predict; and Python code that reads the same file.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::common::{lecture5, stderr, stdout};
 
-/// A quickly trained model of the lecture's data, made once for all tests.
+/// A quickly trained model of the lecture's data, trained once for all tests.
 fn model(kind: &'static str) -> PathBuf {
     static FOLDERS: OnceLock<TempDir> = OnceLock::new();
     let out = FOLDERS.get_or_init(|| {
@@ -25,7 +25,7 @@ fn model(kind: &'static str) -> PathBuf {
     out.path().join("models").join(format!("{kind}.safetensors"))
 }
 
-/// Asks the biased model, and expects an answer.
+/// Queries the biased model, and expects an answer.
 fn ask(arguments: &[&str]) -> String {
     let output = lecture5(&[arguments, &["--from", model("bias").to_str().unwrap()]].concat());
     assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
@@ -37,7 +37,7 @@ fn ask_json(arguments: &[&str]) -> Value {
     serde_json::from_str(&ask(&[arguments, &["--json"]].concat())).unwrap()
 }
 
-/// Asks in a way that is refused: the message, and the status with which it ended.
+/// Makes a query that is refused; returns the message and the exit status.
 fn refused(arguments: &[&str]) -> (String, Option<i32>) {
     let output = lecture5(arguments);
     assert_eq!(stdout(&output), "", "{arguments:?}");
@@ -394,7 +394,7 @@ fn a_model_of_any_file_remembers_it_and_its_columns() {
         stdout(&output)
     );
 
-    // The file has moved: the way out is said, and works with the columns that the model remembers.
+    // The file has moved: the error names the way out, which works with the columns stored in the model.
     let moved = folder.path().join("moved.csv");
     std::fs::rename(&books, &moved).unwrap();
     let output = lecture5(&[&recommend[..], &from].concat());

@@ -1,4 +1,4 @@
-//! Beyond the lecture: that nothing looks at the ratings held out, and that it runs on any data.
+//! Beyond the lecture: nothing reads the held-out ratings, and it runs on any data.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use tch::{Device, Kind, Tensor, nn};
 
 /// Ratings of 40 users and 60 movies that look random; those held out by the lecture's split are raised by `lift`
-/// steps of half a star, round and round.
+/// steps of half a star, and wrap around at the top.
 fn ratings_csv(lift: usize) -> String {
     let mut state = 7_u64;
     let mut draw = |n: u64| {
@@ -77,7 +77,7 @@ fn other_ratings_in_the_rows_held_out_change_no_prediction() {
     }
 }
 
-/// No model learns from which pairs are asked (it would be "transductive").
+/// No model learns from which pairs are queried (it would be "transductive").
 #[test]
 fn what_else_is_asked_changes_no_prediction() {
     let folder = folder(0);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::common::{lecture5, stderr, stdout};
 
-/// Runs with `--out` in a folder of its own, and expects success.
+/// Runs with `--out` in a separate folder, and expects success.
 fn run(arguments: &[&str]) -> (tempfile::TempDir, PathBuf, Output) {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
@@ -37,7 +37,7 @@ fn the_whole_lecture_runs_and_each_validation_loss_lies_within_the_spread_of_the
             let ([trn, val], [mean, sd]) = (reference.losses[at], reference.spread[at]);
             assert_eq!((&epoch["lecture_trn"], &epoch["lecture_val"]), (&trn.into(), &val.into()));
             let ours = epoch["val"].as_f64().unwrap();
-            // A single draw against ten: within t(9)·√(1 + 1/10) at 99.9 %.
+            // A single draw compared with ten: within t(9)·√(1 + 1/10) at 99.9 %.
             assert!(
                 (ours - mean).abs() < 4.78 * 1.05 * sd,
                 "{} epoch {at}: {ours} beside {mean} ± {sd}",
@@ -78,7 +78,7 @@ fn the_whole_lecture_runs_and_each_validation_loss_lies_within_the_spread_of_the
     assert!(out.join("plots/verify.png").exists());
 }
 
-/// Validates the notebooks with Jupyter's own library, where there is one (LECTURE5_PYTHON or python3).
+/// Validates the notebooks with Jupyter's own library, if installed (LECTURE5_PYTHON or python3).
 fn nbformat_finds_nothing_wrong(folder: &Path) {
     let python = std::env::var_os("LECTURE5_PYTHON").unwrap_or_else(|| "python3".into());
     let python = |code: &str| Command::new(&python).args(["-c", code]).arg(folder).output();
@@ -164,7 +164,7 @@ fn json_counts_epochs_through_all_calls_of_a_plan() {
 #[test]
 fn a_reader_that_closes_the_pipe_causes_no_panic() {
     let program = env!("CARGO_BIN_EXE_lecture5");
-    // The exit status of the program itself, with a reader that is gone before it writes.
+    // The exit status of the program itself, with a reader that exits before the program writes.
     let script = format!("{{ sleep 0.2; '{program}' list; echo status $? >&2; }} | true");
     let output = Command::new("bash").args(["-c", &script]).output().unwrap();
     assert_eq!(stderr(&output), "status 0\n");

@@ -1,5 +1,5 @@
-//! What tests share: starting the program and reading what it says, and libtorch's generator.
-#![allow(dead_code)] // Each file of tests takes what it needs.
+//! Shared test code: starting the program, reading its output, and libtorch's generator.
+#![allow(dead_code)] // Each test module uses only a part.
 
 use std::ffi::OsStr;
 use std::process::{Command, Output};

@@ -11,7 +11,7 @@ fn lectures() -> MovieLens {
     MovieLens::read(Path::new("data/ml-latest-small")).expect("the lecture's data is committed")
 }
 
-/// A folder whose ratings.csv has this text.
+/// A folder whose ratings.csv contains this text.
 fn folder(ratings: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("ratings.csv"), ratings).unwrap();

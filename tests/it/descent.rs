@@ -1,4 +1,4 @@
-//! The spreadsheets' optimizers: every figure of the sheets that is known, and each rule against its words.
+//! The spreadsheets' optimizers: every known number of the sheets, and each optimizer against its description.
 
 use lecture5::excel::descent::{
     self, EPOCHS, Optimizer, Pair, START, STEP, State, TRUTH, Trace, finite_difference, gradient, points,
@@ -9,7 +9,7 @@ fn trace(optimizer: Optimizer, epochs: usize) -> Trace {
     run(optimizer, optimizer.settings(), &points(), epochs)
 }
 
-/// Equal but for the last bits.
+/// Equal except for the last bits.
 fn same(left: f64, right: f64) -> bool {
     (left - right).abs() <= 1e-12 * left.abs().max(right.abs())
 }
@@ -50,7 +50,7 @@ fn the_second_and_the_last_row_of_basic_sgd_are_the_sheets_to_every_digit() {
         (format!("{:.3}", row.pred), format!("{:.4}", row.err2)),
         ("97.363".into(), "10948.9018".into())
     );
-    // The known digits are cut off, not rounded: 2.9201564 is 2.9201563999999998 in f64, here as there.
+    // The known digits are truncated, not rounded: 2.9201564 is 2.9201563999999998 in f64, here and in the sheet.
     let begin = |w: Pair, a: &str, b: &str| w.a.to_string().starts_with(a) && w.b.to_string().starts_with(b);
     assert!(begin(row.new, "2.92015639", "1.02952739"), "{:?}", row.new);
     assert!(begin(epoch.rows[28].new, "2.61308449", "1.07151602"), "{:?}", epoch.rows[28].new);

@@ -1,4 +1,4 @@
-//! The same seed gives the same bytes; the number of threads changes little more than the time.
+//! The same seed gives the same bytes; the number of threads changes little besides the time.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 
 use serde_json::Value;
 
-/// Starts a run into `out`. Threads that wait for work sleep: spinning, they would hold up the other run.
+/// Starts a run into `out`. Waiting threads sleep; if they spun, they would slow the other run.
 fn start(arguments: &[&str], out: &Path) -> Child {
     Command::new(env!("CARGO_BIN_EXE_lecture5"))
         .args(arguments)
@@ -17,7 +17,7 @@ fn start(arguments: &[&str], out: &Path) -> Child {
         .expect("the program starts")
 }
 
-/// Runs both at the same time, each into a folder of its own.
+/// Runs both at the same time, each into its own folder.
 fn run_both(first: &[&str], second: &[&str]) -> [tempfile::TempDir; 2] {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let runs = [start(first, folders[0].path()), start(second, folders[1].path())];
@@ -27,7 +27,7 @@ fn run_both(first: &[&str], second: &[&str]) -> [tempfile::TempDir; 2] {
     folders
 }
 
-/// Every file below `folder`, by its path; metrics.json without the times.
+/// Every file under `folder`, by path; metrics.json without the times.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -76,7 +76,7 @@ fn same_files(arguments: &[&str], kinds: &[&str]) {
 
 #[test]
 fn the_same_run_twice_writes_the_same_bytes_in_every_file() {
-    // Sections that between them write every kind of file.
+    // Sections that together write every kind of file.
     same_files(
         &["run", "excel_subset", "embedding_dot_bias", "training_loop", "--svg", "--dpi", "50"],
         &["metrics.json", ".html", ".ipynb", ".png", ".svg", ".xlsx", ".csv", ".safetensors"],
@@ -91,13 +91,13 @@ fn the_same_fit_twice_writes_the_same_bytes_with_dropout_and_at_two_threads() {
     same_files(&[&fit[..], &["--threads", "2"]].concat(), &["metrics.json", ".png", ".safetensors"]);
 }
 
-/// How far losses may lie apart (relative) that were computed by another number of threads.
+/// The maximum relative difference between losses computed with different numbers of threads.
 const BETWEEN_THREADS: f64 = 1e-5;
 
 #[test]
 fn the_number_of_threads_changes_no_loss_beyond_the_stated_tolerance() {
     for model in ["dot", "bias", "net", "learner"] {
-        // Large batches, so that libtorch has something to share out.
+        // Large batches, so that libtorch has work to split among threads.
         let mut fit = vec!["fit", "--model", model, "--batch-size", "2048"];
         match model {
             "learner" => fit.extend(["--schedule", "cosine:0.01,cycles=1"]),

@@ -1,4 +1,4 @@
-//! `scripts/gpu-check.sh` on a machine without a card: it says so, and what it decides by is right.
+//! `scripts/gpu-check.sh` on a machine without a card: it says so, and its decision rules are correct.
 
 #![cfg(unix)]
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lecture5");
 
-/// Runs the script with `program`; `None` without a Python.
+/// Runs the script with `program`; `None` without Python.
 fn gpu_check(program: &Path, arguments: &[&str]) -> Option<Output> {
     if Command::new("python3").arg("--version").output().is_err() {
         println!("skipped: no python3 here");
@@ -25,7 +25,7 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// Metrics of one fit of two epochs.
+/// The metrics of one fit of two epochs.
 fn metrics(folder: &Path, name: &str, losses: [[Value; 2]; 2]) -> PathBuf {
     let epochs = losses.iter().enumerate();
     let epochs: Vec<Value> =
@@ -106,7 +106,7 @@ fn a_rehearsal_on_the_cpu_goes_through_every_step_and_writes_the_report() {
 #[test]
 fn a_program_that_falls_back_to_the_cpu_in_silence_is_noticed() {
     let data = few_ratings();
-    // Its doctor claims a card, and then everything runs on the CPU.
+    // Its doctor claims a card, but everything runs on the CPU.
     let program = data.path().join("pretender");
     let script = format!(
         "#!/bin/bash\n[[ $1 == doctor ]] && {{ echo 'cuda:0        computes and differentiates'; exit; }}\n\

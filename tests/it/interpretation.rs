@@ -1,4 +1,4 @@
-//! Trained models opened from their files: the same predictions, new users, neighbours and components.
+//! Trained models opened from their files: the same predictions, new users, neighbors and components.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::common::alone;
 
-/// 60 users × 40 movies, three fifths of the pairs; who likes what follows two hidden tastes.
+/// 60 users × 40 movies, three fifths of the pairs; two hidden tastes determine the ratings.
 fn tastes() -> (CollabFilterDataset, Split) {
     let pairs: Vec<[i64; 2]> = (0..60)
         .flat_map(|u| (0..40).map(move |m| [u, m]))
@@ -41,7 +41,7 @@ fn settings(model: ModelKind) -> Settings {
     Settings { n_factors: (4, 4), rule: Rule::Adam, plan, ..Settings::lecture(model) }
 }
 
-/// A model trained for a while, saved, and opened again; with what it predicted before it was saved.
+/// A model trained for a while, saved, and opened again, with its predictions from before it was saved.
 fn trained(model: ModelKind, path: &Path) -> (Trained, Vec<f32>) {
     let settings = settings(model);
     let (cf, split) = tastes();
@@ -99,7 +99,7 @@ fn a_folded_in_user_likes_what_those_with_the_same_taste_like_whatever_the_model
     let folder = tempfile::tempdir().unwrap();
     for model in ModelKind::ALL {
         let (opened, _) = trained(model, &folder.path().join("model.safetensors"));
-        // Likes movies 0, 3, 6, … as users 0, 3, 6, … do; rates none above 20.
+        // The new user likes movies 0, 3, 6, …, as users 0, 3, 6, … do, and rates none above 20.
         let ratings: Vec<(i64, f32)> = (0..20).map(|m| (m, if m % 3 == 0 { 4.5 } else { 1.5 })).collect();
         let folded = opened.fold_in(&ratings).unwrap();
         let mean = |stars: Vec<f32>| stars.iter().sum::<f32>() / stars.len() as f32;
@@ -130,7 +130,7 @@ fn a_foreign_damaged_or_contradictory_file_is_refused_with_a_reason() {
     std::fs::write(&path, safetensors::serialize(foreign, None).unwrap()).unwrap();
     assert!(refusal().contains("another program wrote it"), "{}", refusal());
 
-    // What the metadata says, changed: (from, to, why it is refused). Same length, so that the file stays whole.
+    // Changes to the metadata: (from, to, why it is refused). Same length, so that the file stays valid.
     for (from, to, said) in [
         ("\\\"hidden\\\":[10]", "\\\"hidden\\\":[99]", "its 'lin1.weight' has shape [10, 8], and [99, 8]"),
         ("\\\"hidden\\\":[10]", "\\\"hidden\\\":[  ]", "its 'lin1.weight' has shape [10, 8], and [1, 8]"),

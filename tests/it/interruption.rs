@@ -1,4 +1,4 @@
-//! Ctrl-C, kill -9, and going on from what was kept.
+//! Ctrl-C, kill -9, and resuming from a checkpoint.
 
 #![cfg(unix)]
 
@@ -10,7 +10,7 @@ use lecture5::system::files;
 
 use crate::common::stderr;
 
-/// A fit that is done in a blink, of 12 epochs in two `fit` calls; it draws for dropout too.
+/// A very short fit of 12 epochs in two `fit` calls; it also draws for dropout.
 const QUICK: &[&str] = &[
     "fit",
     "--model",
@@ -31,7 +31,7 @@ const QUICK: &[&str] = &[
     "3",
 ];
 
-/// A folder with the ratings of the first users, and the program called on it.
+/// A folder with the first users' ratings, and calls of the program on it.
 struct Place {
     folder: tempfile::TempDir,
 }
@@ -75,14 +75,14 @@ fn signal(process: &std::process::Child, name: &str) {
     assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
 }
 
-/// Everything that a fit leaves, by name; of metrics.json all but the times.
+/// Every file that a fit writes, by name; metrics.json without the times.
 fn results(out: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for folder in ["", "plots", "models"] {
         for entry in std::fs::read_dir(out.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            // What a process that was killed as it wrote left behind.
+            // A file that a process left when it was killed while writing.
             if path.is_file() && !name.starts_with(".writing-") {
                 let bytes = match name.as_str() {
                     "metrics.json" => without_seconds(&path).into_bytes(),
@@ -110,7 +110,7 @@ fn same(ours: &[(String, Vec<u8>)], theirs: &[(String, Vec<u8>)]) {
     }
 }
 
-/// A generator of its own: the test kills at the same moments, as far as the machine's pace is the same.
+/// The test's own generator: it kills at the same moments, as far as the machine's speed is the same.
 struct Moments(u64);
 
 impl Moments {
@@ -128,14 +128,14 @@ fn a_fit_killed_at_fifty_random_moments_gives_the_bytes_of_an_unbroken_one() {
     let took = started.elapsed().as_millis() as u64;
     let unbroken = results(&place.path("unbroken"));
 
-    // Two at a time, each with its own moments and folders.
+    // Two at a time, each with its own kill times and folders.
     let kills = &|seed: u64| {
         let mut moments = Moments(seed);
         let (mut kills, mut fits, mut went_on) = (0, 0, 0);
         while kills < 25 || fits == 0 {
             let (folder, out) = (place.path(&format!("kept{seed}-{fits}")), format!("out{seed}-{fits}"));
             let keep = ["--checkpoint", folder.to_str().unwrap(), "--resume"];
-            // Kills until a fit comes through by itself; the last one is let go.
+            // Kills until a fit finishes by itself; the last one is not killed.
             loop {
                 let mut process = place.fit(&keep, &out).spawn().unwrap();
                 if kills < 25 {
@@ -171,7 +171,7 @@ fn ctrl_c_keeps_the_whole_epochs_and_says_how_to_go_on() {
     let kept = place.path("kept");
     let keep = ["--checkpoint", kept.to_str().unwrap()];
     for (name, batches) in [("-INT", "1"), ("-TERM", "2")] {
-        // Slow enough to be caught in the midst: a batch is a rating or two.
+        // Slow enough to be interrupted mid-fit: a batch is one or two ratings.
         let slow = ["--batch-size", batches, "--schedule", "0.001x9999"];
         let arguments: Vec<&str> = vec!["fit", "--model", "net", "--factors", "8"];
         let mut command = place.command(&arguments, "out");
@@ -195,7 +195,7 @@ fn ctrl_c_without_a_checkpoint_says_that_nothing_was_kept() {
     let place = Place::new();
     let arguments = ["fit", "--model", "dot", "--batch-size", "1", "--schedule", "0.0001x9999", "--json"];
     let mut process = place.command(&arguments, "out").spawn().unwrap();
-    // The first line tells that training is on.
+    // The first line shows that training has started.
     let mut stdout = std::io::BufReader::new(process.stdout.take().unwrap());
     std::io::BufRead::read_line(&mut stdout, &mut String::new()).unwrap();
     signal(&process, "-INT");
@@ -213,7 +213,7 @@ fn ctrl_c_ends_a_choice_of_settings_between_two_folds() {
     let place = Place::new();
     let mut process =
         place.command(&["tune", "--only", "biases,gp", "--steps", "1000"], "out").spawn().unwrap();
-    // It has begun, and a thousand steps are more than anyone waits for.
+    // It has started, and a thousand steps take longer than the test waits.
     let mut first = [0; 64];
     std::io::Read::read_exact(process.stdout.as_mut().unwrap(), &mut first).unwrap();
     std::thread::sleep(Duration::from_millis(300));
@@ -241,7 +241,7 @@ fn an_interrupted_run_keeps_the_sections_that_are_whole() {
     let reader = std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
     let output = process.wait_with_output().unwrap();
     reader.join().unwrap().unwrap();
-    // Whether the signal hits the fit or a moment between two sections depends on the machine.
+    // Whether the signal arrives during the fit or between two sections depends on the machine.
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     let said = stderr(&output);
     assert!(said.starts_with("interrupted in section "), "{said}");
@@ -296,7 +296,7 @@ fn another_fit_is_not_gone_on_with_and_the_difference_is_named() {
     refused(place.fit(&keep, "again"), 2, "a fit is kept here already; resume it by --resume");
     assert!(!place.path("again").exists());
 
-    // The same ratings but one.
+    // The same ratings except one.
     let ratings = place.path("data/ratings.csv");
     let text = std::fs::read_to_string(&ratings).unwrap();
     let shorter: Vec<&str> = text.lines().take(1500).collect();

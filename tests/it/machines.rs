@@ -1,4 +1,4 @@
-//! Which libraries the program is linked with, and what it answers where CUDA cannot be used.
+//! The libraries that the program is linked with, and its answers where CUDA is not available.
 
 #![cfg(target_os = "linux")]
 
@@ -7,7 +7,7 @@ use std::process::Command;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lecture5");
 
-/// What the program's dynamic section says under NEEDED and RUNPATH (or RPATH); `None` without readelf.
+/// The entries NEEDED and RUNPATH (or RPATH) of the program's dynamic section; `None` without readelf.
 fn linked() -> Option<(Vec<String>, Vec<String>)> {
     let output = match Command::new("readelf").args(["--dynamic", "--wide", PROGRAM]).output() {
         Ok(output) if output.status.success() => output,

@@ -1,4 +1,4 @@
-//! The tests of behavior, a module each; `memory.rs` beside this folder measures the process and runs alone.
+//! The tests of behavior, one module each; `memory.rs` next to this folder measures the process and runs alone.
 
 mod any_data;
 mod ask;

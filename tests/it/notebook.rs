@@ -1,6 +1,6 @@
-//! The notebook: what is recorded where, and that the files it writes are what the real tools take.
+//! The notebook: where output is recorded, and that the real tools accept the files that it writes.
 //!
-//! Some tests need outside tools and say so when they skip: Python with nbformat, nbconvert and jupytext (the
+//! Some tests need external tools and say so when they are skipped: Python with nbformat, nbconvert and jupytext (the
 //! interpreter in LECTURE5_PYTHON, or `python3`), and Chromium.
 
 use std::cell::RefCell;
@@ -59,7 +59,7 @@ fn page() -> String {
     html::write(&lecture(), &run_info())
 }
 
-/// The texts of a cell's outputs, of the first cell whose text contains `part`.
+/// The output texts of the first cell whose text contains `part`.
 fn outputs_under<'a>(notebook: &'a Notebook, part: &str) -> Vec<&'a Output> {
     let cell = notebook.cells().iter().find(|cell| cell.kind == CellKind::Code && cell.text.contains(part));
     cell.unwrap_or_else(|| panic!("no code cell contains '{part}'")).outputs.iter().collect()
@@ -291,13 +291,13 @@ fn the_page_and_the_notebook_give_a_pictures_size_and_what_it_shows() {
     assert!(compact.contains("\"height\":442,\"width\":672}"), "{ipynb}");
 }
 
-/// The values of an attribute in a page, in order.
+/// All values of an attribute in a page, in order.
 fn attributes<'a>(page: &'a str, name: &str) -> Vec<&'a str> {
     let open = format!(" {name}=\"");
     page.split(&open).skip(1).filter_map(|rest| rest.split('"').next()).collect()
 }
 
-/// A section whose headings jump, repeat, and look like the id of a cell.
+/// A section whose headings skip levels, repeat, and look like the id of a cell.
 fn awkward_headings() -> Notebook {
     let source =
         "// %% [markdown]\n// # T\n//\n// #### Deep\n// # Again\n// ## 02\n// ## 02\n// %%\nlet a = 1;\n";
@@ -353,7 +353,7 @@ fn the_page_asks_for_nothing_from_elsewhere() {
 
 // The real tools
 
-/// The Python that has these modules, or a line that says what is missing.
+/// A Python with these modules, or a line that says what is missing.
 fn python_with(modules: &[&str]) -> Option<PathBuf> {
     let python = PathBuf::from(std::env::var_os("LECTURE5_PYTHON").unwrap_or_else(|| "python3".into()));
     let import = format!("import {}", modules.join(", "));
@@ -365,7 +365,7 @@ fn python_with(modules: &[&str]) -> Option<PathBuf> {
     None
 }
 
-/// Runs a Python program on a folder with the written notebooks; panics with what it said if it fails.
+/// Runs a Python program on a folder with the written notebooks; panics with its output if it fails.
 fn run_python(python: &Path, program: &str) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
     ipynb::write(&lecture(), folder.path()).expect("the notebooks are written");
@@ -433,7 +433,7 @@ for name in sorted(glob.glob("*.ipynb")):
     assert!(texts.contains("\n// %% [markdown]\n// ## Ratings\n//\n// Each row is one rating."), "{texts}");
 }
 
-/// Chromium's name on this machine, or a line that says there is none.
+/// Chromium's name on this machine, or a line that says that it is missing.
 fn chromium() -> Option<&'static str> {
     let runs = |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|f| f.status.success());
     let found = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(runs);
@@ -443,7 +443,7 @@ fn chromium() -> Option<&'static str> {
     found
 }
 
-/// Opens a file in headless Chromium: the document after its scripts ran, and what was logged.
+/// Opens a file in headless Chromium; returns the document after its scripts ran, and the log.
 fn open_in(chromium: &str, file: &Path, more: &[&str]) -> (String, String) {
     let profile = tempfile::tempdir().expect("a temporary folder");
     let finished = Command::new(chromium)
@@ -465,7 +465,7 @@ fn in_a_browser_nothing_overflows_on_a_phone_nothing_is_fetched_and_nothing_is_l
     let Some(chromium) = chromium() else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join("lecture.html"), page()).expect("the page is written");
-    // A window cannot be as narrow as a phone, a frame in it can.
+    // A window cannot be as narrow as a phone, but a frame in it can.
     let frames = r#"<!DOCTYPE html><html><body><iframe width="390" height="844" src="lecture.html"></iframe>
 <iframe width="1400" height="900" src="lecture.html"></iframe><pre id="found"></pre><script>
 addEventListener("load", () => {

@@ -1,5 +1,5 @@
-//! The proof that the layer does what PyTorch does: losses of all fits beside those of a plain PyTorch
-//! program (scripts/pytorch_twin.py) that draws the same random numbers.
+//! Checks that the layer computes what PyTorch computes: it compares the losses of all fits with those of a plain
+//! PyTorch program (scripts/pytorch_twin.py) that draws the same random numbers.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Ratings in Parquet files: of every type that a program would write them in, and damaged ones.
+//! Ratings in Parquet files: every type that a program may write, and damaged files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -76,14 +76,14 @@ const WANTED: [Wanted; 4] = [
     Wanted { column: "t", name: "timestamp", holds: Holds::Times, optional: true },
 ];
 
-/// What is read of a file, as `ratings.head()` shows it, or why it is refused.
+/// The ratings read from a file, as `ratings.head()` shows them, or why the file is refused.
 fn shown(bytes: Vec<u8>) -> Result<String, String> {
     let (table, _) =
         read(Path::new("r.parquet"), &bytes, &WANTED, None).map_err(|error| format!("{error:#}"))?;
     Ok(head(&table, 10).unwrap().to_text())
 }
 
-/// Three ratings of users `u` and movies 5, 6, 5, of which `u` and one other column may be of any type.
+/// Three ratings of users `u` and movies 5, 6, 5, where `u` and one other column may be of any type.
 fn with(u: (&str, Values), r: (&str, Values), t: (&str, Values)) -> Vec<u8> {
     let schema = format!("{}; required int32 i; {}; {};", u.0, r.0, t.0);
     file(&schema, &[u.1, I32(vec![5, 6, 5]), r.1, t.1], Compression::SNAPPY)

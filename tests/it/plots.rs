@@ -1,8 +1,8 @@
-//! The figures, by their public interface: what is counted, what is drawn, and that no text is clipped or
+//! The figures, through their public interface: what is counted, what is drawn, and that no text is clipped or
 //! covered.
 //!
-//! Pictures are held against small PNGs in tests/goldens. After a wanted change make them anew with
-//! `UPDATE_GOLDENS=1 cargo test --release --test plots` and look at them.
+//! Pictures are compared with small PNGs in tests/goldens. After an intended change, regenerate them with
+//! `UPDATE_GOLDENS=1 cargo test --release --test plots` and inspect them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -65,7 +65,7 @@ fn scattered(n: usize, seed: u64) -> Vec<f64> {
     (0..n).map(|_| next()).collect()
 }
 
-/// A bell around 0 with standard deviation 1.
+/// A bell curve around 0 with standard deviation 1.
 fn bell(n: usize, seed: u64) -> Vec<f64> {
     scattered(12 * n, seed).chunks(12).map(|twelve| twelve.iter().sum::<f64>() - 6.0).collect()
 }
@@ -79,13 +79,13 @@ fn ratings_and_predictions(n: usize) -> (Vec<f32>, Vec<f32>) {
     (preds, targets)
 }
 
-/// Every kind of figure, drawn once for all tests that only look.
+/// Every kind of figure, drawn once for all tests that only read.
 fn every_figure() -> &'static [Figure] {
     static FIGURES: OnceLock<Vec<Figure>> = OnceLock::new();
     FIGURES.get_or_init(draw_every_figure)
 }
 
-/// Every kind of figure, on made-up data of a realistic shape.
+/// Every kind of figure, on synthetic data of a realistic shape.
 fn draw_every_figure() -> Vec<Figure> {
     let (preds, targets) = ratings_and_predictions(4_000);
     let residuals: Vec<f32> = preds.iter().zip(&targets).map(|(p, t)| t - p).collect();
@@ -250,7 +250,7 @@ fn draw_every_figure() -> Vec<Figure> {
     figures.into_iter().map(|figure| figure.expect("good data draws")).collect()
 }
 
-/// 50 points, most of them in a crowd, with names as long as movies' titles are.
+/// 50 points, most of them in a cluster, with names as long as movie titles.
 fn crowded_movies() -> (Vec<(f64, f64)>, Vec<String>) {
     let places = bell(100, 12);
     let points: Vec<(f64, f64)> = places.chunks(2).map(|p| (p[0], p[1])).collect();
@@ -276,7 +276,7 @@ fn every_point_is_counted_once_in_its_nearest_hexagon() {
     let found = hexbin(&x, &y, extent, (columns, rows));
     assert_eq!(found.iter().map(|h| h.count).sum::<u32>(), 3_000);
 
-    // The plain way: the distance to every middle of both lattices.
+    // Brute force: the distance to every center of both lattices.
     let (width, height) = (4.0 / columns as f64, 5.0 / rows as f64);
     let mut middles = Vec::new();
     for row in 0..=rows {
@@ -425,7 +425,7 @@ fn the_joint_plot_has_a_hexagon_for_every_count_and_a_mark_for_every_rating() {
         let figure = joint("joint", "title", &preds, &targets, mean_marks).expect("good data draws");
         figure.svg().matches("<polygon").count()
     };
-    // Two polygons a mark (itself and its white edge), for ten ratings and the legend.
+    // Two polygons per marker (the marker and its white edge), for ten ratings and the legend.
     assert_eq!(polygons(true) - polygons(false), 2 * 11);
     assert!(polygons(false) > 60);
 }
@@ -512,7 +512,7 @@ fn files_are_written_whole_with_the_svg_only_on_request() {
     assert_eq!(listing(), ["deeper", "descent.png", "descent.svg"], "no temporary file stays");
     assert_eq!(fs::read(folder.join("descent.png")).expect("the file"), figure.png(50).expect("a PNG"));
 
-    // Where a file cannot be written nothing is left behind and the error names the path.
+    // If a file cannot be written, nothing is left behind and the error names the path.
     fs::create_dir(folder.join("blocked.png")).expect("a folder in the way");
     let mut blocked = figure.clone();
     blocked.name = "blocked".to_owned();
@@ -569,8 +569,8 @@ fn few_or_odd_numbers_are_drawn_too() {
 
 // Pictures
 
-/// How far two pictures of one size are apart: the mean difference of a channel, and the largest difference
-/// of the mean over a block of 8 by 8 pixels, both of 255.
+/// The difference of two pictures of the same size: the mean difference of a channel, and the largest difference
+/// of the mean over a block of 8 by 8 pixels, both out of 255.
 fn difference(one: &Pixmap, other: &Pixmap) -> (f64, f64) {
     assert_eq!((one.width(), one.height()), (other.width(), other.height()), "the pictures differ in size");
     let mut blocks: BTreeMap<(u32, u32, usize), (f64, f64, f64)> = BTreeMap::new();

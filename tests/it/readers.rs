@@ -1,4 +1,4 @@
-//! Properties of the readers: what is written in a dialect is read back, and no bytes make them panic.
+//! Properties of the readers: a table written in a dialect is read back, and no bytes make them panic.
 
 use std::path::Path;
 
@@ -70,7 +70,7 @@ fn check(table: &DataFrame, rows: &[Row]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The same cases in each run, so that a failure is one for everybody.
+/// The same cases in each run, so that everyone can reproduce a failure.
 fn config() -> ProptestConfig {
     ProptestConfig { rng_seed: RngSeed::Fixed(5), failure_persistence: None, ..ProptestConfig::default() }
 }
@@ -86,7 +86,7 @@ proptest! {
         told: bool,
     ) {
         let quoted = |field: &str| {
-            // A colon at the end of a field would belong to no one in ":::".
+            // A colon at the end of a field would be ambiguous in ":::".
             if quote_all || field.contains(['"', '\n', '\r']) || field.contains(|c| separator.contains(c)) {
                 format!("\"{}\"", field.replace('"', "\"\""))
             } else {
@@ -115,7 +115,7 @@ proptest! {
         for (user, item, rating, time) in &rows {
             text += &([user.clone(), item.clone(), rating.to_string(), time.to_string()].join(separator) + "\n");
         }
-        // A byte order mark of the first id is one of the file.
+        // A byte order mark at the start of the first id counts as the file's.
         prop_assume!(!text.starts_with('\u{feff}'));
         let table = read(text.into_bytes(), "ratings.dat", Some(Dialect::old(separator)), &by_number());
         check(&table.map_err(|error| TestCaseError::fail(format!("{error:#}")))?, &rows)?;
@@ -125,7 +125,7 @@ proptest! {
     fn any_bytes_are_read_or_refused_in_one_line_and_never_panic(
         bytes in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..200),
-            // Bytes that mean something to a reader, so that rows come about.
+            // Bytes with a meaning to a reader, so that rows occur.
             prop::collection::vec(prop::sample::select(b"1234.,:;|\t\"\r\n e-u\xe9\x00".to_vec()), 0..200),
         ],
         header: bool,

@@ -1,4 +1,4 @@
-//! The minimizer that Excel's Solver stands for.
+//! The minimizer that takes the place of Excel's Solver.
 
 use lecture5::excel::solver::{Factors, rated, solve};
 

@@ -1,8 +1,7 @@
-//! The two workbooks, read back and recalculated by another program.
+//! The two workbooks, read back, and recalculated by another program.
 //!
-//! Three numbers must agree for every formula: the result stored with it, what LibreOffice makes of the
-//! formula, and (for those that a trace has) what Rust worked out. Tolerance: 1e-9, relative to the value where
-//! it is above 1, else absolute.
+//! Three numbers must agree for every formula: the stored result, LibreOffice's result, and (if a trace has it)
+//! Rust's result. Tolerance: 1e-9, relative for values above 1, otherwise absolute.
 
 use calamine::{Data, Range, Reader, Xlsx};
 use lecture5::excel::descent::{self, Optimizer, Row};
@@ -14,7 +13,7 @@ use std::io::{Cursor, ErrorKind};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// The lecture's crosstab: three rows of heads (movie ids, indices, titles), then a row a user.
+/// The lecture's crosstab: three header rows (movie ids, indices, titles), then one row per user.
 fn crosstab() -> Crosstab {
     let text = include_str!("../fixtures/crosstab.tsv");
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
@@ -31,7 +30,7 @@ fn crosstab() -> Crosstab {
     }
 }
 
-/// A numeric id as a cell has it.
+/// A numeric id as in a cell.
 fn id(id: &Id) -> f64 {
     match id {
         Id::Whole(id) => *id as f64,
@@ -65,18 +64,18 @@ fn close(left: f64, right: f64) -> bool {
     (left - right).abs() <= 1e-9 * left.abs().max(right.abs()).max(1.0)
 }
 
-/// Where a text stands in a row.
+/// The position of a text in a row.
 fn find(range: &Range<Data>, row: u32, text: &str) -> u32 {
     let width = range.end().unwrap().1;
     let found = (0..=width).find(|&col| range.get_value((row, col)).is_some_and(|cell| cell == text));
     found.unwrap_or_else(|| panic!("row {row} has no '{text}'"))
 }
 
-/// The workbooks after LibreOffice has loaded and recalculated them, or why that cannot be had.
+/// The workbooks after LibreOffice has loaded and recalculated them, or why they are not available.
 fn recalculated(books: &[(&str, Vec<u8>)]) -> Result<BTreeMap<String, Book>, String> {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    // LibreOffice trusts stored results unless told otherwise: 0 is "always recalculate".
+    // LibreOffice trusts stored results by default; 0 means "always recalculate".
     std::fs::create_dir_all(at("profile/user")).unwrap();
     std::fs::write(at("profile/user/registrymodifications.xcu"), ALWAYS_RECALCULATE).unwrap();
     let mut command = Command::new("soffice");
@@ -336,7 +335,7 @@ fn solver_is_preset_to_minimize_the_corner_by_changing_the_orange_cells() {
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     let (first, second) = (graddesc().unwrap(), collab());
-    // A file's date counts seconds: wait for the next, so that a clock in the bytes would show.
+    // A file's date has a resolution of one second: wait for the next, so that a clock in the bytes would show.
     std::thread::sleep(std::time::Duration::from_millis(1100));
     assert!(first == graddesc().unwrap());
     assert!(second == collab());

@@ -17,7 +17,7 @@ use tch::nn::{Embedding, EmbeddingConfig, Init, Module, ModuleT, VarStore, embed
 use tch::{Device, Kind, Tensor};
 
 fn alone() -> MutexGuard<'static, ()> {
-    tch::set_num_threads(1); // a second one would only wait for the other tests
+    tch::set_num_threads(1); // a second thread would only wait for the other tests
     crate::common::alone()
 }
 
@@ -55,7 +55,7 @@ fn small(width: i64, dropout: Option<f64>) -> (VarStore, Counted) {
     (vs, Counted { model, calls: Cell::new(0) })
 }
 
-/// Random batches: some rows often, some seldom, many never; the same row several times in a batch.
+/// Random batches: some rows often, some rarely, many never; the same row several times in a batch.
 fn batches(n: usize, seed: u64) -> Vec<(Tensor, Tensor)> {
     let mut state = seed;
     let mut random = move |below: i64| {
@@ -87,7 +87,7 @@ fn worst(ours: &Numbers, theirs: &Numbers) -> f32 {
     pairs.map(|(a, b)| (a - b).abs() / (b.abs() + 1e-2)).fold(0.0, f32::max)
 }
 
-/// Takes a step for each of `batches`; a reset in both directions comes after each `resets`-th.
+/// Takes a step for each of `batches`, and resets in both directions after every `resets`-th.
 fn train(
     make: MakeStepper,
     model: &dyn ModuleT,
@@ -156,7 +156,7 @@ fn rows_that_catch_up_end_where_libtorch_moves_them_whatever_is_read_and_wheneve
                 let mut stepper = make(&model, &mut opt, mse_loss).unwrap();
                 stepper.reset(true).unwrap();
                 for (i, (x, y)) in batches(300, case as u64).iter().enumerate() {
-                    // A rate that changes at every step for a while, and then seldom.
+                    // A rate that changes at every step for a while, and then rarely.
                     if i < 100 || i % 50 == 0 {
                         stepper.opt().set_lrs(0.001 + 0.002 * (1.0 + (i as f64).cos()));
                     }
@@ -210,7 +210,7 @@ fn a_state_saved_and_restored_in_the_middle_continues_to_the_same_bytes() {
             train(make, &model, &mut unbroken, mse_loss, &before, usize::MAX);
             let (weights, state) = (copies(unbroken.parameters()), copies(unbroken.state()));
 
-            // It has a past of its own, of which nothing may remain.
+            // It has earlier state, none of which may remain.
             let (other_vs, other) = small(50, None);
             let mut restored = Optimizer::new(&other_vs, rule, 0.004, 0.01);
             train(make, &other, &mut restored, mse_loss, &batches(33, 9), usize::MAX);
@@ -310,7 +310,7 @@ fn a_step_without_a_gradient_is_refused() {
     assert!(error.contains("has no gradient"), "{error}");
 }
 
-/// A table that is looked up by ids of the test's own choice, and hidden from the gradient if wished.
+/// A table that is looked up by ids that the test chooses, and optionally detached from the gradient.
 #[derive(Debug)]
 struct Odd {
     table: Embedding,

@@ -1,4 +1,4 @@
-//! Titles as people write them, against the titles of the lecture's data.
+//! Titles as people write them, matched with the titles of the lecture's data.
 
 use std::path::Path;
 

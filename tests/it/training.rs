@@ -18,7 +18,7 @@ use tch::{Device, Kind, Tensor, nn};
 
 use crate::common::alone;
 
-/// 40 users × 30 movies, a third of the pairs rated by a rule with some structure.
+/// 40 users × 30 movies; a third of the pairs are rated, with some structure.
 fn small() -> (CollabFilterDataset, Split) {
     let pairs: Vec<[i64; 2]> = (0..40)
         .flat_map(|u| (0..30).map(move |m| [u, m]))
@@ -174,7 +174,7 @@ fn a_fit_that_diverges_stops_and_says_where() {
     assert!(error.contains("in epoch 0 at batch") && error.contains("try a smaller one"), "{error}");
 }
 
-/// A callback that remembers what it is told, and stops the fit after a batch or an epoch.
+/// A callback that records its calls, and stops the fit after a batch or an epoch.
 #[derive(Default)]
 struct Told {
     batches: Vec<(usize, usize)>,
@@ -231,7 +231,7 @@ fn a_fit_reports_each_batch_and_each_epoch() {
     assert_eq!(history.running[9], history.epochs[1].trn);
 }
 
-/// Cosine annealing as facts of fastai 0.7 give it, worked out by hand for lr 1 and 40 batches an epoch:
+/// Cosine annealing as in fastai 0.7, computed by hand for lr 1 and 40 batches per epoch:
 /// the first two (40/20) at a hundredth, then lr/2·(cos(π·c/40) + 1); the second cycle over 80 batches.
 #[test]
 fn the_cosine_schedule_restarts_with_a_doubled_cycle() {
@@ -303,13 +303,13 @@ fn each_optimizer_steps_as_tchs_own_does() {
     }
 }
 
-/// What a file says of a model of `settings` on the small data.
+/// The model card of a model of `settings` on the small data.
 fn card(settings: &Settings) -> ModelCard {
     let (cf, split) = small();
     ModelCard::new(&cf, &split, settings, "none")
 }
 
-/// Weights, optimizer and generator after so many epochs, saved; from a file, when one is given.
+/// Weights, optimizer and generator after some epochs, saved; starts from a file if one is given.
 fn train(settings: &Settings, epochs: usize, from: Option<&Path>, to: &Path) {
     let mut learn = learner(settings);
     if let Some(from) = from {
@@ -344,7 +344,7 @@ fn a_loaded_learner_goes_on_at_the_rate_it_was_saved_at() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let settings = settings(ModelKind::Dot); // its plan starts at 0.1 and ends at 0.01
+    let settings = settings(ModelKind::Dot); // its schedule starts at 0.1 and ends at 0.01
     let mut unbroken = learner(&settings);
     unbroken.fit_plan(Options::default()).unwrap();
     model_file::save(&path("saved"), &card(&settings), &unbroken.opt).unwrap();

@@ -1,5 +1,5 @@
-//! `lecture5 verify`: its statistics against known answers, its decisions against made-up deviations, its
-//! false alarms against the ensemble itself, and the command on the real program.
+//! `lecture5 verify`: its statistics against known answers, its decisions on synthetic deviations, its false
+//! alarms on the ensemble itself, and the command on the real program.
 
 use std::collections::BTreeMap;
 use std::process::Output;
@@ -22,7 +22,7 @@ fn close(a: f64, b: f64, tolerance: f64) {
 
 #[test]
 fn students_t_is_the_one_in_the_tables() {
-    // Two-sided 5 %, 1 % and 0.1 % points from the usual printed table.
+    // Two-sided 5 %, 1 % and 0.1 % points from the standard printed table.
     for (df, points) in [
         (1.0, [12.706, 63.657, 636.619]),
         (4.0, [2.776, 4.604, 8.610]),
@@ -36,7 +36,7 @@ fn students_t_is_the_one_in_the_tables() {
             close(stats::t_quantile(p / 2.0, df), -t, 6e-4);
         }
     }
-    close(stats::t_two_sided(1.0, 1.0), 0.5, 1e-9); // Cauchy: a quarter on either side
+    close(stats::t_two_sided(1.0, 1.0), 0.5, 1e-9); // Cauchy: a quarter on each side
     close(stats::t_two_sided(0.0, 7.0), 1.0, 1e-9);
     close(stats::t_quantile(0.975, 1e7), 1.959_964, 1e-5); // the normal distribution
     assert_eq!(stats::t_two_sided(f64::INFINITY, 3.0), 0.0);
@@ -58,7 +58,7 @@ fn ranks_count_those_as_extreme_on_either_side() {
     close(stats::p_by_rank(&values, 100.0), 0.1, 1e-12);
     close(stats::p_by_rank(&values, -100.0), 0.1, 1e-12);
     close(stats::p_by_rank(&values, 5.0), 1.0, 1e-12);
-    // Median of the ten 5.25; 8.5 is 3.25 away, and 1, 2 and 9 are at least that.
+    // The median of the ten is 5.25; 8.5 is 3.25 away, and 1, 2 and 9 are at least as far.
     close(stats::p_by_rank(&values, 8.5), 0.4, 1e-12);
 }
 
@@ -82,7 +82,7 @@ fn the_paired_test_gives_the_textbook_value() {
 #[test]
 fn a_shift_of_the_smallest_detectable_size_is_found_with_the_stated_power() {
     let (n, alpha, mut random) = (20, 0.001, Random::new(3));
-    // Known spread 1, so that the detectable shift is a number and not a draw.
+    // The spread is exactly 1, so that the detectable shift is a fixed number.
     let unit: Vec<f64> = {
         let values: Vec<f64> = (0..n).map(f64::from).collect();
         let (_, sd) = stats::mean_sd(&values);
@@ -115,7 +115,7 @@ fn normal_draws_pass_as_normal_and_skewed_ones_do_not() {
     assert!(refused[1] > 800, "{refused:?}");
 }
 
-/// A fit of `n` made-up runs of two numbers: 0, 1, 2, … in some order, and 2 to the power of as much.
+/// A fit of `n` synthetic runs of two numbers: 0, 1, 2, … in some order, and 2 to that power.
 fn one_normal_one_not(n: i32) -> FitEnsemble {
     let runs = (0..n).map(|i| vec![f64::from(i * 7 % n), (f64::from(i) / f64::from(n) * 20.0).exp2()]);
     FitEnsemble { name: "made up".to_owned(), seeds: (0..i64::from(n)).collect(), runs: runs.collect() }
@@ -134,7 +134,7 @@ fn a_number_whose_ensemble_is_not_normal_is_judged_by_rank_alone() {
 
 #[test]
 fn a_rank_among_enough_runs_is_a_deviation() {
-    // Two tests, so 1/(N + 1) must be at most 0.025. By the normal distribution the first is far too even.
+    // Two tests, so 1/(N + 1) must be at most 0.025. For a normal distribution the first number is far too even.
     for (n, deviates) in [(38, false), (39, true)] {
         let (fit, shape) = (one_normal_one_not(n), one_normal_one_not(20));
         let report = decide(vec![examine(&fit, &shape, &[9.5, 1e9], 999).unwrap()], 10.0);
@@ -174,7 +174,7 @@ fn a_shift_of_the_size_stated_for_ranks_takes_four_of_five_values_beyond_the_cri
     }
 }
 
-/// Runs of three dependent numbers of very different sizes.
+/// Runs of three dependent numbers of very different magnitudes.
 fn made_up_run(random: &mut Random) -> Vec<f64> {
     let (common, own, other) = (random.normal(), random.normal(), random.normal());
     vec![10.0 + common, 1.0 + 0.001 * (common + 0.1 * own), 100.0 * other]
@@ -193,7 +193,7 @@ fn both_tests_of_a_whole_run_have_uniform_p_values_when_nothing_deviates_and_sma
         let made_up = stats::made_up_largest_t(&rows, 199);
         let p = |largest: &[f64], new: &[f64]| stats::share_as_large(largest, stats::largest_t(&rows, new));
         below += usize::from(p(&made_up, &new) <= 0.1);
-        // Ranks hold whatever the distribution: here a log-normal.
+        // Ranks are valid for any distribution: here a log-normal.
         let skewed: Vec<Vec<f64>> =
             runs.iter().map(|run| vec![(run[2] / 100.0).exp(), run[0].exp()]).collect();
         let skewed: Vec<&[f64]> = skewed.iter().map(Vec::as_slice).collect();
@@ -212,7 +212,7 @@ fn both_tests_of_a_whole_run_have_uniform_p_values_when_nothing_deviates_and_sma
 
 #[test]
 fn made_up_runs_are_correlated_as_the_ensemble_is() {
-    // Ten numbers that are one and the same: the largest |t| of ten is then the |t| of one.
+    // Ten identical numbers: the largest |t| of ten is then the |t| of one.
     let mut random = Random::new(8);
     let runs: Vec<Vec<f64>> = (0..20).map(|_| vec![random.normal(); 10]).collect();
     let rows: Vec<&[f64]> = runs.iter().map(Vec::as_slice).collect();
@@ -281,7 +281,7 @@ fn of_two_hundred_lectures_drawn_from_the_ensemble_no_more_deviate_than_is_state
     let ensemble = committed().unwrap();
     let rests: Vec<Vec<(FitEnsemble, Vec<f64>)>> =
         ensemble.fits.iter().map(|fit| (0..fit.runs.len()).map(|at| leave_out(fit, at)).collect()).collect();
-    // Each fit's run is drawn by itself; what a run left out gives against the others is computed once, up to
+    // Each fit's run is drawn separately; the result of a held-out run against the others is computed once, up to
     // the number of tests, which is the same for all.
     let alone: Vec<Vec<Report>> = rests
         .iter()
@@ -304,7 +304,7 @@ fn of_two_hundred_lectures_drawn_from_the_ensemble_no_more_deviate_than_is_state
         .count();
     let n = ensemble.fits[0].runs.len();
     println!("{alarms} of 200 lectures resampled from {n} seeds deviate");
-    // Stated: at most 5 %, so 10; Binomial(200, 0.05) is at most 18 with probability 0.99.
+    // The stated limit is 5 %, that is 10; Binomial(200, 0.05) is at most 18 with probability 0.99.
     assert!(alarms <= 18, "{alarms} false alarms of 200");
 }
 
@@ -313,7 +313,7 @@ fn against_itself_an_ensemble_is_the_same_and_a_perturbed_one_is_found_out() {
     let saved = committed().unwrap();
     assert!(against(&saved, &saved, AGAINST_MARGIN).unwrap().failures().is_empty());
 
-    // Same machine: the sixth digit of one seed is enough.
+    // On the same machine the sixth digit of one seed is enough.
     let mut perturbed = saved.clone();
     perturbed.fits[1].runs[7][3] *= 1.0 + 5e-6;
     assert_eq!(
@@ -321,7 +321,7 @@ fn against_itself_an_ensemble_is_the_same_and_a_perturbed_one_is_found_out() {
         ["embedding_dot epoch 1 val"]
     );
 
-    // Another machine: that is noise there, and so is a shift within the margin; a larger one is not.
+    // On another machine that is noise, and so is a shift within the margin; a larger shift is not.
     perturbed.made.machine = "another".to_owned();
     assert!(against(&saved, &perturbed, AGAINST_MARGIN).unwrap().failures().is_empty());
     let mut random = Random::new(1);
@@ -334,7 +334,7 @@ fn against_itself_an_ensemble_is_the_same_and_a_perturbed_one_is_found_out() {
         assert_eq!(failures.len(), expected, "{share}: {failures:?}");
     }
 
-    // Large but not significant: one seed far away.
+    // Large but not significant: one outlying seed.
     let mut one = perturbed.clone();
     one.fits[3].runs[4][11] *= 1.5;
     assert!(against(&saved, &one, AGAINST_MARGIN).unwrap().failures().is_empty());
@@ -371,7 +371,7 @@ fn the_quick_mode_runs_one_seed_and_finds_it_to_be_the_ensembles() {
     assert_eq!(json["run"]["fits"][0]["seeds"], serde_json::json!([0]));
     assert_eq!(json["report"]["numbers"].as_array().unwrap().len(), 6);
     assert!(out.path().join("plots/verify.png").exists());
-    // Where machine or libtorch are others than the committed ensemble's, it says so and judges the spread only.
+    // If the machine or libtorch differs from the committed ensemble's, it says so and judges only the spread.
     match json["comparison"]["tolerance"].as_f64() {
         Some(within) => {
             assert!(within == 1e-6 && text.contains("each loss must be the same to 1e-6"), "{text}")
@@ -397,7 +397,7 @@ fn the_quick_mode_holds_the_fast_stepper_to_libtorchs_runs() {
     }
 }
 
-/// What `verify --quick` says of the committed seed 0 of EmbeddingDotBias with its last loss changed.
+/// The output of `verify --quick` for the committed seed 0 of EmbeddingDotBias with its last loss changed.
 fn quick_with_the_last_loss_times(factor: f64, machine: Option<&str>) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     let mut one = committed().unwrap();

@@ -1,5 +1,5 @@
-//! Files of ratings that are wrong, or only look so: each is answered by one line that says what is wrong, where,
-//! and what to do, before anything is written; or it is read.
+//! Ratings files that are wrong, or only look wrong. A wrong file ends with one line that says what is wrong, where,
+//! and what to do, before anything is written; the others are read.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use lecture5::movielens::MovieLens;
 
 use crate::common::lecture5;
 
-/// Three users and three movies, rated often enough for a fifth to be held out.
+/// Three users and three movies, with enough ratings to hold out a fifth.
 const GOOD: &str =
     "userId,movieId,rating,timestamp\n1,31,2.5,10\n1,1029,3,20\n2,31,4,30\n2,10,1,40\n3,10,5,50\n3,31,2,60\n";
 
@@ -37,7 +37,7 @@ fn refused(what: &str, files: &[(&str, &[u8])], command: &str, status: i32, said
     assert_eq!(output.status.code(), Some(status), "{what}: {stderr}");
     assert!(stderr.contains(said), "{what}: '{said}' is not in '{stderr}'");
     let lines = stderr.trim_end().lines().count();
-    // What clap says of a wrong option ends with how to use it.
+    // clap's message for a wrong option ends with the usage.
     assert!(lines == 1 || status == 2, "{what}: more than a line: {stderr}");
     assert!(stderr.starts_with("error: "), "{what}: {stderr}");
     assert!(!stderr.contains("panicked") && !stderr.contains("Stack backtrace"), "{what}: {stderr}");
@@ -45,7 +45,7 @@ fn refused(what: &str, files: &[(&str, &[u8])], command: &str, status: i32, said
     assert!(!out.exists(), "{what}: something was written");
 }
 
-/// With every row of the good table, and one more.
+/// Every row of the good table, and one more.
 fn with_row(row: &str) -> Vec<u8> {
     format!("{GOOD}{row}\n").into_bytes()
 }
@@ -88,7 +88,7 @@ fn a_wrong_ratings_csv_is_refused_in_one_line_before_anything_is_written() {
         ("all ratings the same", GOOD.lines().map(|l| if l.starts_with('u') { l.to_owned() } else { let f: Vec<&str> = l.split(',').collect(); format!("{},{},3,{}", f[0], f[1], f[3]) } + "\n").collect::<String>().into_bytes(), "all 6 ratings are 3"),
     ];
     for (at, (what, bytes, said)) in table.iter().enumerate() {
-        // One of the commands each, so that all of them meet many.
+        // One command per case, so that each command meets many cases.
         let command = [
             "run --data @",
             "fit --model dot --data @",
@@ -103,7 +103,7 @@ fn a_wrong_ratings_csv_is_refused_in_one_line_before_anything_is_written() {
 fn wrong_files_of_other_kinds_are_refused_in_one_line_too() {
     let good = GOOD.as_bytes();
     let bars = "1|A|01-Jan-1995||x|".to_owned() + &["0"; 19].join("|");
-    // What it is, the files, the command, the status, a part of the error.
+    // The case, the files, the command, the status, a part of the error.
     type Case<'a> = (&'a str, Vec<(&'a str, &'a [u8])>, &'a str, i32, &'a str);
     #[rustfmt::skip]
     let table: Vec<Case> = vec![
@@ -160,7 +160,7 @@ fn a_file_without_permission_is_refused() {
     assert!(error.contains("ratings.csv: cannot be read: Permission denied"), "{error}");
 }
 
-/// What the file holds, or why not: the table of ratings as the first section shows it.
+/// The table of ratings as the first section shows it, or why the file is refused.
 fn read(files: &[(&str, &[u8])]) -> String {
     let data = folder(files);
     let shown = |path: &Path| match MovieLens::read(path) {

@@ -1,11 +1,11 @@
-//! Wrong input, but for ratings files: each gets one plain error that names the thing and the way out, status 2
-//! for wrong use and 1 for failure, and leaves nothing half-written.
+//! Wrong input other than ratings files: each case ends with one plain error that names the thing and the way out,
+//! with status 2 for wrong use and 1 for failure, and leaves nothing half-written.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Commands, the status they end with, and what they say. {data} is a folder of few ratings, {tmp} an empty
-/// folder, {file} a file of one line. A case without --out gets one.
+/// Commands, their exit status, and their message. {data} is a folder with few ratings, {tmp} an empty folder,
+/// {file} a file of one line. A case without --out gets one.
 type Case = (&'static str, i32, &'static str);
 
 const OPTIONS: &[Case] = &[
@@ -79,7 +79,7 @@ const OPTIONS: &[Case] = &[
     ("verify --jobs 0", 2, "a whole number from 1 to 1024"),
     ("verify --margin nan", 2, "'nan' is not a finite number"),
     ("verify --margin -1", 2, "it must not be negative"),
-    // What contradicts itself.
+    // Contradictions.
     ("run --quiet --json", 2, "'--quiet' cannot be used with '--json'"),
     ("verify --quick --against {file}", 2, "cannot be used with"),
     ("fit --model dot --hidden 10", 2, "--hidden belongs to --model net; dot has no layers"),
@@ -88,7 +88,7 @@ const OPTIONS: &[Case] = &[
     ("fit --model learner --momentum 0.5", 2, "--momentum belongs to sgd"),
     ("fit --model dot --schedule cosine:0.1,len=1,len=2", 2, "'len' twice in the schedule"),
     ("fit --model dot --resume", 2, "--checkpoint <DIR>"),
-    // Questions to a saved model.
+    // Queries to a saved model.
     ("similar", 2, "--movie <TITLE|ID>"),
     ("similar --movie 1 --user 1", 2, "cannot be used with"),
     ("similar --movie 1 --top 0", 2, "a whole number from 1 to 65535"),
@@ -110,7 +110,7 @@ const OPTIONS: &[Case] = &[
     ("verify --against {file}", 1, "is no ensemble of `lecture5 verify`"),
 ];
 
-/// These come as far as the data.
+/// These cases get as far as reading the data.
 const FITS: &[Case] = &[
     ("fit --model dot --schedule 1e300x1", 1, "in epoch 0 at batch 1 of "),
     ("fit --model bias --wd 1e308", 1, "try a smaller one, or less weight decay"),
@@ -182,7 +182,7 @@ impl Place {
         command.env_remove("RUST_BACKTRACE").output().unwrap()
     }
 
-    /// Runs a case and holds it to what every error must be.
+    /// Runs a case and checks the requirements on every error.
     fn refuses(&self, (line, status, said): &Case) {
         let output = self.lecture5(line);
         let stderr = String::from_utf8(output.stderr).unwrap();
@@ -192,10 +192,10 @@ impl Place {
             assert!(!stderr.contains(unwanted), "{line}: {stderr}");
         }
         if line.is_empty() {
-            return; // the help is the answer
+            return; // the help is the expected output
         }
         assert!(stderr.starts_with("error: "), "{line}: {stderr}");
-        // clap's own point to --help and may show the usage.
+        // clap's own errors point to --help and may show the usage.
         let lines = stderr.lines().count();
         assert!(lines == 1 || *status == 2 && lines <= 8, "{line}: {stderr}");
         assert!(!self.path("out").exists(), "{line}: something was written");
@@ -301,7 +301,7 @@ fn output_that_cannot_be_written_fails_and_a_closed_pipe_does_not() {
     assert!(full.contains("the standard output was not written whole: No space left"), "{full}");
     assert!(full.ends_with("status 1\n") && full.lines().count() == 2, "{full}");
     assert_eq!(run("> >(true)"), "status 0\n");
-    // An error that nobody can be told still has its status.
+    // An error that cannot be printed still has its status.
     let nobody = format!("'{}' run tree 2> /dev/full; echo $?", env!("CARGO_BIN_EXE_lecture5"));
     let output = Command::new("bash").args(["-c", &nobody]).output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "2\n");
@@ -317,7 +317,7 @@ fn a_limit_on_memory_is_kept_to() {
         place.path("data").display(),
         place.path("out").display()
     );
-    // A thread reserves address space, whether it uses it or not.
+    // A thread reserves address space, even if it does not use it.
     let output = Command::new("bash").args(["-c", &script]).env("POLARS_MAX_THREADS", "1").output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(1) && said.lines().count() == 1, "{said}");
@@ -329,7 +329,7 @@ fn a_limit_on_memory_is_kept_to() {
 fn a_file_larger_than_memory_is_not_read() {
     let place = Place::new();
     let file = std::fs::File::create(place.path("tmp/ratings.csv")).unwrap();
-    file.set_len(1 << 42).unwrap(); // a hole: it takes no room on the disk
+    file.set_len(1 << 42).unwrap(); // a sparse file: it takes no space on disk
     place.refuses(&(
         "run movielens --ratings {tmp}/ratings.csv",
         1,
@@ -367,7 +367,7 @@ fn a_damaged_or_foreign_file_is_not_resumed() {
         (whole[..end - 1].to_vec(), "not a whole safetensors file"),
         ([&whole[..], b"more"].concat(), "not a whole safetensors file"),
         (vec![0xff; 100], "not a whole safetensors file"),
-        // By another program: no word of what it is; and one whose word is not understood.
+        // From another program: one without a model card, and one whose card is not understood.
         (safetensors_of_another_program(), "it does not say what model it holds"),
         (
             with_header(&|text| text.replace("n_factors", "n_fact0rs")),
@@ -390,7 +390,7 @@ fn a_damaged_or_foreign_file_is_not_resumed() {
         std::fs::write(&file, bytes).unwrap();
         place.refuses(&(line, 1, said));
     }
-    // A folder in its place, and nothing at all.
+    // A folder in its place, and no file at all.
     std::fs::remove_file(&file).unwrap();
     std::fs::create_dir(&file).unwrap();
     place.refuses(&(line, 1, "a folder is in the way of this file"));
@@ -400,7 +400,7 @@ fn a_damaged_or_foreign_file_is_not_resumed() {
     assert!(Path::new(&file).exists());
 }
 
-/// A tensor and a word about it, as PyTorch's own writer makes them.
+/// A tensor and its metadata, as PyTorch's own writer produces them.
 fn safetensors_of_another_program() -> Vec<u8> {
     let header =
         r#"{"__metadata__":{"format":"pt"},"u.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;

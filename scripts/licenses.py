@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""List the licence of every crate that the program is made of, in docs/licences.md.
+"""List the license of every crate in the program, in docs/licenses.md.
 
-    scripts/licences.py                  write the list anew, after a change of the dependencies
-    scripts/licences.py --check          fail if the list is not today's
-    scripts/licences.py --texts FILE     write the crates' own licence texts, which go along with a binary
+    scripts/licenses.py                  rewrite the list, after a change of the dependencies
+    scripts/licenses.py --check          fail if the list is out of date
+    scripts/licenses.py --texts FILE     write the crates' own license texts, which accompany a binary
 
-Needs cargo and nothing else. The crates are those of Cargo.lock for Linux and macOS; crates that only build or test
-the program are left out.
+Needs only cargo. The crates are those of Cargo.lock for Linux and macOS; crates that only build or test the program are
+left out.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LIST = ROOT / "docs/licences.md"
+LIST = ROOT / "docs/licenses.md"
 TARGETS = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "aarch64-apple-darwin"]
 FILES = ("LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE")
 HEAD = """\
-# The crates in the program, and their licences
+# The crates in the program, and their licenses
 
-Written by `scripts/licences.py` from what `Cargo.lock` holds. Every one of these licences lets the program be passed
-on under any terms, with the licence texts: `scripts/licences.py --texts FILE` collects them.
-Not in this list: libtorch, which is loaded when the program starts (BSD-3-Clause; with the parts that it brings along,
-in the folder `licences` beside its `lib`), the font DejaVu Sans inside the crate `dejavu` (Bitstream Vera's and Arev's
-licences: free to embed and pass on, not to sell by itself), and the ratings
+Written by `scripts/licenses.py` from `Cargo.lock`. Each of these licenses permits redistribution of the program under
+any terms, with the license texts: `scripts/licenses.py --texts FILE` collects them.
+Not in this list: libtorch, which is loaded when the program starts (BSD-3-Clause; the licenses of libtorch and its
+bundled parts are in the folder `licences` next to its `lib`), the font DejaVu Sans inside the crate `dejavu` (Bitstream
+Vera's and Arev's licenses: free to embed and redistribute, not to sell by itself), and the ratings
 ([GroupLens' own terms](../data/ml-latest-small/README.md)).
 
-| crate | version | licence |
+| crate | version | license |
 |---|---|---|
 """
 
@@ -38,25 +38,25 @@ licences: free to embed and pass on, not to sell by itself), and the ratings
 def cargo(*words: str) -> str:
     done = subprocess.run(["cargo", *words], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        sys.exit(f"licences: cargo {words[0]} failed (above it says why)")
+        sys.exit(f"licenses: cargo {words[0]} failed (the reason is above)")
     return done.stdout
 
 
 def shipped() -> dict[tuple[str, str], str]:
-    """The crates that the program is linked with, on any of the targets: name and version, and the licence."""
+    """The crates that the program is linked with, on any of the targets: name, version and license."""
     found = {}
     for target in TARGETS:
         tree = cargo("tree", "--locked", "--edges", "normal,no-proc-macro", "--target", target, "--prefix", "none",
                      "--format", "{p} | {l}")
         for line in tree.splitlines()[1:]:  # the first is the program itself
-            package, _, licence = line.removesuffix(" (*)").partition(" | ")
+            package, _, license_ = line.removesuffix(" (*)").partition(" | ")
             name, version = package.split()[:2]
-            found[name, version.removeprefix("v")] = licence.strip().replace("/", " OR ")
+            found[name, version.removeprefix("v")] = license_.strip().replace("/", " OR ")
     return dict(sorted(found.items()))
 
 
 def texts(packages: dict[tuple[str, str], str]) -> str:
-    """The crates' own licence files, each text once, headed by the crates that it belongs to."""
+    """The crates' own license files, each text once, headed by the crates that it belongs to."""
     holders: dict[str, list[str]] = {}
     for package in json.loads(cargo("metadata", "--format-version", "1", "--locked"))["packages"]:
         name, version = package["name"], package["version"]
@@ -73,14 +73,14 @@ def texts(packages: dict[tuple[str, str], str]) -> str:
 def main() -> None:
     arguments = sys.argv[1:]
     packages = shipped()
-    if without := [name for (name, _), licence in packages.items() if not licence]:
-        sys.exit(f"licences: {', '.join(without)} state no licence")
-    listed = HEAD + "".join(f"| {name} | {version} | {licence} |\n" for (name, version), licence in packages.items())
+    if without := [name for (name, _), license_ in packages.items() if not license_]:
+        sys.exit(f"licenses: {', '.join(without)} state no license")
+    listed = HEAD + "".join(f"| {name} | {version} | {license_} |\n" for (name, version), license_ in packages.items())
     if not arguments:
         LIST.write_text(listed, encoding="utf-8")
     elif arguments == ["--check"]:
         if LIST.read_text(encoding="utf-8") != listed:
-            sys.exit("licences: docs/licences.md is not what Cargo.lock says: run scripts/licences.py")
+            sys.exit("licenses: docs/licenses.md does not match Cargo.lock: run scripts/licenses.py")
     elif arguments[0] == "--texts" and len(arguments) == 2:
         Path(arguments[1]).write_text(texts(packages), encoding="utf-8")
     else:
