@@ -128,6 +128,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %%
     let preds = learn.predict()?;
     let y = Vec::<f32>::try_from(&learn.data.val.y)?;
+    lecture.keep_predictions("collab_learner", &preds);
     let title = "fastai's learner: predicted and true ratings";
     lecture.plot(nb, plots::joint("collab_learner_joint", title, &preds, &y, true)?)?;
     let loss = mse_loss(&Tensor::from_slice(&preds), &Tensor::from_slice(&y));

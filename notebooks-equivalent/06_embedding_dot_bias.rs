@@ -103,6 +103,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %%
     let preds = predict(&model, &data.val)?;
     let y = Vec::<f32>::try_from(&data.val.y)?;
+    lecture.keep_predictions("embedding_dot_bias", &preds);
     let title = "EmbeddingDotBias: predicted and true ratings";
     lecture.plot(nb, plots::joint("embedding_dot_bias_joint", title, &preds, &y, true)?)?;
 

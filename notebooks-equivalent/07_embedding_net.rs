@@ -112,6 +112,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %%
     let preds = predict(&model, &data.val)?;
     let y = Vec::<f32>::try_from(&data.val.y)?;
+    lecture.keep_predictions("embedding_net", &preds);
     let title = "EmbeddingNet: predicted and true ratings";
     lecture.plot(nb, plots::joint("embedding_net_joint", title, &preds, &y, true)?)?;
 

@@ -11,8 +11,8 @@ static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir(
 fuzz_target!(|bytes: &[u8]| {
     let path = FOLDER.path().join("model.safetensors");
     std::fs::write(&path, bytes).expect("the file is written");
-    match checkpoint::read(&path) {
+    match model_file::read(&path) {
         Err(error) => assert!(format!("{error:#}").contains("model.safetensors")),
-        Ok((metadata, _)) => drop(checkpoint::about(&metadata)),
+        Ok((metadata, _)) => drop(model_file::card(&metadata)),
     }
 });

@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Result, anyhow, bail, ensure};
 use polars::prelude::*;
 
-use crate::system::failure::caught;
 use crate::system::memory;
+use crate::system::panics::caught;
 
 use super::columns::{Wanted, Wrong, quoted, shortened, table};
 

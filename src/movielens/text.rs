@@ -10,8 +10,8 @@ use anyhow::{Result, anyhow, bail, ensure};
 use polars::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::system::failure::caught;
 use crate::system::memory;
+use crate::system::panics::caught;
 
 use super::columns::{Holds, Wanted, Wrong, quoted, shortened, table, whole};
 

@@ -1,6 +1,7 @@
 //! The state that the lecture's sections share: the run's settings, the data, and the output folder.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -37,6 +38,8 @@ pub struct Lecture {
     pub metrics: Metrics,
     /// The fits so far, as plots need them.
     fits: Vec<(String, History)>,
+    /// What their models predict for the validation rows.
+    predictions: HashMap<String, Vec<f32>>,
     /// Which section of how many is running, counted from 1.
     pub at_section: (usize, usize),
     /// Number of epochs of the current fit, over all of its `fit` calls.
@@ -60,6 +63,7 @@ impl Lecture {
             split: Rc::new(split),
             metrics,
             fits: Vec::new(),
+            predictions: HashMap::new(),
             at_section: (1, 1),
             epochs_told: Rc::default(),
         })
@@ -149,6 +153,17 @@ impl Lecture {
         let beside = self.reference(name);
         self.metrics.fits.push(FitMetrics::new(name, &history, beside));
         self.fits.push((name.to_owned(), history));
+    }
+
+    /// Keeps what the model of a recorded fit predicts for the validation rows, for sections that compare models.
+    pub fn keep_predictions(&mut self, name: &str, preds: &[f32]) {
+        self.predictions.insert(name.to_owned(), preds.to_vec());
+    }
+
+    /// What the model of a recorded fit predicts for the validation rows, and how long it trained, in seconds.
+    pub fn predictions(&self, name: &str) -> Option<(&[f32], f64)> {
+        let (_, history) = self.fits.iter().rfind(|(recorded, _)| recorded == name)?;
+        Some((self.predictions.get(name)?, history.seconds()))
     }
 
     /// Whether this run has recorded a fit of that name.

@@ -1,15 +1,14 @@
 //! How the program fails: with one plain line on the standard error, and an exit status that gives the kind of failure.
 
-use std::any::Any;
 use std::fmt;
 use std::io::Write;
-use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::panic::PanicHookInfo;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use anyhow::Error;
 
 use crate::system::interrupt::{self, Interrupted};
+use crate::system::panics;
 
 /// An error of the command line, which clap cannot see by itself: status 2.
 #[derive(Debug)]
@@ -66,11 +65,11 @@ pub fn tell_panics_in_a_line() {
         return;
     }
     std::panic::set_hook(Box::new(|panic| {
-        if EXPECTED.load(Relaxed) {
+        if panics::expected() {
             return;
         }
         // The errors in an `unwrap`'s message are in quotes, their ends of lines escaped.
-        let text = message(panic.payload()).replace("\\n", "\n");
+        let text = panics::message(panic.payload()).replace("\\n", "\n");
         if out_of_memory(&text) {
             complain(
                 "error: memory ran out: take fewer --factors, smaller --hidden layers or a smaller --batch-size",
@@ -79,25 +78,6 @@ pub fn tell_panics_in_a_line() {
         }
         complain(&fault(panic, &text));
     }));
-}
-
-/// Whether a panic is awaited. Not of one thread only: polars works on several.
-static EXPECTED: AtomicBool = AtomicBool::new(false);
-
-/// Runs a library's code that panics where its input is damaged, and makes that an error.
-///
-/// # Errors
-/// It panicked: with its message.
-pub fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    EXPECTED.store(true, Relaxed);
-    let outcome = catch_unwind(AssertUnwindSafe(run));
-    EXPECTED.store(false, Relaxed);
-    outcome.map_err(|panic| message(&*panic).to_owned())
-}
-
-fn message(payload: &dyn Any) -> &str {
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    text.or(payload.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 /// What libtorch says where the CPU's or the CUDA device's memory is used up.

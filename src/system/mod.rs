@@ -1,10 +1,12 @@
 //! The machine under a run: files written whole or not at all, interruption, failure, memory, random numbers.
 
+#[cfg(feature = "harness")]
 pub mod failure;
 #[cfg(feature = "harness")]
 pub mod files;
 #[cfg(feature = "harness")]
 pub mod interrupt;
 pub mod memory;
+pub mod panics;
 #[cfg(feature = "harness")]
 pub mod random;
