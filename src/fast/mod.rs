@@ -7,10 +7,10 @@
 //!
 //! Two things are done differently.
 //!
-//! - **Rows move when they are read** ([`table`]). A batch of 64 ratings reads at most 128 rows of the embeddings, yet
+//! - **Rows move when they are read** (`table.rs`). A batch of 64 ratings reads at most 128 rows of the embeddings, yet
 //!   momentum and decay move every row at every step. Here a row catches up with the steps it sat out when a batch reads
 //!   it, and all rows catch up before anything else reads the model.
-//! - **A batch is replayed** ([`replay`]). libtorch spends most of a small batch on arranging its operations. The
+//! - **A batch is replayed** (`replay.rs`). libtorch spends most of a small batch on arranging its operations. The
 //!   operations of the first batch are recorded, and where all of them are known here, each batch replays them on plain
 //!   numbers, forward and backward.
 //!
