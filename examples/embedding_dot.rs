@@ -1,9 +1,9 @@
-//! Section 5 of the lecture, standing alone: a matrix of embeddings for users, one for movies, and their dot product.
+//! Section 5 of the lecture as a standalone program: a matrix of embeddings for users, one for movies, and their dot product.
 //!
 //!     cargo run --release --example embedding_dot
 //!
-//! Prints one line per epoch: its number, the training loss, the validation loss. The lecture's last two are
-//! `[ 5.  0.67176  1.12943]` with another random start.
+//! Prints one line per epoch: its number, the training loss, the validation loss. The lecture's last line, from another
+//! random start, is `[ 2.       0.67176  1.12943]`; here the second `fit` continues the count, so it is epoch 5.
 
 use std::path::Path;
 
@@ -43,10 +43,10 @@ impl ModuleT for EmbeddingDot {
 
 fn main() -> Result<()> {
     let device = Device::cuda_if_available();
-    lecture5::libtorch::flush_subnormals();
-    tch::set_num_threads(1); // at batches of 64 a second thread costs more than it gives
+    lecture5::libtorch::flush_subnormals(); // numbers too small for float32's full precision are slow on the CPU
+    tch::set_num_threads(1); // at batches of 64 a second thread costs more than it saves
 
-    // The ratings, with ids from 0 on, and the lecture's split of them.
+    // The ratings, with ids renumbered from 0, and the lecture's split of them.
     let ml = MovieLens::read(Path::new("data/ml-latest-small"))?;
     let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating")?;
     let val_idxs = get_cv_idxs(cf.len(), 0.2, 42);

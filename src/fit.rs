@@ -1,6 +1,7 @@
-//! The training loop. It is a function of its arguments: it reports to callbacks, it neither prints nor draws.
+//! The training loop. It reports to callbacks only: it prints nothing and plots nothing. The shuffles come from libtorch's
+//! one generator on the CPU.
 //!
-//! Lecture: the `fit` function at its end. The steps below are the lecture's, in its order and with its names.
+//! Lecture: the `fit` function at its end. The steps are the lecture's, in its order and with its names.
 
 use std::time::Instant;
 
@@ -16,8 +17,10 @@ use crate::schedule::Schedule;
 /// A loss: predictions and targets, both (bs,), to a scalar, (). PyTorch's `crit`.
 pub type Criterion = fn(&Tensor, &Tensor) -> Tensor;
 
-/// `F.mse_loss`. Unequal shapes are refused: (bs,) against (bs, 1) would broadcast to (bs, bs) and give a wrong number
-/// without a word.
+/// `F.mse_loss`.
+///
+/// # Panics
+/// The shapes differ: (bs,) against (bs, 1) would broadcast to (bs, bs) and silently give a wrong number.
 pub fn mse_loss(preds: &Tensor, y: &Tensor) -> Tensor {
     assert_eq!(preds.size(), y.size(), "predictions and targets must have the same shape");
     preds.mse_loss(y, Reduction::Mean)
@@ -25,8 +28,8 @@ pub fn mse_loss(preds: &Tensor, y: &Tensor) -> Tensor {
 
 /// What `fit` does with a batch. [`Stepper`] is the lecture's; another one may compute the same in another way.
 pub trait Step {
-    /// `stepper.reset(True)` comes before the batches of an epoch, `stepper.reset(False)` before anything else reads the
-    /// model.
+    /// `stepper.reset(True)` comes before the batches of an epoch. `stepper.reset(False)` comes before anything else reads
+    /// the model, and writes back what the stepper keeps of its weights.
     fn reset(&mut self, train: bool) -> Result<()>;
     /// Trains on one batch, x (bs, 2) and y (bs,), and returns its loss before the step, ().
     fn step(&mut self, x: &Tensor, y: &Tensor) -> Result<Tensor>;
@@ -73,11 +76,11 @@ impl Step for Stepper<'_> {
     }
 }
 
-/// What a fit can be told beside the lecture's arguments.
+/// Options beyond the lecture's arguments.
 pub struct Options<'a> {
     /// How the learning rate moves from batch to batch.
     pub schedule: Schedule,
-    /// What follows the fit.
+    /// Called after each batch and each epoch.
     pub callbacks: Vec<Box<dyn Callback + 'a>>,
     /// What computes the batches.
     pub stepper: MakeStepper,
@@ -96,10 +99,7 @@ impl Default for Options<'_> {
     }
 }
 
-/// The lecture's `fit(model, data, 3, opt, F.mse_loss)`.
-///
-/// # Errors
-/// As [`fit_with`].
+/// The lecture's `fit(model, data, 3, opt, F.mse_loss)`. Its errors are those of [`fit_with`].
 pub fn fit(
     model: &dyn ModuleT,
     data: &ColumnarModelData,
@@ -110,11 +110,12 @@ pub fn fit(
     fit_with(model, data, epochs, opt, crit, Options::default())
 }
 
-/// The same with options.
+/// Like [`fit`], with options. `n_epochs` is the total of this call, those of `options.resume` included. Validation is
+/// mean squared error, whatever `crit` is.
 ///
 /// # Errors
 /// The loss is no longer a number (the message names the rate, and what to try), a callback fails, or libtorch does. The
-/// model is then somewhere within an epoch: drop it.
+/// model may then be partway through an epoch: drop it.
 pub fn fit_with(
     model: &dyn ModuleT,
     data: &ColumnarModelData,
@@ -142,6 +143,7 @@ pub fn fit_with(
                 state.history.rates.push(lr);
                 let done = Batch { epoch, n_epochs, batch, n_batches, lr, loss, debias_loss };
                 if callbacks.on_batch_end(&done)?.is_break() {
+                    state.history.stopped = true;
                     break 'fit;
                 }
                 ensure!(
@@ -163,6 +165,7 @@ pub fn fit_with(
         state.history.epochs.push(Epoch { epoch: state.earlier + epoch, ..vals });
         state.history.epoch_seconds.push(started.elapsed().as_secs_f64());
         if callbacks.on_epoch_end(&vals, &state, stepper.opt())?.is_break() {
+            state.history.stopped = true;
             break;
         }
     }
@@ -170,10 +173,10 @@ pub fn fit_with(
     Ok(state.history)
 }
 
-/// What helps against a loss that grows without bound.
+/// Advice for a loss that diverges.
 pub const TRY: &str = "try a smaller one, or less weight decay or a narrower start if those were raised";
 
-/// fastai's validation batches had twice the 64 rows of training.
+/// fastai's validation batches had twice the 64 rows of the lecture's training batches; ours have, whatever the batch size.
 pub const VAL_BATCH: usize = 128;
 
 /// Mean squared error over `rows`: as the mean of the means of batches of `bs` rows, and as the mean over all rows.

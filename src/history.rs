@@ -1,5 +1,5 @@
 //! What a fit reports, and to whom: the running mean of its training loss, the losses of each epoch, where it stands,
-//! and the callbacks that follow it.
+//! and the callbacks that watch it.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -34,11 +34,12 @@ impl RunningMean {
 /// The losses of one epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Epoch {
-    /// Counted from 0 within a `fit` call.
+    /// Counted from 0: within the `fit` call in `on_epoch_end`, over all calls in a [`History`].
     pub epoch: usize,
     /// Debiased running mean of the training loss at the epoch's last batch.
     pub trn: f64,
-    /// Validation loss as the lecture's fastai averaged it: the mean of the means of batches of 128.
+    /// Mean squared error of the validation rows, whatever the training loss is, averaged as the lecture's fastai did: the
+    /// mean of the means of batches of 128.
     pub val: f64,
     /// Validation loss with every row weighing the same, as later versions of fastai averaged it.
     pub val_by_rows: f64,
@@ -61,7 +62,7 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// What a model went through in one `fit` call, or in several.
+/// The record of one or more `fit` calls of a model.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     /// One entry per epoch.
@@ -72,6 +73,8 @@ pub struct History {
     pub rates: Vec<f64>,
     /// Wall-clock time of each epoch, validation included.
     pub epoch_seconds: Vec<f64>,
+    /// Whether a callback stopped the last call. `running` and `rates` then include an unfinished epoch.
+    pub stopped: bool,
 }
 
 impl History {
@@ -82,6 +85,7 @@ impl History {
         self.running.extend(later.running);
         self.rates.extend(later.rates);
         self.epoch_seconds.extend(later.epoch_seconds);
+        self.stopped = later.stopped;
     }
 
     /// Wall-clock time of all epochs.
@@ -90,15 +94,15 @@ impl History {
     }
 }
 
-/// Where a `fit` call stands after an epoch: with the model, the optimizer and the random generators, all that the next
-/// epoch needs.
+/// How far a `fit` call has got. To continue, one also needs the model, the optimizer and the states of the random
+/// generators.
 #[derive(Debug, Clone, Default)]
 pub struct FitState {
-    /// The running mean of the training loss, which starts anew with each `fit` call.
+    /// The running mean of the training loss, which starts over with each `fit` call.
     pub mean: RunningMean,
-    /// What the model went through so far.
+    /// The record so far.
     pub history: History,
-    /// The epochs of that which belong to earlier `fit` calls.
+    /// How many of its epochs belong to earlier `fit` calls.
     pub earlier: usize,
 }
 
@@ -114,8 +118,8 @@ impl FitState {
     }
 }
 
-/// The losses of an epoch's batches on their way from the device. On CUDA reading one waits for the device, so they are
-/// read many at a time.
+/// Losses of batches that have not been read from the device yet. Reading one on CUDA waits for the device, so they are
+/// read 50 at a time.
 pub struct Losses {
     unread: Vec<(usize, f64, Tensor)>,
     at_a_time: usize,
@@ -123,12 +127,13 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// None yet, of an epoch of so many batches.
+    /// An empty queue for an epoch of `n_batches` batches.
     pub fn new(device: Device, n_batches: usize) -> Losses {
         Losses { unread: Vec::new(), at_a_time: if device.is_cuda() { 50 } else { 1 }, n_batches }
     }
 
-    /// Adds the loss of a batch, (), with its learning rate; batch, rate and loss of those that could now be read.
+    /// Queues the loss of a batch, (), with its learning rate; returns batch, rate and loss of every batch that is now
+    /// read.
     ///
     /// # Errors
     /// libtorch cannot read them.
@@ -165,8 +170,8 @@ pub struct Batch {
     pub debias_loss: f64,
 }
 
-/// Something that follows a fit and can stop it: the lecture's `callbacks`. After a `Break` the fit ends without an
-/// error, with the epochs that are whole.
+/// Something that watches a fit and can stop it: the lecture's `callbacks`. After a `Break` the fit returns without an
+/// error. Its epochs are the completed ones; the weights include the unfinished one, and on CUDA up to 49 batches more.
 pub trait Callback {
     /// `stop = cb.on_batch_end(debias_loss)`. On CUDA the calls come late, a few dozen batches at a time.
     fn on_batch_end(&mut self, _: &Batch) -> Result<ControlFlow<()>> {
@@ -179,7 +184,7 @@ pub trait Callback {
     }
 }
 
-/// All of them are called, in order; one is enough to stop the fit.
+/// All of them are called, in order, where the lecture's stop at the first `True`; any one of them can stop the fit.
 impl Callback for Vec<Box<dyn Callback + '_>> {
     fn on_batch_end(&mut self, batch: &Batch) -> Result<ControlFlow<()>> {
         let mut stop = ControlFlow::Continue(());
@@ -200,7 +205,7 @@ impl Callback for Vec<Box<dyn Callback + '_>> {
     }
 }
 
-/// A callback may be lent for one `fit` call and kept for the next.
+/// A callback can be borrowed for one `fit` call and kept for the next.
 impl<C: Callback + ?Sized> Callback for &mut C {
     fn on_batch_end(&mut self, batch: &Batch) -> Result<ControlFlow<()>> {
         (**self).on_batch_end(batch)

@@ -1,4 +1,4 @@
-//! The fastai-like front: a model, its data and its optimizer in one hand.
+//! An interface like fastai's: a model, its data and its optimizer together.
 //!
 //! Lecture: `learn = cf.get_learner(n_factors, val_idxs, 64, opt_fn=optim.Adam)`, `learn.fit`, `learn.predict`.
 
@@ -25,7 +25,7 @@ pub struct Learner {
     pub model: Box<dyn ModuleT>,
     /// What it is trained and validated on.
     pub data: ColumnarModelData,
-    /// What changes its weights.
+    /// Its optimizer.
     pub opt: Optimizer,
     plan: Plan,
 }
@@ -79,10 +79,10 @@ impl Learner {
                 state.earlier = before;
                 let (stepper, callbacks) = (options.stepper, lend(&mut options.callbacks));
                 let history = self.fit(epochs, Options { schedule, callbacks, stepper, resume: state })?;
-                if history.epochs.len() < end {
-                    return Ok(history); // a callback stopped it
+                if history.stopped {
+                    return Ok(history);
                 }
-                state = FitState { history, ..FitState::default() };
+                state = FitState::next_call(history);
             }
             before = end;
         }
@@ -90,8 +90,8 @@ impl Learner {
     }
 
     /// `learn.lr_find()`: trains for at most an epoch while the learning rate grows from batch to batch, and returns
-    /// each rate with the running mean of the loss. Ends where that is no number or exceeds four times its lowest value.
-    /// It spoils the model: take a new one to train.
+    /// each rate with the running mean of the loss. Stops where that is not finite or exceeds four times its lowest value.
+    /// Unlike fastai's it does not put the weights back: train a new model afterward.
     ///
     /// # Errors
     /// As [`fit_with`].
@@ -128,12 +128,13 @@ impl Callback for LrFinder {
             return Ok(ControlFlow::Break(()));
         }
         self.found.push((batch.lr, batch.debias_loss));
+        // Stopping at the last batch spares the validation.
         let last = batch.batch + 1 == batch.n_batches;
         Ok(if last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 }
 
-/// Draws the model of `settings` for so many users and movies, and ratings within `range`.
+/// Draws the model that `settings` describes, for `n_users` users, `n_movies` movies and ratings within `range`.
 ///
 /// # Errors
 /// The settings contradict each other.

@@ -1,4 +1,4 @@
-//! The lecture's models. Each is a struct, a `new` and one `forward`; lines end in shapes.
+//! The lecture's models. Each is a struct with a `new` and a `forward_t`; lines end in the shapes of their tensors.
 //!
 //! A batch comes as the lecture's `cats`: (bs, 2), the user's and the movie's index of each rating; a model
 //! answers (bs,), the predicted stars.
@@ -25,7 +25,7 @@ impl Range {
         x.sigmoid() * (self.max - self.min) + self.min
     }
 
-    /// EmbeddingNet's: half a star wider at both ends, so that the ends can be reached.
+    /// EmbeddingNet's: half a star wider at each end, so that a prediction can reach the lowest and highest ratings.
     pub fn widened(self) -> Range {
         Range { min: self.min - 0.5, max: self.max + 0.5 }
     }
@@ -42,14 +42,14 @@ impl DotProduct {
     }
 }
 
-/// How the embeddings are made.
+/// Sizes and initial range of the embeddings.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Embeddings {
     /// Number of users.
     pub n_users: i64,
     /// Number of movies.
     pub n_movies: i64,
-    /// Length of a user's and of a movie's vector; they differ in EmbeddingNet only, and there if asked for.
+    /// Length of a user's and of a movie's vector. They must be equal except in EmbeddingNet.
     pub n_factors: (i64, i64),
     /// The weights start uniform between these.
     pub init: (f64, f64),
@@ -84,7 +84,7 @@ impl ModuleT for EmbeddingDot {
     fn forward_t(&self, cats: &Tensor, _train: bool) -> Tensor {
         let (users, movies) = (cats.select(1, 0), cats.select(1, 1)); // (bs,), (bs,)
         let (u, m) = (self.u.forward(&users), self.m.forward(&movies)); // (bs, n_factors)
-        (u * m).sum_dim_intlist(1, false, None) // (bs,)
+        DotProduct.forward(&u, &m) // (bs,)
     }
 }
 
@@ -176,7 +176,7 @@ fn linear(vs: Path, inputs: i64, outputs: i64) -> Linear {
 impl ModuleT for EmbeddingNet {
     fn forward_t(&self, cats: &Tensor, train: bool) -> Tensor {
         let (users, movies) = (cats.select(1, 0), cats.select(1, 1)); // (bs,), (bs,)
-        let mut x = Tensor::cat(&[self.u.forward(&users), self.m.forward(&movies)], 1); // (bs, 2·n_factors)
+        let mut x = Tensor::cat(&[self.u.forward(&users), self.m.forward(&movies)], 1); // (bs, n_factors.0 + n_factors.1)
         x = dropout(x, self.dropout.0, train);
         let (last, hidden) = self.lins.split_last().expect("there is an output layer");
         for lin in hidden {

@@ -16,7 +16,7 @@ use crate::libtorch::{AdamStep, forget_gradients, fused_adam, fused_sgd};
 pub enum Rule {
     /// `v ← momentum·v + (g + wd·p);  p ← p − lr·v`, with gradient g and weight decay wd.
     Sgd {
-        /// Share of the last step that is kept.
+        /// The fraction of `v` that is carried over to the next step.
         momentum: f64,
     },
     /// Kingma and Ba 2015, with the decay added to the gradient (L2), as in the lecture.
@@ -27,10 +27,10 @@ pub enum Rule {
 
 /// PyTorch's own constants of Adam.
 pub const BETAS: (f64, f64) = (0.9, 0.999);
-/// Keeps Adam's division from zero; PyTorch's own, too.
+/// Keeps Adam's division from zero; also PyTorch's default.
 pub const EPS: f64 = 1e-8;
 
-/// A parameter with what the optimizer remembers of it.
+/// A parameter and its optimizer state.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub name: String,
@@ -61,12 +61,12 @@ pub fn adam(vs: &VarStore, lr: f64) -> Optimizer {
     Optimizer::new(vs, Rule::Adam, lr, 0.0)
 }
 
-/// `optim.AdamW(model.parameters(), lr)`, whose weight decay is 0.01 unless another one follows.
+/// `optim.AdamW(model.parameters(), lr)`, whose weight decay is 0.01 unless you set another.
 pub fn adamw(vs: &VarStore, lr: f64) -> Optimizer {
     Optimizer::new(vs, Rule::AdamW, lr, 0.01)
 }
 
-/// The model's parameters by name (`u.weight`), sorted by it.
+/// The model's parameters by name (`u.weight`), sorted by name.
 pub fn named_parameters(vs: &VarStore) -> Vec<(String, Tensor)> {
     let mut named: Vec<_> = vs.variables().into_iter().collect();
     named.sort_by(|a, b| a.0.cmp(&b.0));
@@ -74,10 +74,11 @@ pub fn named_parameters(vs: &VarStore) -> Vec<(String, Tensor)> {
 }
 
 impl Optimizer {
-    /// An optimizer for the parameters in `vs`, on their device.
+    /// An optimizer for the trainable parameters in `vs`, on their device: make it after `vs.set_device`.
     pub fn new(vs: &VarStore, rule: Rule, lr: f64, weight_decay: f64) -> Optimizer {
         let n_buffers = if let Rule::Sgd { .. } = rule { 1 } else { 2 };
-        let slots = named_parameters(vs).into_iter().map(|(name, param)| Slot {
+        let trained = named_parameters(vs).into_iter().filter(|(_, param)| param.requires_grad());
+        let slots = trained.map(|(name, param)| Slot {
             buffers: (0..n_buffers).map(|_| param.detach().zeros_like()).collect(),
             step: Tensor::zeros([], (Kind::Float, param.device())),
             name,
@@ -87,20 +88,23 @@ impl Optimizer {
         Optimizer { rule, lr, slots: slots.collect() }
     }
 
-    /// The same with momentum, of which only SGD has one.
+    /// Sets the momentum.
+    ///
+    /// # Panics
+    /// The optimizer is not SGD.
     pub fn momentum(mut self, momentum: f64) -> Optimizer {
         assert!(matches!(self.rule, Rule::Sgd { .. }), "{:?} has no momentum", self.rule);
         self.rule = Rule::Sgd { momentum };
         self
     }
 
-    /// The same with a weight decay.
+    /// Sets the weight decay of all parameters.
     pub fn weight_decay(mut self, weight_decay: f64) -> Optimizer {
         self.slots.iter_mut().for_each(|slot| slot.weight_decay = weight_decay);
         self
     }
 
-    /// The parameters by name (`u.weight`), sorted by it.
+    /// The parameters by name (`u.weight`), sorted by name.
     pub fn parameters(&self) -> Vec<(String, Tensor)> {
         self.slots.iter().map(|slot| (slot.name.clone(), slot.param.shallow_clone())).collect()
     }
@@ -141,12 +145,12 @@ impl Optimizer {
     /// # Errors
     /// A parameter has no gradient, or libtorch refuses the step.
     pub fn step(&mut self) -> Result<()> {
+        if let Some(slot) = self.slots.iter().find(|slot| !slot.param.grad().defined()) {
+            bail!("'{}' has no gradient: the loss does not depend on it", slot.name);
+        }
         // One call for all parameters, unless layers differ in their decay.
         for slots in self.slots.chunk_by(|a, b| a.weight_decay == b.weight_decay) {
             let grads: Vec<Tensor> = slots.iter().map(|slot| slot.param.grad()).collect();
-            if let Some(at) = grads.iter().position(|grad| !grad.defined()) {
-                bail!("'{}' has no gradient: the loss does not depend on it", slots[at].name);
-            }
             let (lr, weight_decay) = (self.lr, slots[0].weight_decay);
             let grads: Vec<&Tensor> = grads.iter().collect();
             let params: Vec<&Tensor> = slots.iter().map(|slot| &slot.param).collect();
@@ -168,7 +172,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// What the optimizer remembers, by name: `lr`, the rate in force ((), float64), and for each parameter
+    /// What the optimizer remembers, by name: `lr`, the current learning rate (a float64 scalar), and for each parameter
     /// `u.weight.momentum`, or `u.weight.exp_avg`, `u.weight.exp_avg_sq` and `u.weight.step`. All but the rate are the
     /// optimizer's own tensors, not copies.
     pub fn state(&self) -> Vec<(String, Tensor)> {

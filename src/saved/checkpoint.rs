@@ -65,7 +65,7 @@ impl Checkpoint {
     }
 
     fn save(&self, state: &FitState, opt: &Optimizer) -> Result<()> {
-        let History { epochs, running, rates, epoch_seconds } = &state.history;
+        let History { epochs, running, rates, epoch_seconds, .. } = &state.history;
         let losses: Vec<f64> = epochs.iter().flat_map(|e| [e.trn, e.val, e.val_by_rows]).collect();
         let mean = [state.mean.avg_loss, f64::from(state.mean.batch_num)];
         let tensors = [
@@ -187,7 +187,7 @@ fn fit_state(saved: &HashMap<String, Tensor>, n_batches: usize) -> Result<FitSta
     );
     let epochs = losses.chunks(3).enumerate();
     let epochs = epochs.map(|(epoch, l)| Epoch { epoch, trn: l[0], val: l[1], val_by_rows: l[2] });
-    let history = History { epochs: epochs.collect(), running, rates, epoch_seconds };
+    let history = History { epochs: epochs.collect(), running, rates, epoch_seconds, stopped: false };
     let mean = RunningMean { avg_loss: mean[0], batch_num: mean[1] as i32 };
     Ok(FitState { mean, history, earlier: 0 })
 }

@@ -219,6 +219,17 @@ fn a_callback_can_stop_a_fit_after_a_batch_or_an_epoch() {
 }
 
 #[test]
+fn a_callback_that_stops_after_the_last_epoch_of_a_call_stops_the_whole_plan() {
+    let _alone = alone();
+    let plan: Plan = "0.1x2,0.01x2".parse().unwrap();
+    let mut learn = learner(&Settings { plan, ..settings(ModelKind::Bias) });
+    let mut told = Told { stop_after_epoch: Some(1), ..Told::default() };
+    let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(&mut told)];
+    let history = learn.fit_plan(Options { callbacks, ..Options::default() }).unwrap();
+    assert!(history.stopped && history.epochs.len() == 2, "{:?}", history.epochs);
+}
+
+#[test]
 fn a_fit_reports_each_batch_and_each_epoch() {
     let _alone = alone();
     let mut learn = learner(&settings(ModelKind::Bias));
