@@ -187,22 +187,25 @@ pub trait Callback {
 /// All of them are called, in order, where the lecture's stop at the first `True`; any one of them can stop the fit.
 impl Callback for Vec<Box<dyn Callback + '_>> {
     fn on_batch_end(&mut self, batch: &Batch) -> Result<ControlFlow<()>> {
-        let mut stop = ControlFlow::Continue(());
-        for callback in self {
-            let answer = callback.on_batch_end(batch)?;
-            stop = if stop.is_break() { stop } else { answer };
-        }
-        Ok(stop)
+        call_all(self, |callback| callback.on_batch_end(batch))
     }
 
     fn on_epoch_end(&mut self, epoch: &Epoch, state: &FitState, opt: &Optimizer) -> Result<ControlFlow<()>> {
-        let mut stop = ControlFlow::Continue(());
-        for callback in self {
-            let answer = callback.on_epoch_end(epoch, state, opt)?;
-            stop = if stop.is_break() { stop } else { answer };
-        }
-        Ok(stop)
+        call_all(self, |callback| callback.on_epoch_end(epoch, state, opt))
     }
+}
+
+fn call_all<'a>(
+    callbacks: &mut [Box<dyn Callback + 'a>],
+    call: impl Fn(&mut (dyn Callback + 'a)) -> Result<ControlFlow<()>>,
+) -> Result<ControlFlow<()>> {
+    let mut stop = ControlFlow::Continue(());
+    for callback in callbacks {
+        if call(&mut **callback)?.is_break() {
+            stop = ControlFlow::Break(());
+        }
+    }
+    Ok(stop)
 }
 
 /// A callback can be borrowed for one `fit` call and kept for the next.

@@ -63,7 +63,7 @@ pub(super) trait Steps: Debug + Sync {
 ///
 /// Of large tables hardly a row is in the processor's cache, and a step waits for memory longer than it computes. So
 /// all that belongs to an id lies side by side: its rows, what the optimiser remembers of them, and the steps they
-/// have taken part in. The parameters have these numbers after [`Table::put_back`].
+/// have taken part in. The parameters have these numbers after [`ByRow::settle`].
 #[derive(Debug)]
 pub(super) struct Table {
     /// Which parameters these are.
@@ -238,13 +238,6 @@ impl Table {
         }
     }
 
-    /// Gives the parameters their row `at` as it stands here. Ids beyond the tables belong to others.
-    pub fn put_back(&mut self, at: usize, params: &mut [Row]) {
-        if at < self.n_rows {
-            self.exchange(at, params, |mine, theirs| theirs.copy_from_slice(mine));
-        }
-    }
-
     /// Copies row `at` of the parameters and their buffers, one way or the other.
     fn exchange(&mut self, at: usize, params: &mut [Row], copy: impl Fn(&mut [f32], &mut [f32])) {
         let mut mine = self.start + at * self.stride;
@@ -263,11 +256,11 @@ impl Table {
 /// Each is compiled with the rule's own code inside, and for eight numbers at a time where the processor has them: with
 /// a call for each row, the processor would not go ahead to the next row while it waits for this one's numbers.
 pub(super) trait ByRow: Steps {
-    /// Brings the rows that `ids` names up to date. Ids beyond the tables belong to others.
+    /// Brings the rows that `ids` names up to date. Ids beyond the table are refused when the batch is computed.
     fn reads(&self, table: &mut Table, ids: &[i64]);
 
     /// The last step for the rows with a gradient: `ids` (n,), and for each parameter `values` (n, width), where an id
-    /// that comes more than once has the
+    /// that comes more than once has the sum of its values.
     fn step_rows(&self, table: &mut Table, ids: &[i64], values: &[&[f32]]);
 
     /// Brings every row up to date, gives all to the parameters, and starts counting anew.
@@ -307,7 +300,7 @@ impl<S: Steps> ByRow for S {
         }
         for at in 0..table.n_rows {
             table.catch_up(self, at);
-            table.put_back(at, params);
+            table.exchange(at, params, |mine, theirs| theirs.copy_from_slice(mine));
             *table.row(at).1 = f32::from_bits(0);
         }
     }

@@ -120,15 +120,17 @@ impl Lecture {
 
     /// The same for a fit outside a notebook, with `name` on its bar.
     pub fn options_of<'a>(&self, name: String, on_epoch: impl FnMut(&Epoch) + 'a) -> Options<'a> {
-        let follow = Follow::new(self.run.telling, name, self.run.stepper, on_epoch);
-        let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(follow), Box::new(self.within_reason())];
-        Options { callbacks, stepper: self.run.stepper.make(), ..Options::default() }
+        self.followed(Follow::new(self.run.telling, name, self.run.stepper, on_epoch))
     }
 
     /// The same without output, for minor fits.
     pub fn quiet_options(&self) -> Options<'static> {
-        let follow = Follow::new(Telling::Quiet, String::new(), self.run.stepper, |_| {});
-        Options { callbacks: vec![Box::new(follow)], stepper: self.run.stepper.make(), ..Options::default() }
+        self.followed(Follow::new(Telling::Quiet, String::new(), self.run.stepper, |_| {}))
+    }
+
+    fn followed<'a>(&self, follow: Follow<impl FnMut(&Epoch) + 'a>) -> Options<'a> {
+        let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(follow), Box::new(self.within_reason())];
+        Options { callbacks, stepper: self.run.stepper.make(), ..Options::default() }
     }
 
     fn within_reason(&self) -> WithinReason {
@@ -162,19 +164,21 @@ impl Lecture {
 
     /// What the model of a recorded fit predicts for the validation rows, and how long it trained, in seconds.
     pub fn predictions(&self, name: &str) -> Option<(&[f32], f64)> {
-        let (_, history) = self.fits.iter().rfind(|(recorded, _)| recorded == name)?;
-        Some((self.predictions.get(name)?, history.seconds()))
+        Some((self.predictions.get(name)?, self.history(name)?.seconds()))
     }
 
     /// Whether this run has recorded a fit of that name.
     pub fn has_fit(&self, name: &str) -> bool {
-        self.fits.iter().any(|(recorded, _)| recorded == name)
+        self.history(name).is_some()
     }
 
     /// The validation loss of a recorded fit after so many epochs.
     pub fn validation_loss(&self, name: &str, epochs: usize) -> Option<f64> {
-        let (_, history) = self.fits.iter().rfind(|(recorded, _)| recorded == name)?;
-        history.epochs.get(epochs.checked_sub(1)?).map(|epoch| epoch.val)
+        self.history(name)?.epochs.get(epochs.checked_sub(1)?).map(|epoch| epoch.val)
+    }
+
+    fn history(&self, name: &str) -> Option<&History> {
+        self.fits.iter().rfind(|(recorded, _)| recorded == name).map(|(_, history)| history)
     }
 
     /// The lecture's numbers for a fit, if they are expected: on the lecture's own data.
@@ -200,7 +204,7 @@ impl Lecture {
 
     /// The loss curves of a recorded fit; `set_lrs` lists after how many epochs the rate changed, and to which value.
     pub fn loss_curves(&self, name: &str, title: &str, set_lrs: &[(usize, f64)]) -> Result<Figure> {
-        let (_, history) = self.fits.iter().rfind(|(n, _)| n == name).expect("the fit is recorded");
+        let history = self.history(name).expect("the fit is recorded");
         let epochs = losses(history);
         let (running, lecture) = (&history.running[..], self.lecture_losses(name));
         let fit = plots::FitLosses { name, running, epochs: &epochs, lecture, set_lrs };
