@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
-use super::number;
+use super::parse::number;
 use lecture5::movielens::{
     ColumnNames, Dialect, LECTURE_SEED, LECTURES, MovieLens, Quote, Source, SplitBy, Told,
 };

@@ -1,0 +1,196 @@
+//! The commands that ask a saved model: which movies or people are similar, what somebody should watch, how a
+//! movie would be rated.
+//!
+//! Lecture: "which other movies are similar to it, which people are similar to this person?"
+
+mod person;
+pub mod predict;
+pub mod recommend;
+pub mod similar;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::{Value, json};
+
+use lecture5::movielens::{self, CollabFilterDataset, MovieLens};
+use lecture5::recommend::titles::{Found, Titles};
+use lecture5::saved::model_file::ModelCard;
+use lecture5::saved::trained::Trained;
+use lecture5::system::failure::{complain, wrong_use};
+
+/// The model of the lecture's own run.
+const DEFAULT_MODEL: &str = "out/models/collab_learner.safetensors";
+
+#[derive(Args)]
+pub struct Source {
+    /// The saved model: a file of out/models/.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_MODEL)]
+    from: PathBuf,
+    /// The ratings that it was trained on, for titles and for what has been rated: a folder, or a file with the
+    /// same columns [default: where they were then].
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A model with the ratings and titles around it.
+pub struct Asked {
+    pub model: Trained,
+    /// By the model's rows.
+    titles: Vec<Option<String>>,
+    search: Titles,
+    /// The ratings, where they are to be had.
+    cf: Option<CollabFilterDataset>,
+    /// Movie of the data → row of the model.
+    rows: HashMap<i64, i64>,
+    data: PathBuf,
+}
+
+/// An id that says as much as a title, being no number.
+fn words(id: &str) -> Option<&str> {
+    id.parse::<i64>().is_err().then_some(id)
+}
+
+impl Source {
+    pub fn open(&self) -> Result<Asked> {
+        if !self.from.exists() {
+            let made_by = match self.from.file_name().and_then(|name| name.to_str()) {
+                Some("collab_learner.safetensors") => "`lecture5 run collab_filter` makes it",
+                _ => "`lecture5 run` and `lecture5 fit` leave models in out/models/",
+            };
+            bail!("{}: no such model; {made_by}", self.from.display());
+        }
+        let model = Trained::open(&self.from)?;
+        let source = self.ratings(&model.about);
+        let read = source.as_ref().context("it does not say where they are");
+        let ml = match read.and_then(|source| MovieLens::load(source, None)) {
+            Ok(ml) => Some(ml),
+            // The file alone answers all that is asked by id.
+            Err(error) if self.data.is_none() => {
+                complain(&format!(
+                    "note: titles and what has been rated are not known without the ratings that {} was trained on \
+                     ({error:#}); --data says where they are now",
+                    self.from.display()
+                ));
+                None
+            }
+            Err(error) => return Err(error.context("the ratings that the model was trained on")),
+        };
+        let mut asked = Asked {
+            titles: vec![None; model.about.movies.len()],
+            model,
+            search: Titles::default(),
+            cf: None,
+            rows: HashMap::new(),
+            data: source.as_ref().map_or(self.from.as_path(), |source| source.path()).to_owned(),
+        };
+        let ids = &asked.model.about.movies;
+        if let Some(ml) = ml {
+            if ml.sha256 != asked.model.about.data {
+                complain(&format!(
+                    "note: {} was trained on other ratings than those in {}: titles and what has been rated may not \
+                     belong to it",
+                    self.from.display(),
+                    asked.data.display()
+                ));
+            }
+            let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating")?;
+            let mut by_id = ml.titles()?;
+            asked.titles = ids.iter().map(|id| by_id.remove(id)).collect();
+            asked.rows = (0..).zip(ids).filter_map(|(row, id)| Some((cf.items.find(id)?, row))).collect();
+            asked.cf = Some(cf);
+        }
+        let called = asked.titles.iter().zip(ids).map(|(title, id)| title.as_deref().or(words(id)));
+        asked.search = Titles::new((0..).zip(called).filter_map(|(row, name)| Some((row, name?))));
+        Ok(asked)
+    }
+
+    /// Where the ratings are: as asked or, where nothing was asked, as the model's fit had them.
+    pub fn ratings(&self, about: &ModelCard) -> Option<movielens::Source> {
+        use movielens::Source::{File, Folder};
+        Some(match (&self.data, &about.source) {
+            (None, Some(then)) => then.clone(),
+            (None, None) if about.data == movielens::LECTURE_SHA256 => Folder(movielens::LECTURES.into()),
+            (None, None) => return None,
+            (Some(path), Some(File { columns, told, .. })) if !path.is_dir() => {
+                File { path: path.clone(), columns: columns.clone(), told: told.clone() }
+            }
+            (Some(path), _) if path.is_file() => {
+                File { path: path.clone(), columns: Default::default(), told: Default::default() }
+            }
+            (Some(path), _) => Folder(path.clone()),
+        })
+    }
+}
+
+impl Asked {
+    /// What a movie is called: its title, or its id where it has none.
+    pub fn name(&self, row: i64) -> String {
+        let (title, id) = (&self.titles[row as usize], &self.model.about.movies[row as usize]);
+        title.as_deref().or(words(id)).map_or_else(|| format!("movie {id}"), str::to_owned)
+    }
+
+    pub fn entry(&self, row: i64) -> Value {
+        let about = &self.model.about;
+        let row = row as usize;
+        json!({"movie": about.movies[row], "title": self.titles[row], "ratings": about.movie_ratings[row]})
+    }
+
+    /// The row of a movie asked for by id or title; `place` is where it was asked.
+    pub fn movie(&self, asked: &str, place: &str) -> Result<i64> {
+        match self.model.movie(asked) {
+            Some(row) => Ok(row),
+            None => self.titled(asked, place),
+        }
+    }
+
+    /// The row of a movie asked for by title.
+    pub fn titled(&self, asked: &str, place: &str) -> Result<i64> {
+        self.found(asked, self.search.find(asked))
+            .map_err(|why| wrong_use(format!("{place} '{asked}' {why}")))
+    }
+
+    /// The row of what was found for a title.
+    ///
+    /// # Errors
+    /// It is none, or several: what to say of it.
+    pub fn found(&self, asked: &str, found: Found) -> Result<i64, String> {
+        const MOST_NAMED: usize = 10;
+        let counts = &self.model.about.movie_ratings;
+        let lines = |rows: &[i64]| -> String {
+            let lines = rows
+                .iter()
+                .take(MOST_NAMED)
+                .map(|&row| format!("\n  {:>6}  {}", self.model.about.movies[row as usize], self.name(row)));
+            let rest = rows.len().saturating_sub(MOST_NAMED);
+            let rest = if rest > 0 { format!("\n          and {rest} more") } else { String::new() };
+            lines.collect::<String>() + &rest
+        };
+        Err(match found {
+            Found::One(row) => return Ok(row),
+            Found::Several(mut rows) => {
+                rows.sort_by_key(|&row| (std::cmp::Reverse(counts[row as usize]), row));
+                format!(
+                    "fits {} movies; give one's id, its year, or more of its title:{}",
+                    rows.len(),
+                    lines(&rows)
+                )
+            }
+            Found::Unknown(_) if self.search.is_empty() => {
+                format!("is no id of a movie that the model knows, and {} has no titles", self.data.display())
+            }
+            Found::Unknown(_) if asked.is_empty() => "is no title".to_owned(),
+            Found::Unknown(rows) if rows.is_empty() => {
+                "is no movie that the model knows, by id or title".to_owned()
+            }
+            Found::Unknown(rows) => {
+                format!("is no movie that the model knows; is it one of these?{}", lines(&rows))
+            }
+        })
+    }
+}

@@ -1,0 +1,207 @@
+//! Whom a question is about: a user that the model knows, or a new one, described by a few ratings.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use super::super::data::{Written, range};
+use super::Asked;
+use lecture5::movielens::own::{self, List};
+use lecture5::run::progress::say;
+use lecture5::saved::trained::Trained;
+use lecture5::system::failure::{complain, wrong_use};
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub struct Who {
+    /// A user's id.
+    #[arg(long, value_name = "ID")]
+    pub user: Option<String>,
+    /// A new user, described by a few ratings: a file with the columns title (or movieId) and rating, or what
+    /// Letterboxd or IMDb exports. The model is not trained again: the user's own numbers are solved for, and all else
+    /// stays.
+    #[arg(long, value_name = "FILE")]
+    pub ratings: Option<PathBuf>,
+}
+
+/// How the ratings of a new user are read.
+#[derive(Args)]
+#[command(next_help_heading = "The file of a new user's ratings")]
+pub struct Own {
+    #[command(flatten)]
+    written: Written,
+    /// The lowest and the highest rating on its scale, which is mapped to the model's [default: the model's; 1:10 for
+    /// IMDb's export].
+    #[arg(long, value_name = "LOW:HIGH", requires = "ratings", value_parser = range, allow_hyphen_values = true)]
+    rating_range: Option<(f64, f64)>,
+    /// Go on without the movies that the model does not know.
+    #[arg(long, requires = "ratings")]
+    skip_unknown: bool,
+}
+
+/// The model's rows of movies, and ratings.
+type Rated = Vec<(i64, f64)>;
+
+/// Whom a question is about.
+pub struct Person {
+    /// As a sentence names her.
+    pub name: String,
+    /// As JSON names her: null for a new user.
+    pub id: Option<String>,
+    /// Her row in the model; `None` for a new user.
+    pub row: Option<i64>,
+    /// The model that knows somebody who was not trained on, and nobody else.
+    pub folded: Option<Trained>,
+    /// How many of the ratings were trained on; `None` for a new user.
+    pub trained_on: Option<u32>,
+    /// What she has rated, by the rows of movies.
+    pub rated: BTreeMap<i64, f32>,
+}
+
+impl Person {
+    /// Says of somebody whom training has not seen on what the answer rests.
+    pub fn warn(&self) {
+        if self.trained_on != Some(0) {
+            return;
+        }
+        say(match &self.folded {
+            Some(_) => format!(
+                "No rating of {} was trained on: the answer is solved for from the {} in the data.",
+                self.name,
+                self.rated.len()
+            ),
+            None => format!(
+                "No rating of {} was trained on: this is the random start, which says nothing of them.",
+                self.name
+            ),
+        });
+    }
+}
+
+impl Asked {
+    /// The person that the arguments name; a new one is folded into the model.
+    pub fn who(&self, user: Option<&str>, ratings: Option<&Path>, own: &Own) -> Result<Person> {
+        if let Some(path) = ratings {
+            let rated = self.read_ratings(path, own)?;
+            let folded = self.model.fold_in(&rated)?;
+            let name = format!("the new user of {}", path.display());
+            return Ok(Person {
+                name,
+                id: None,
+                row: None,
+                folded: Some(folded),
+                trained_on: None,
+                rated: rated.into_iter().collect(),
+            });
+        }
+        let id = user.unwrap_or_default();
+        let users = &self.model.about.users;
+        let Some(row) = self.model.user(id) else {
+            let first: Vec<&str> = users.iter().take(5).map(String::as_str).collect();
+            return Err(wrong_use(format!(
+                "--user '{id}' is none of the {} users that the model knows ({}, …); a new one can be described \
+                 by --ratings",
+                users.len(),
+                first.join(", ")
+            )));
+        };
+        let id = users[row as usize].clone();
+        let (rated, trained_on) = (self.rated_by(&id), self.model.about.user_ratings[row as usize]);
+        // Somebody whom training has not seen is answered as somebody new is: from the ratings that are there.
+        let known: Vec<(i64, f32)> = rated.iter().map(|(&movie, &stars)| (movie, stars)).collect();
+        let cold = trained_on == 0 && !known.is_empty();
+        Ok(Person {
+            name: format!("user {id}"),
+            rated,
+            id: Some(id),
+            row: Some(row),
+            folded: cold.then(|| self.model.fold_in(&known)).transpose()?,
+            trained_on: Some(trained_on),
+        })
+    }
+
+    /// What a user of the data has rated, by the model's rows of movies.
+    pub fn rated_by(&self, user: &str) -> BTreeMap<i64, f32> {
+        let Some(cf) = &self.cf else { return BTreeMap::new() };
+        let Some(user) = cf.users.find(user) else { return BTreeMap::new() };
+        let theirs = cf.cats.iter().zip(&cf.y).filter(|(cats, _)| cats[0] == user);
+        theirs.filter_map(|(cats, &y)| Some((*self.rows.get(&cats[1])?, y))).collect()
+    }
+
+    /// The stars that a person would give to each of `movies`.
+    pub fn predict(&self, who: &Person, movies: &[i64]) -> Result<Vec<f32>> {
+        match (&who.folded, who.row) {
+            (Some(folded), _) => folded.predict(0, movies),
+            (None, row) => self.model.predict(row.unwrap_or(0), movies),
+        }
+    }
+
+    /// A new user's ratings (movie row, stars) from a list.
+    pub fn read_ratings(&self, path: &Path, own: &Own) -> Result<Vec<(i64, f32)>> {
+        let (low, high) = self.model.about.range;
+        let stated = own::Stated {
+            dialect: own.written.dialect(),
+            item: own.written.item.clone(),
+            rating: own.written.rating.clone(),
+            missing: own.written.missing.clone(),
+            scale: own.rating_range,
+        };
+        let list = own::read(path, &stated, (low, high))?;
+        list.notes.iter().for_each(|note| complain(&format!("note: {note}")));
+        let (from, to) = list.scale.unwrap_or((low, high));
+        if (from, to) != (low, high) {
+            complain(&format!("note: ratings from {from} to {to} are mapped to the model's {low} to {high}"));
+        }
+        let (ratings, unknown) = self.rows_of(&list)?;
+        if !unknown.is_empty() {
+            let (n, of) = (unknown.len(), list.rows.len());
+            let movies = format!(
+                "{n} of {of} movies in {} cannot be told:\n  {}",
+                path.display(),
+                unknown.join("\n  ")
+            );
+            if !own.skip_unknown {
+                return Err(wrong_use(format!("{movies}\n  To go on without them: --skip-unknown")));
+            }
+            complain(&format!("note: {movies}"));
+        }
+        ensure!(!ratings.is_empty(), "{}: no rating of a movie that the model knows", path.display());
+        let mapped = |stars: f64| low + (stars - from) / (to - from) * (high - low);
+        Ok(ratings.into_iter().map(|(row, stars)| (row, mapped(stars) as f32)).collect())
+    }
+
+    /// The model's rows and the ratings of a list; and what to say of each movie that cannot be told.
+    pub fn rows_of(&self, list: &List) -> Result<(Rated, Vec<String>)> {
+        let (mut ratings, mut unknown): (Rated, _) = (Vec::new(), Vec::new());
+        for rated in &list.rows {
+            let row = match self.model.movie(&rated.movie) {
+                Some(row) if rated.year.is_none() => Ok(row),
+                _ if list.by_id => Err("is no movie that the model knows".to_owned()),
+                _ => self.found(&rated.movie, self.search.find_of(&rated.movie, rated.year)),
+            };
+            match row {
+                Ok(row) => {
+                    ensure!(
+                        ratings.iter().all(|&(other, _)| other != row),
+                        "{}: {} is rated a second time",
+                        rated.place,
+                        self.name(row)
+                    );
+                    ratings.push((row, rated.rating));
+                }
+                Err(why) => {
+                    let year = rated.year.map_or(String::new(), |year| format!(" ({year})"));
+                    unknown.push(format!(
+                        "{}: '{}'{year} {}",
+                        rated.place,
+                        rated.movie,
+                        why.replace("\n", "\n  ")
+                    ));
+                }
+            }
+        }
+        Ok((ratings, unknown))
+    }
+}

@@ -1,0 +1,125 @@
+//! The options that all commands which train have, and what each of them begins and ends with.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use serde_json::json;
+
+use super::data::Data;
+use super::parse::whole;
+use lecture5::fast::{NOT_ON_CUDA, StepperKind};
+use lecture5::run::lecture::Lecture;
+use lecture5::run::options::RunOptions;
+use lecture5::run::progress::{Telling, say};
+use lecture5::system::failure::wrong_use;
+use lecture5::system::{files, interrupt};
+use lecture5::{libtorch, plots};
+
+#[derive(Args)]
+pub struct Common {
+    /// Seed of the random generator, set before each fit: 0 to 4294967295.
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = whole::<i64>(0, MOST_SEED))]
+    pub seed: i64,
+    /// Where to compute: auto (CUDA where there is one), cpu, cuda or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device)]
+    pub device: String,
+    /// The folder to write results to.
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub out: PathBuf,
+    /// Threads within an operation of the CPU. At batches of 64 a second one gains nothing, and where other
+    /// programs are busy it costs many times the run.
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = whole::<i32>(1, 1024))]
+    pub threads: i32,
+    /// Train by the fast stepper instead of libtorch: on the CPU, several times faster, with the same losses to five
+    /// digits. It is no test of libtorch.
+    #[arg(long)]
+    pub fast: bool,
+    /// Resolution of the PNG plots, in dots per inch.
+    #[arg(long, value_name = "N", default_value_t = plots::PRINT_DPI, allow_negative_numbers = true, value_parser = whole::<u32>(20, 1200))]
+    pub dpi: u32,
+    /// Write each plot as SVG too.
+    #[arg(long)]
+    pub svg: bool,
+    /// Print nothing but errors.
+    #[arg(long, conflicts_with = "json")]
+    pub quiet: bool,
+    /// Print one JSON object a line: each epoch, and at the end the metrics.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub data: Data,
+}
+
+/// libtorch's generator takes the lower 32 bits of a seed: beyond them two seeds would be one without a word.
+pub const MOST_SEED: i64 = u32::MAX as i64;
+
+fn device(text: &str) -> Result<String> {
+    ensure!(libtorch::is_device(text), "{}", libtorch::DEVICES);
+    Ok(text.to_owned())
+}
+
+impl Common {
+    pub fn telling(&self) -> Telling {
+        match (self.quiet, self.json) {
+            (true, _) => Telling::Quiet,
+            (_, true) => Telling::Json,
+            _ => Telling::Plain,
+        }
+    }
+
+    /// Whether results could be written, before an hour is spent on them: these files, where `_` is any.
+    pub fn check_out(&self, files: &[&str]) -> Result<()> {
+        files.iter().try_for_each(|file| files::check_writable(&self.out.join(file)))
+    }
+
+    /// Sets the process up, reads the data and begins a run.
+    pub fn begin(&self) -> Result<Lecture> {
+        self.data.check().map_err(wrong_use)?;
+        let device = libtorch::device(&self.device)?;
+        // Before libtorch starts its threads, which inherit it.
+        libtorch::flush_subnormals();
+        tch::set_num_threads(self.threads);
+        let stepper = if self.fast { StepperKind::Fast } else { StepperKind::Libtorch };
+        if self.fast && device != tch::Device::Cpu {
+            return Err(wrong_use(format!("--fast: {NOT_ON_CUDA}")));
+        }
+        let ml = self.data.read()?;
+        // Until here nothing is lost by a Ctrl-C that ends the process at once.
+        interrupt::listen()?;
+        let run = RunOptions {
+            seed: self.seed,
+            device,
+            stepper,
+            split: self.data.split(),
+            out: self.out.clone(),
+            dpi: self.dpi,
+            svg: self.svg,
+            telling: self.telling(),
+        };
+        Lecture::new(run, ml)
+    }
+}
+
+pub fn write_metrics(lecture: &Lecture) -> Result<()> {
+    let text = serde_json::to_string_pretty(&lecture.metrics)? + "\n";
+    files::write_whole(&lecture.run.out.join("metrics.json"), text.as_bytes())
+}
+
+/// The last words of a run: the table, and where the files are.
+pub fn finish(lecture: &Lecture) -> Result<()> {
+    match lecture.run.telling {
+        Telling::Quiet => {}
+        Telling::Json => say(json!({"event": "done", "metrics": lecture.metrics})),
+        Telling::Plain => {
+            if !lecture.metrics.fits.is_empty() {
+                say(lecture.metrics.beside_the_lecture().to_text());
+            }
+            if let Some(why) = lecture.why_not_the_lectures() {
+                say(format!("{why}: the lecture's numbers are left out."));
+            }
+            say(format!("Results are in {}/", lecture.run.out.display()));
+        }
+    }
+    Ok(())
+}

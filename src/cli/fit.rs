@@ -1,0 +1,221 @@
+//! `lecture5 fit`: one training run with any setting.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+
+use super::common::{Common, finish, write_metrics};
+use super::parse::{not_negative, number, share, whole};
+use lecture5::fit::Options;
+use lecture5::history::{Callback, Epoch, FitState};
+use lecture5::optim::Rule;
+use lecture5::plots;
+use lecture5::run::progress::{Telling, epoch_event, say};
+use lecture5::saved::checkpoint::Checkpoint;
+use lecture5::settings::{ModelKind, Plan, Settings};
+use lecture5::system::failure::wrong_use;
+use lecture5::system::interrupt::Interrupted;
+
+#[derive(Args)]
+pub struct Fit {
+    /// The model: dot, bias, net, or learner (fastai's own).
+    #[arg(long, value_name = "MODEL")]
+    model: ModelKind,
+    /// The optimizer: sgd, adam (L2 decay) or adamw [default: the lecture's for the model].
+    #[arg(long, value_name = "NAME")]
+    optimizer: Option<OptimizerName>,
+    /// RATExEPOCHS,… or cosine:RATE,cycles=N,len=N,mult=N [default: the lecture's for the model].
+    #[arg(long, value_name = "PLAN", allow_hyphen_values = true)]
+    schedule: Option<Plan>,
+    /// Weight decay [default: the lecture's for the model].
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = not_negative)]
+    wd: Option<f64>,
+    /// Momentum of SGD [default: 0.9].
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = share)]
+    momentum: Option<f64>,
+    /// The embeddings start uniform within ±X, or from LOW to HIGH [default: the lecture's for the model].
+    #[arg(long, value_name = "X|LOW:HIGH", value_parser = bounds, allow_hyphen_values = true)]
+    init: Option<(f64, f64)>,
+    /// Length of the embeddings' vectors; for the net also USERS,MOVIES [default: 50].
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = factors)]
+    factors: Option<(i64, i64)>,
+    /// Ratings in a batch.
+    #[arg(long, value_name = "N", default_value_t = 64, allow_negative_numbers = true, value_parser = whole::<i64>(1, 100_000_000))]
+    batch_size: i64,
+    /// Widths of the net's hidden layers, as in 50,10 [default: 10].
+    #[arg(long, value_name = "N,…", value_delimiter = ',', allow_negative_numbers = true, value_parser = whole::<i64>(1, 100_000))]
+    hidden: Option<Vec<i64>>,
+    /// Dropout after the net's embeddings and after its hidden layers, as in 0.05,0.5; one number for both
+    /// [default: 0, which is what the lecture's 0.75 amounted to].
+    #[arg(long, value_name = "P[,P]", allow_negative_numbers = true, value_parser = dropout)]
+    dropout: Option<(f64, f64)>,
+    /// Keep the fit in this folder after each epoch, so that --resume can go on.
+    #[arg(long, value_name = "DIR")]
+    checkpoint: Option<PathBuf>,
+    /// Go on from what --checkpoint keeps, as if the fit had never been broken off; with the same settings and
+    /// data. Where nothing is kept yet, begin.
+    #[arg(long, requires = "checkpoint")]
+    resume: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// The values of `--optimizer`.
+#[derive(Clone, Copy, ValueEnum)]
+enum OptimizerName {
+    Sgd,
+    Adam,
+    #[value(name = "adamw")]
+    AdamW,
+}
+
+fn bounds(text: &str) -> Result<(f64, f64)> {
+    let (low, high) = match text.split_once(':') {
+        Some((low, high)) => (number(low)?, number(high)?),
+        None => {
+            let x = number(text)?;
+            ensure!(x >= 0.0, "within ±{x}: give the positive bound, or LOW:HIGH");
+            (-x, x)
+        }
+    };
+    ensure!(low <= high, "from {low} to {high}: the lower bound comes first");
+    ensure!(low.abs().max(high.abs()) <= 1e6, "they must lie within a million");
+    Ok((low, high))
+}
+
+fn factors(text: &str) -> Result<(i64, i64)> {
+    let length = |text: &str| -> Result<i64> {
+        let n: i64 = text.trim().parse().ok().with_context(|| format!("'{text}' is not a whole number"))?;
+        ensure!((1..=100_000).contains(&n), "'{text}': from 1 to 100000");
+        Ok(n)
+    };
+    match text.split_once(',') {
+        Some((users, movies)) => Ok((length(users)?, length(movies)?)),
+        None => length(text).map(|n| (n, n)),
+    }
+}
+
+fn dropout(text: &str) -> Result<(f64, f64)> {
+    match text.split_once(',') {
+        Some((embeddings, hidden)) => Ok((share(embeddings)?, share(hidden)?)),
+        None => share(text).map(|p| (p, p)),
+    }
+}
+
+impl Fit {
+    /// The lecture's settings for the model, with what was asked for instead.
+    fn settings(&self) -> Result<Settings> {
+        let mut s = Settings::lecture(self.model);
+        s.seed = self.common.seed;
+        s.batch_size = self.batch_size;
+        let momentum = self.momentum.unwrap_or(0.9);
+        match self.optimizer {
+            Some(OptimizerName::Sgd) => s.rule = Rule::Sgd { momentum },
+            Some(OptimizerName::Adam) => s.rule = Rule::Adam,
+            Some(OptimizerName::AdamW) => s.rule = Rule::AdamW,
+            None => {
+                if let Rule::Sgd { .. } = s.rule {
+                    s.rule = Rule::Sgd { momentum };
+                }
+            }
+        }
+        if self.momentum.is_some() && !matches!(s.rule, Rule::Sgd { .. }) {
+            bail!(
+                "--momentum belongs to sgd, and this fit uses {:?}; leave it out or take --optimizer sgd",
+                s.rule
+            );
+        }
+        if let Some(plan) = &self.schedule {
+            s.plan = plan.clone();
+        }
+        if let Some(wd) = self.wd {
+            s.wd = wd;
+        }
+        if let Some(init) = self.init {
+            s.init = init;
+        }
+        if let Some(factors) = self.factors {
+            s.n_factors = factors;
+        }
+        if self.model != ModelKind::Net {
+            ensure!(
+                self.hidden.is_none(),
+                "--hidden belongs to --model net; {} has no layers",
+                self.model.name()
+            );
+            ensure!(
+                self.dropout.is_none(),
+                "--dropout belongs to --model net; {} drops nothing",
+                self.model.name()
+            );
+        }
+        if let Some(hidden) = &self.hidden {
+            s.hidden = hidden.clone();
+        }
+        if let Some(dropout) = self.dropout {
+            s.dropout = dropout;
+        }
+        s.check().context("--factors")?;
+        Ok(s)
+    }
+}
+
+/// `lecture5 fit`
+pub fn fit(args: Fit) -> Result<()> {
+    let settings = args.settings().map_err(wrong_use)?;
+    args.common.check_out(&["metrics.json", "plots/_", "models/_"])?;
+    let mut lecture = args.common.begin()?;
+    let name = settings.model.name();
+    let mut learner = lecture.learner(&settings)?;
+    let telling = lecture.run.telling;
+    let mut checkpoint =
+        args.checkpoint.as_deref().map(|folder| Checkpoint::new(folder, lecture.card(&settings)));
+    let resume = match &mut checkpoint {
+        Some(checkpoint) if checkpoint.take_over(args.resume)? => checkpoint.load(&mut learner)?,
+        _ => FitState::default(),
+    };
+    let mut done = resume.history.epochs.len();
+    if args.resume && telling == Telling::Plain {
+        say(match done {
+            0 => "Nothing is kept yet: the fit begins.".to_owned(),
+            done => format!("Resuming after {done} epochs."),
+        });
+    }
+    let tell = |epoch: &Epoch| {
+        match telling {
+            Telling::Quiet => {}
+            Telling::Plain => say(epoch),
+            Telling::Json => say(epoch_event(name, done, epoch)),
+        }
+        done += 1;
+    };
+    let mut options = Options { resume, ..lecture.options_of(name.to_owned(), tell) };
+    options.callbacks.extend(checkpoint.as_mut().map(|c| Box::new(c) as Box<dyn Callback>));
+    let history = learner.fit_plan(options).map_err(|error| match &checkpoint {
+        _ if !error.is::<Interrupted>() => error,
+        Some(checkpoint) => error.context(checkpoint.how_to_resume()),
+        None => error
+            .context("interrupted: nothing was kept; with --checkpoint DIR a fit is kept after each epoch"),
+    })?;
+
+    let (preds, y) = (learner.predict()?, Vec::<f32>::try_from(&learner.data.val.y)?);
+    let set_lrs = settings.plan.rate_changes();
+    let rates = history.rates.clone();
+    lecture.record(name, history);
+    lecture.write_plot(&lecture.loss_curves(name, &format!("Loss of --model {name}"), &set_lrs)?)?;
+    let title = format!("--model {name}: predicted and true ratings");
+    lecture.write_plot(&plots::joint(&format!("{name}_joint"), &title, &preds, &y, true)?)?;
+    if let Plan::Cosine(_) = settings.plan {
+        let title = "Learning rate: cosine annealing with restarts";
+        lecture.write_plot(&plots::lr_schedule(
+            &format!("{name}_rates"),
+            title,
+            &rates,
+            learner.data.n_batches(),
+        )?)?;
+    }
+    lecture.save(name, &settings, &learner.opt)?;
+    write_metrics(&lecture)?;
+    finish(&lecture)
+}

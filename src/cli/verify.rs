@@ -1,0 +1,219 @@
+//! `lecture5 verify`: the lecture's numbers against many seeds, or this build against a saved ensemble.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use serde_json::json;
+
+use super::common::{Common, MOST_SEED};
+use super::parse::{not_negative, whole};
+use lecture5::run::progress::{self, Telling, say};
+use lecture5::settings::ModelKind;
+use lecture5::system::failure::wrong_use;
+use lecture5::system::files;
+use lecture5::verify;
+use lecture5::verify::ensemble::{self, Ensemble, Made, Processes};
+
+#[derive(Args)]
+pub struct Verify {
+    /// How many seeds each fit is run with, from --seed on.
+    #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true, value_parser = whole::<u16>(1, 10_000))]
+    seeds: u16,
+    /// The fits, as in learner,dot,bias,net [default: all].
+    #[arg(long, value_name = "FIT,…", value_delimiter = ',')]
+    fits: Vec<ModelKind>,
+    /// How many runs at a time, each a process [default: as many as there are processors].
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u16>(1, 1024))]
+    jobs: Option<u16>,
+    /// One seed only, --seed: is it the ensemble's own run, where machine and libtorch are the same, and could it
+    /// be one more of them where they are not?
+    #[arg(long, conflicts_with = "against")]
+    quick: bool,
+    /// Compare with a saved ensemble, seed by seed: exactly where libtorch and machine are the same.
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Take the runs from a saved ensemble instead of running them.
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// As a share of the number: the deviation that must be detectable [default: 0.05], or, with --against,
+    /// the difference that is let pass [default: 0.005].
+    #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
+    margin: Option<f64>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// The arguments of the command that `verify` starts for each seed.
+#[derive(Args)]
+pub struct OneRun {
+    #[arg(long)]
+    model: ModelKind,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// `lecture5 verify`
+pub fn verify(args: Verify) -> Result<()> {
+    let (n, first) = (usize::from(args.seeds), args.common.seed);
+    if args.from.is_none() && !args.quick {
+        let fewest = verify::FEWEST_RUNS;
+        if args.against.is_none() && n < fewest {
+            return Err(wrong_use(format!("--seeds {n}: it takes at least {fewest} to tell a spread")));
+        }
+        if first + n as i64 - 1 > MOST_SEED {
+            return Err(wrong_use(format!(
+                "--seed {first} and {n} seeds from it on: they end at {MOST_SEED}"
+            )));
+        }
+    }
+    args.common.check_out(&["verify.json", "ensemble.json", "plots/_"])?;
+    match &args.against {
+        Some(path) => args.against(path),
+        None => args.inside(),
+    }
+}
+
+impl Verify {
+    /// Runs the seeds, or reads them.
+    fn ensemble(&self) -> Result<Ensemble> {
+        let mut models = ModelKind::ALL.to_vec();
+        if !self.fits.is_empty() {
+            models.retain(|model| self.fits.contains(model));
+        }
+        if let Some(path) = &self.from {
+            let mut saved = Ensemble::read(path)?;
+            saved.fits.retain(|fit| models.iter().any(|model| model.lecture_fit() == fit.name));
+            ensure!(!saved.fits.is_empty(), "{}: it has none of these fits", path.display());
+            return Ok(saved);
+        }
+        let (first, n) = (self.common.seed, if self.quick { 1 } else { self.seeds });
+        let seeds: Vec<i64> = (0..i64::from(n)).map(|at| first + at).collect();
+        let names: Vec<&str> = models.iter().map(|model| model.name()).collect();
+        let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let how = Processes {
+            jobs: self.jobs.map_or(processors, usize::from),
+            device: self.common.device.clone(),
+            data: self.common.data.arguments(),
+            threads: self.common.threads,
+            fast: self.common.fast,
+            command: format!(
+                "lecture5 verify --seeds {n} --seed {first} --fits {} --device {} --threads {}{}",
+                names.join(","),
+                self.common.device,
+                self.common.threads,
+                if self.common.fast { " --fast" } else { "" }
+            ),
+        };
+        let bar = progress::count("runs", self.common.telling(), models.len() * seeds.len());
+        let fits: Vec<_> = models.into_iter().map(|model| (model, seeds.clone())).collect();
+        let ensemble = ensemble::run(&fits, &how, &|_, _| bar.inc(1));
+        bar.finish_and_clear();
+        ensemble
+    }
+
+    /// Refuses ratings that are not those of `saved`, before anything is run on them.
+    fn same_ratings(&self, saved: &Ensemble, whose: &str) -> Result<()> {
+        let (ours, place) = match &self.from {
+            Some(path) => (Ensemble::read(path)?.made.data, path.display().to_string()),
+            None => (self.common.data.read()?.id(self.common.data.split()), self.common.data.shown()),
+        };
+        ensure!(
+            ours == saved.made.data,
+            "{whose} to other ratings (sha256 {}) than {} has (sha256 {ours}): their losses cannot be compared",
+            saved.made.data,
+            place
+        );
+        Ok(())
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        files::write_whole(&self.common.out.join(name), text.as_bytes())
+    }
+
+    /// verify.json, and the same on one line with --json.
+    fn write_json(&self, value: &serde_json::Value) -> Result<()> {
+        self.write("verify.json", &(serde_json::to_string_pretty(value)? + "\n"))?;
+        if self.common.telling() == Telling::Json {
+            say(value);
+        }
+        Ok(())
+    }
+
+    fn tell(&self, text: impl std::fmt::Display) {
+        if self.common.telling() == Telling::Plain {
+            say(text);
+        }
+    }
+
+    /// This build against a saved ensemble.
+    fn against(&self, path: &Path) -> Result<()> {
+        let saved = Ensemble::read(path)?;
+        self.same_ratings(&saved, &format!("{} belongs", path.display()))?;
+        let ours = self.ensemble()?;
+        let found = verify::against(&saved, &ours, self.margin.unwrap_or(verify::AGAINST_MARGIN))?;
+        self.write_json(&json!({
+            "saved": {"file": path, "command": saved.command, "made": saved.made}, "command": ours.command,
+            "made": ours.made, "comparison": found,
+        }))?;
+        ours.write(&self.common.out.join("ensemble.json"))?;
+        self.tell(found.table().to_text());
+        self.tell(found.rule());
+        self.tell(format!("Results are in {}/", self.common.out.display()));
+        found.ensure_the_same(&path.display().to_string())
+    }
+
+    /// The lecture's numbers, or with --quick those of one seed, against an ensemble.
+    fn inside(&self) -> Result<()> {
+        let margin = self.margin.unwrap_or(verify::MARGIN);
+        let mut committed = verify::committed()?;
+        self.same_ratings(&committed, "the lecture's numbers and the ensemble belong")?;
+        let ours = self.ensemble()?;
+        let (judged, report, ensemble, same) = if self.quick {
+            let report = verify::inside(&committed, &ours, margin)?;
+            let same = match verify::has_the_same_runs(&committed, &ours) {
+                true => Some(verify::against(&committed, &ours, verify::AGAINST_MARGIN)?),
+                false => None,
+            };
+            committed.fits.retain(|fit| ours.fit(&fit.name).is_some());
+            ("this run", report, committed, same)
+        } else {
+            ours.write(&self.common.out.join("ensemble.json"))?;
+            ("lecture", verify::beside_the_lecture(&ours, margin)?, ours.clone(), None)
+        };
+        self.write_json(&json!({
+            "judged": judged, "command": ensemble.command, "made": ensemble.made,
+            "run": self.quick.then(|| json!({"command": ours.command, "made": ours.made, "fits": ours.fits})),
+            "comparison": same, "report": report,
+        }))?;
+        // Where the lecture is judged, "this run" is the first seed: the one that `lecture5 run` shows.
+        verify::figure(&ensemble, Some(&ours))?.save(
+            &self.common.out.join("plots"),
+            self.common.dpi,
+            self.common.svg,
+        )?;
+        self.tell(report.table(judged).to_text());
+        self.tell(report.fits_table().to_text());
+        self.tell(report.summary());
+        match &same {
+            Some(found) => self.tell(found.rule()),
+            None if self.quick => self.tell(verify::why_not_exact(&ensemble, &ours)),
+            None => {}
+        }
+        self.tell(format!("Results are in {}/", self.common.out.display()));
+        let deviations = report.deviations();
+        ensure!(deviations.is_empty(), "{} deviate: {}", deviations.len(), deviations.join("; "));
+        same.map_or(Ok(()), |found| found.ensure_the_same("the ensemble that comes with the program"))
+    }
+}
+
+/// Prints the losses of one run as JSON.
+pub fn one_run(args: OneRun) -> Result<()> {
+    let lecture = args.common.begin()?;
+    let mut learner = lecture.learner(&lecture.settings(args.model))?;
+    let history = learner.fit_plan(lecture.quiet_options())?;
+    let made = Made::here(&lecture);
+    let losses = history.epochs.iter().flat_map(|e| [e.trn, e.val]).collect();
+    say(serde_json::to_string(&ensemble::OneRun { made, losses })?);
+    Ok(())
+}
