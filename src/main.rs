@@ -4,6 +4,11 @@ mod cli;
 
 use std::process::ExitCode;
 
+use lecture5::system::allocator::OneLine;
+
+#[global_allocator]
+static ALLOCATOR: OneLine = OneLine;
+
 fn main() -> ExitCode {
     cli::main()
 }

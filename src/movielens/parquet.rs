@@ -39,7 +39,7 @@ pub fn read(
     missing: Option<&str>,
 ) -> Result<(DataFrame, Vec<String>)> {
     // polars has assertions that a damaged file fails.
-    let read = caught(|| read_columns(path, bytes, wanted, missing));
+    let read = memory::while_reading(path, || caught(|| read_columns(path, bytes, wanted, missing)));
     read.unwrap_or_else(|panic| Err(damaged(path, &panic)))
 }
 

@@ -1,7 +1,10 @@
 //! Whether data and fits fit into memory, reckoned before anything is taken: Rust and libtorch end a process that
 //! asks for too much, and Linux one that then uses it.
 
+use std::ops::Deref;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use anyhow::{Result, ensure};
 
@@ -35,6 +38,34 @@ pub fn check_table(path: &Path, rows: usize, held: usize) -> Result<()> {
 /// Less is free: the message says what to do about it, `way_out`.
 pub fn check(what: &str, needed: u64, way_out: &str) -> Result<()> {
     compare(what, needed, "memory", available(Path::new("/")), way_out)
+}
+
+/// What is being read, and the most memory that it may ask for at once.
+static BEING_READ: Mutex<Option<String>> = Mutex::new(None);
+static MOST_AT_ONCE: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// Lets a library read a file that may be damaged: lengths in it can be any number, and are believed. A program with
+/// `system::allocator::OneLine` ends in a line where they are absurd. `read` catches its panics.
+pub fn while_reading<T>(path: &Path, read: impl FnOnce() -> T) -> T {
+    let set = |what, most| {
+        *BEING_READ.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = what;
+        MOST_AT_ONCE.store(most, Relaxed);
+    };
+    let free = available(Path::new("/")).and_then(|free| usize::try_from(free).ok());
+    set(Some(path.display().to_string()), free.unwrap_or(usize::MAX));
+    let outcome = read();
+    set(None, usize::MAX);
+    outcome
+}
+
+/// The most bytes that may be asked for at once.
+pub fn most_at_once() -> usize {
+    MOST_AT_ONCE.load(Relaxed)
+}
+
+/// The name of the file that is being read, unless another thread is about to change it.
+pub fn being_read() -> Option<impl Deref<Target = Option<String>>> {
+    BEING_READ.try_lock().ok()
 }
 
 /// Compares what is needed with what is free of `whose` memory; where that is not known, all fits.

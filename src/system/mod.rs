@@ -1,6 +1,8 @@
 //! The machine under a run: files written whole or not at all, interruption, failure, memory, random numbers.
 
 #[cfg(feature = "harness")]
+pub mod allocator;
+#[cfg(feature = "harness")]
 pub mod failure;
 #[cfg(feature = "harness")]
 pub mod files;
