@@ -3,10 +3,13 @@
 //! Lecture: "Movie Lens", "Create subset for Excel", "Get a validation indexes", "Prepare the data".
 
 pub mod columns;
+pub mod dialect;
 pub mod file;
 mod ids;
 pub mod own;
 pub mod parquet;
+mod snapshot;
+mod source;
 mod split;
 pub mod text;
 
@@ -15,151 +18,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use polars::prelude::*;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use columns::{Holds, Wanted};
+pub use dialect::{Dialect, Quote};
 pub use ids::{CollabFilterDataset, Id, Ids, busiest};
+pub use snapshot::{LECTURE_SHA256, Snapshot};
+pub use source::{ColumnNames, LECTURES, Source, Told};
 pub use split::{LECTURE_SEED, Split, SplitBy, get_cv_idxs};
 use text::Text;
-pub use text::{Dialect, Quote};
-
-/// Where the lecture's data is in this project.
-pub const LECTURES: &str = "data/ml-latest-small";
-
-/// Where ratings are read from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "there is one in a run")]
-pub enum Source {
-    /// A MovieLens folder, old or new: with ratings.csv, ratings.dat or u.data.
-    Folder(PathBuf),
-    /// Any file of ratings.
-    File {
-        /// Where it is.
-        path: PathBuf,
-        /// What its columns are called.
-        columns: ColumnNames,
-        /// What the file does not tell by itself.
-        #[serde(default)]
-        told: Told,
-    },
-}
-
-impl Source {
-    /// The folder or the file.
-    pub fn path(&self) -> &Path {
-        match self {
-            Source::Folder(path) | Source::File { path, .. } => path,
-        }
-    }
-
-    /// The same from wherever it is asked for later; `None` for the lecture's own, which is found without, for what is
-    /// gone when it has been read (a pipe), and for a name that is not text, which JSON cannot hold.
-    pub fn where_it_stays(&self) -> Option<Source> {
-        let whole = |path: &Path| std::fs::canonicalize(path).ok().filter(|path| path.to_str().is_some());
-        match self {
-            Source::Folder(path) if path == Path::new(LECTURES) => None,
-            Source::Folder(path) => whole(path).map(Source::Folder),
-            Source::File { path, .. } if !path.is_file() => None,
-            Source::File { path, columns, told } => {
-                let titles = told.titles.as_deref().and_then(whole);
-                let told = Told { titles, ..told.clone() };
-                Some(Source::File { path: whole(path)?, columns: columns.clone(), told })
-            }
-        }
-    }
-}
-
-/// The columns of somebody's ratings: their names or, in a text file without a header, their numbers,
-/// counted from 1.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ColumnNames {
-    /// Who rated.
-    pub user: String,
-    /// What was rated.
-    pub item: String,
-    /// How.
-    pub rating: String,
-    /// When: a whole number that grows with time, or a date.
-    pub timestamp: Option<String>,
-}
-
-/// What a file of ratings does not tell by itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
-    /// How it is written down, where it is text.
-    pub dialect: Dialect,
-    /// What stands where there is no rating: such rows are left out.
-    pub missing: Option<String>,
-    /// A table of titles.
-    pub titles: Option<PathBuf>,
-    /// Its columns of ids and of titles.
-    pub title_columns: Option<(String, String)>,
-}
-
-impl Default for ColumnNames {
-    /// MovieLens' own.
-    fn default() -> ColumnNames {
-        let [user, item, rating] = ["userId", "movieId", "rating"].map(str::to_owned);
-        ColumnNames { user, item, rating, timestamp: None }
-    }
-}
-
-/// Which publication of the data a file is; the lecture's numbers belong to one of them only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Snapshot {
-    /// ml-latest-small as of October 2016, on which the lecture was run.
-    Lecture2016,
-    /// ml-latest-small as of September 2018, which GroupLens serves today under the same name.
-    Small2018,
-    /// Another of GroupLens' data sets.
-    MovieLens(&'static str),
-    /// Anything else.
-    Other,
-}
-
-impl Snapshot {
-    /// What a person calls it.
-    pub fn name(self) -> String {
-        match self {
-            Snapshot::Lecture2016 => "ml-latest-small of 2016, the lecture's data".to_owned(),
-            Snapshot::Small2018 => "ml-latest-small of 2018, not the lecture's data".to_owned(),
-            Snapshot::MovieLens(name) => format!("MovieLens {name}, not the lecture's data"),
-            Snapshot::Other => "not a data set known here, so not the lecture's".to_owned(),
-        }
-    }
-
-    /// The file's checksum tells the lecture's data; others are told by their counts.
-    fn recognise(sha256: &str, ratings: &DataFrame) -> Result<Snapshot> {
-        if sha256 == LECTURE_SHA256 {
-            return Ok(Snapshot::Lecture2016);
-        }
-        for (n_ratings, users, movies, snapshot) in KNOWN {
-            if ratings.height() == n_ratings
-                && ratings.column("userId")?.n_unique()? == users
-                && ratings.column("movieId")?.n_unique()? == movies
-            {
-                return Ok(snapshot);
-            }
-        }
-        Ok(Snapshot::Other)
-    }
-}
-
-/// SHA-256 of the 2016 ratings.csv with Unix line ends.
-pub const LECTURE_SHA256: &str = "b4239649fbf90ebf405c56c3ae1d929d9e7c86fc1a3a80cbef1c884df593ef73";
-
-/// Ratings, users and rated movies, as the README of each data set states them.
-const KNOWN: [(usize, usize, usize, Snapshot); 7] = [
-    (100_836, 610, 9_724, Snapshot::Small2018),
-    (100_000, 943, 1_682, Snapshot::MovieLens("100K")),
-    (1_000_209, 6_040, 3_706, Snapshot::MovieLens("1M")),
-    (10_000_054, 69_878, 10_677, Snapshot::MovieLens("10M")),
-    (20_000_263, 138_493, 26_744, Snapshot::MovieLens("20M")),
-    (25_000_095, 162_541, 59_047, Snapshot::MovieLens("25M")),
-    (32_000_204, 200_948, 84_432, Snapshot::MovieLens("32M")),
-];
 
 /// The files of a MovieLens folder, the newest kind first: ratings and movies, and what separates their fields.
 const FOLDERS: [[(&str, &str); 2]; 3] = [
@@ -265,7 +132,7 @@ impl MovieLens {
         let (ratings, sha256) =
             read_table(&file, &told.dialect, &wanted, told.missing.as_deref(), &mut notes)?;
         ensure!(ratings.height() > 0, "{}: none of its rows has a rating", file.display());
-        let snapshot = Snapshot::recognise(&sha256, &ratings)?;
+        let snapshot = Snapshot::recognize(&sha256, &ratings)?;
         let ml = MovieLens { ratings, movies, snapshot, source: source.clone(), file, sha256, scale, notes };
         ml.with_titles_that_belong()
     }

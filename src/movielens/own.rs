@@ -6,7 +6,8 @@ use anyhow::{Context, Result, ensure};
 use polars::prelude::*;
 
 use super::columns::{Holds, Wanted, quoted, whole};
-use super::text::{Dialect, Text, first_lines};
+use super::dialect::{Dialect, first_lines};
+use super::text::Text;
 use super::{file, parquet};
 
 /// What columns are called that hold the same, in lower case; the first that is found is taken.

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use lecture5::movielens::columns::{Holds, Wanted};
-use lecture5::movielens::text::{Quote, Text};
+use lecture5::movielens::dialect::Quote;
+use lecture5::movielens::text::Text;
 use lecture5::movielens::{Dialect, columns, file};
 use polars::prelude::DataFrame;
 use proptest::prelude::*;

@@ -1,0 +1,182 @@
+//! How a table in text is written down: as stated, or as its first line tells.
+
+use serde::{Deserialize, Serialize};
+
+use super::columns::{Holds, Wanted, quoted};
+
+/// How a table is written down. What is not stated is told by the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dialect {
+    /// What stands between two fields: a character, `::`, or a blank for any run of blanks.
+    pub separator: Option<String>,
+    /// Whether the first line names the columns.
+    pub header: Option<bool>,
+    /// In what a field may stand that holds a separator, with a quote in it doubled (RFC 4180).
+    pub quote: Option<Quote>,
+}
+
+/// What a quote means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Quote {
+    /// This character stands around a field.
+    Around(char),
+    /// A quote is a character like any other.
+    Literal,
+}
+
+impl Dialect {
+    fn stated(separator: &str, header: bool, quote: Quote) -> Dialect {
+        Dialect { separator: Some(separator.to_owned()), header: Some(header), quote: Some(quote) }
+    }
+
+    /// ratings.csv and movies.csv, since 2013.
+    pub fn csv() -> Dialect {
+        Dialect::stated(",", true, Quote::Around('"'))
+    }
+
+    /// The files before that, which separate by `::`, tabs or bars.
+    pub fn old(separator: &str) -> Dialect {
+        Dialect::stated(separator, false, Quote::Literal)
+    }
+}
+
+/// Separators, in the order in which they are tried.
+const SEPARATORS: [&str; 6] = [",", "\t", ";", "|", "::", " "];
+/// What `::` becomes, since polars separates by one byte: the separator of fields that ASCII has.
+pub(super) const UNIT: char = '\u{1f}';
+
+pub(super) fn byte_of(separator: &str) -> u8 {
+    if separator == "::" { UNIT as u8 } else { separator.as_bytes().first().copied().unwrap_or(b',') }
+}
+
+pub(super) fn position(name: &str, fields: &[String], header: bool) -> Option<usize> {
+    match header {
+        true => fields.iter().position(|field| field == name),
+        false => name.parse::<usize>().ok()?.checked_sub(1).filter(|at| *at < fields.len()),
+    }
+}
+
+/// The fields of the first record of a text, blanks around them taken off.
+pub(super) fn fields(text: &str, separator: u8, quote: Option<u8>) -> Vec<String> {
+    let mut how = csv::ReaderBuilder::new();
+    how.delimiter(separator).quote(quote.unwrap_or(b'"')).quoting(quote.is_some());
+    let mut reader = how.has_headers(false).flexible(true).from_reader(text.as_bytes());
+    let mut record = csv::StringRecord::new();
+    match reader.read_record(&mut record) {
+        Ok(true) => record.iter().map(|field| field.trim_ascii().to_owned()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether there are quotes, and each field between tabs that has one stands wholly in them: otherwise they are
+/// characters there.
+pub(super) fn wholly_quoted(text: &str, separator: &str) -> bool {
+    let whole = |field: &str| field.len() > 1 && field.starts_with('"') && field.ends_with('"');
+    let mut fields =
+        text.lines().flat_map(|line| line.split('\t')).filter(|field| field.contains('"')).peekable();
+    separator == "\t" && text.contains('"') && fields.peek().is_some() && fields.all(whole)
+}
+
+/// A way to read the first line.
+pub(super) struct Told {
+    pub separator: String,
+    pub header: bool,
+    pub quote: Option<u8>,
+    pub fields: Vec<String>,
+}
+
+/// The ways to read a line in which the separator may be any that is not ruled out.
+fn ways(line: &str, dialect: &Dialect) -> impl Iterator<Item = (String, Option<u8>, Vec<String>)> {
+    let stated = dialect.separator.as_deref();
+    let separators = stated.map_or(SEPARATORS.to_vec(), |separator| vec![separator]);
+    separators
+        .into_iter()
+        .map(|separator| {
+            let line = match separator {
+                "::" => line.replace("::", &UNIT.to_string()),
+                " " => line.split_ascii_whitespace().collect::<Vec<_>>().join(" "),
+                _ => line.to_owned(),
+            };
+            let quote = match dialect.quote {
+                Some(Quote::Literal) => None,
+                Some(Quote::Around(mark)) => Some(mark as u8),
+                // Between tabs a quote is a character, unless a whole field stands in quotes.
+                None => {
+                    let in_quotes =
+                        |field: &str| field.len() > 1 && field.starts_with('"') && field.ends_with('"');
+                    (separator != "\t" || line.split('\t').any(in_quotes)).then_some(b'"')
+                }
+            };
+            (separator.to_owned(), quote, fields(&line, byte_of(separator), quote))
+        })
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+/// What the columns may be called, in each way to read the first line.
+pub(super) fn first_lines(text: &str, dialect: &Dialect) -> Vec<Vec<String>> {
+    let line = text.lines().find(|line| !line.trim_ascii().is_empty() && !line.starts_with("sep="));
+    ways(line.unwrap_or_default(), dialect).map(|(.., fields)| fields).collect()
+}
+
+/// The dialect of a file with this first line in which someone names columns: of those that separate it into fields
+/// with all of these names the first. Names that are numbers, and none of the first line's fields, are positions in a
+/// file without a header.
+pub(super) fn told(line: &str, dialect: &Dialect, wanted: &[Wanted]) -> Result<Told, String> {
+    let needed: Vec<&Wanted> = wanted.iter().filter(|want| !want.optional).collect();
+    let numbers = needed.iter().all(|want| want.column.parse::<usize>().is_ok());
+    let stated = dialect.separator.as_deref();
+    let mut likeliest: Option<Told> = None;
+    for (separator, quote, fields) in ways(line, dialect) {
+        let has = |header: bool| needed.iter().all(|want| position(want.column, &fields, header).is_some());
+        let header = dialect.header.unwrap_or(!numbers);
+        if dialect.header.is_none() && numbers && has(true) {
+            return Err(format!(
+                "{} can be names of columns or a row; say which: --header yes or --header no",
+                quoted(&fields)
+            ));
+        }
+        // Without names to go by, the rating at least is a number.
+        let rating = needed.iter().find(|want| matches!(want.holds, Holds::Ratings(_)));
+        let rating = rating.and_then(|want| fields.get(position(want.column, &fields, false)?));
+        let found = has(header) && (header || rating.is_none_or(|rating| rating.parse::<f64>().is_ok()));
+        if found && header {
+            let twice = |want: &&&Wanted| fields.iter().filter(|field| *field == want.column).count() > 1;
+            if let Some(want) = wanted.iter().collect::<Vec<_>>().iter().find(|want| twice(want)) {
+                return Err(format!(
+                    "two columns are called '{}'; give one of them another name",
+                    want.column
+                ));
+            }
+        }
+        let told = Told { separator, header, quote, fields };
+        if found {
+            return Ok(told);
+        }
+        // A blank is in many a field.
+        let better = |other: &Told| told.fields.len() > other.fields.len() && told.separator != " ";
+        if likeliest.as_ref().is_none_or(better) {
+            likeliest = Some(told);
+        }
+    }
+    let told = likeliest.ok_or("no fields")?;
+    let n = told.fields.len();
+    if !told.header && needed.iter().all(|want| position(want.column, &told.fields, false).is_some()) {
+        return Ok(told);
+    }
+    if !told.header && stated.is_some() {
+        let separator = told.separator.escape_default();
+        return Err(format!("{n} of {} fields separated by '{separator}'", needed.len()));
+    }
+    let missing = needed.iter().filter(|want| position(want.column, &told.fields, told.header).is_none());
+    let missing = quoted(missing.map(|want| want.column));
+    let is_row = told.fields.iter().any(|field| field.parse::<f64>().is_ok());
+    let hint = match () {
+        _ if is_row && told.header && n >= 3 => {
+            "; where the first line is a row already, say --user 1 --item 2 --rating 3"
+        }
+        _ if n < 2 => "; what separates the fields, --separator says",
+        _ => "",
+    };
+    Err(format!("no column {missing}; it has {}{hint}", quoted(&told.fields)))
+}

@@ -1,0 +1,89 @@
+//! Where ratings are read from, and what a file of them does not tell by itself.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::dialect::Dialect;
+
+/// Where the lecture's data is in this project.
+pub const LECTURES: &str = "data/ml-latest-small";
+
+/// Where ratings are read from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "there is one in a run")]
+pub enum Source {
+    /// A MovieLens folder, old or new: with ratings.csv, ratings.dat or u.data.
+    Folder(PathBuf),
+    /// Any file of ratings.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// What its columns are called.
+        columns: ColumnNames,
+        /// What the file does not tell by itself.
+        #[serde(default)]
+        told: Told,
+    },
+}
+
+impl Source {
+    /// The folder or the file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Source::Folder(path) | Source::File { path, .. } => path,
+        }
+    }
+
+    /// The same from wherever it is asked for later; `None` for the lecture's own, which is found without, for what is
+    /// gone when it has been read (a pipe), and for a name that is not text, which JSON cannot hold.
+    pub fn where_it_stays(&self) -> Option<Source> {
+        let whole = |path: &Path| std::fs::canonicalize(path).ok().filter(|path| path.to_str().is_some());
+        match self {
+            Source::Folder(path) if path == Path::new(LECTURES) => None,
+            Source::Folder(path) => whole(path).map(Source::Folder),
+            Source::File { path, .. } if !path.is_file() => None,
+            Source::File { path, columns, told } => {
+                let titles = told.titles.as_deref().and_then(whole);
+                let told = Told { titles, ..told.clone() };
+                Some(Source::File { path: whole(path)?, columns: columns.clone(), told })
+            }
+        }
+    }
+}
+
+/// The columns of somebody's ratings: their names or, in a text file without a header, their numbers,
+/// counted from 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnNames {
+    /// Who rated.
+    pub user: String,
+    /// What was rated.
+    pub item: String,
+    /// How.
+    pub rating: String,
+    /// When: a whole number that grows with time, or a date.
+    pub timestamp: Option<String>,
+}
+
+/// What a file of ratings does not tell by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// How it is written down, where it is text.
+    pub dialect: Dialect,
+    /// What stands where there is no rating: such rows are left out.
+    pub missing: Option<String>,
+    /// A table of titles.
+    pub titles: Option<PathBuf>,
+    /// Its columns of ids and of titles.
+    pub title_columns: Option<(String, String)>,
+}
+
+impl Default for ColumnNames {
+    /// MovieLens' own.
+    fn default() -> ColumnNames {
+        let [user, item, rating] = ["userId", "movieId", "rating"].map(str::to_owned);
+        ColumnNames { user, item, rating, timestamp: None }
+    }
+}
