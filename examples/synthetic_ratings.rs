@@ -13,7 +13,7 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use rand_mt::Mt64;
+use lecture5::system::random::Random;
 
 /// Fewest ratings of a user, as in MovieLens.
 const FEWEST: usize = 20;
@@ -21,24 +21,9 @@ const FEWEST: usize = 20;
 const FLAT: f64 = 40.0;
 const FALL: f64 = 1.1;
 
-struct Random(Mt64);
-
-impl Random {
-    /// Uniform from 0 up to 1.
-    fn uniform(&mut self) -> f64 {
-        (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// Of mean 0 and standard deviation 1: Box and Muller.
-    fn normal(&mut self) -> f64 {
-        let (a, b) = (1.0 - self.uniform(), self.uniform());
-        (-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos()
-    }
-
-    /// A user's or a movie's bias and two factors.
-    fn taste(&mut self) -> [f64; 3] {
-        [0.45 * self.normal(), 0.6 * self.normal(), 0.6 * self.normal()]
-    }
+/// A user's or a movie's bias and two factors.
+fn taste(random: &mut Random) -> [f64; 3] {
+    [0.45, 0.6, 0.6].map(|deviation| deviation * random.normal())
 }
 
 fn main() -> Result<()> {
@@ -52,7 +37,7 @@ fn main() -> Result<()> {
         "{n_ratings} ratings of {n_users} users and {n_movies} movies: each user gives {FEWEST} or more, and each \
          movie gets one"
     );
-    let mut random = Random(Mt64::new(25));
+    let mut random = Random::new(25);
 
     let counts = ratings_of_each_user(n_ratings, n_users, n_movies, &mut random)?;
     let mut total = 0.0;
@@ -62,7 +47,7 @@ fn main() -> Result<()> {
             total
         })
         .collect();
-    let movies: Vec<[f64; 3]> = (0..n_movies).map(|_| random.taste()).collect();
+    let movies: Vec<[f64; 3]> = (0..n_movies).map(|_| taste(&mut random)).collect();
     // Ids with gaps, in an order that says nothing of the rank.
     let step = (n_movies / 2..).find(|step| gcd(*step, n_movies) == 1).unwrap_or(1);
     let movie_id = |rank: usize| 1 + 3 * (rank * step % n_movies);
@@ -75,7 +60,7 @@ fn main() -> Result<()> {
     let mut rated_by = vec![usize::MAX; n_movies];
     let mut next_unrated = 0;
     for (user, &count) in counts.iter().enumerate() {
-        let taste = random.taste();
+        let taste = taste(&mut random);
         let mut rows = Vec::with_capacity(count);
         while rows.len() < count {
             // The first users go through all movies once, so that each is rated.
@@ -93,7 +78,7 @@ fn main() -> Result<()> {
             let movie = movies[rank];
             let stars = 3.5 + taste[0] + movie[0] + taste[1] * movie[1] + taste[2] * movie[2];
             let rating = ((stars + 0.7 * random.normal()) * 2.0).round().clamp(1.0, 10.0) / 2.0;
-            rows.push((movie_id(rank), rating, 1_000_000_000 + random.0.next_u64() % 500_000_000));
+            rows.push((movie_id(rank), rating, 1_000_000_000 + random.below(500_000_000)));
         }
         rows.sort_unstable_by_key(|row| row.0);
         for (movie, rating, timestamp) in rows {

@@ -16,11 +16,12 @@ use rand_mt::Mt;
 use lecture5::learner::Learner;
 use lecture5::notebook::{Notebook, Table};
 use lecture5::plots;
-use lecture5::recommend::interpret::{in_common, mean, nearest, pca};
+use lecture5::recommend::interpret::{in_common, nearest, pca};
 use lecture5::recommend::titles::short;
 use lecture5::run::lecture::Lecture;
 use lecture5::saved::trained::Trained;
 use lecture5::settings::ModelKind;
+use lecture5::system::arithmetic::mean;
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]

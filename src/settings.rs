@@ -13,6 +13,7 @@ use crate::schedule::{CosineRestarts, Schedule};
 /// The lecture's four models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "harness", derive(clap::ValueEnum))]
 pub enum ModelKind {
     /// EmbeddingDot.
     Dot,
@@ -46,14 +47,6 @@ impl ModelKind {
             ModelKind::Net => "embedding_net",
             ModelKind::Learner => "collab_learner",
         }
-    }
-}
-
-impl FromStr for ModelKind {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
-        let found = ModelKind::ALL.into_iter().find(|kind| kind.name() == text);
-        found.with_context(|| format!("'{text}' is no model: dot, bias, net or learner"))
     }
 }
 

@@ -8,8 +8,9 @@
 use rayon::prelude::*;
 
 use super::baselines::{Biases, SHRINKAGE};
-use super::linalg::{backward, cholesky, dot, forward};
+use super::linalg::{backward, cholesky, forward};
 use super::rows::{Pairs, Rated, World, rows_by};
+use crate::system::arithmetic::dot;
 use crate::system::random::Random;
 
 /// Settings of the sampler.

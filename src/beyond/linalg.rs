@@ -1,8 +1,5 @@
 //! The little linear algebra that the models need, on small dense matrices stored row by row.
 
-use std::iter::Sum;
-use std::ops::{AddAssign, Mul};
-
 /// The lower Cholesky factor L of a symmetric positive definite matrix (n, n), in place: A = L·Lᵀ. Reads and
 /// writes the lower triangle only.
 pub fn cholesky(a: &mut [f64], n: usize) {
@@ -39,23 +36,10 @@ pub fn solve(a: &mut [f64], b: &mut [f64]) {
     backward(a, n, b);
 }
 
-/// Σ a·b in sixteen sums side by side, which the compiler turns into vector instructions.
-pub fn dot<T: Copy + Default + AddAssign + Mul<Output = T> + Sum>(a: &[T], b: &[T]) -> T {
-    let mut sums = [T::default(); 16];
-    let (a16, b16) = (a.chunks_exact(16), b.chunks_exact(16));
-    let mut rest: T = a16.remainder().iter().zip(b16.remainder()).map(|(a, b)| *a * *b).sum();
-    for (a, b) in a16.zip(b16) {
-        for lane in 0..16 {
-            sums[lane] += a[lane] * b[lane];
-        }
-    }
-    rest += sums.into_iter().sum();
-    rest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::system::arithmetic::dot;
 
     #[test]
     fn a_system_solved_by_cholesky_gives_the_right_hand_side_back() {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::recommend::interpret::mean;
+use crate::system::arithmetic::mean;
 use crate::system::random::Random;
 
 /// Errors of predictions on rows held out, with the interval of the mean squared one.

@@ -16,8 +16,8 @@
 use rayon::prelude::*;
 
 use super::baselines::{Biases, SHRINKAGE};
-use super::linalg::dot;
 use super::rows::{Pairs, Rated, World, rows_by};
+use crate::system::arithmetic::dot;
 use crate::system::random::Random;
 
 /// Settings of both.

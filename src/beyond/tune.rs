@@ -16,9 +16,9 @@ use super::score::mse;
 use super::svdpp::{self, Svdpp};
 use super::{Model as Named, models_for};
 use crate::notebook::Table;
-use crate::recommend::interpret::mean;
 use crate::run::lecture::Lecture;
 use crate::run::progress::{Telling, say};
+use crate::system::arithmetic::mean;
 use crate::system::files;
 use crate::system::interrupt;
 

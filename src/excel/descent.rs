@@ -37,6 +37,8 @@
 use std::fmt;
 use std::ops::{Add, Div, Mul, Sub};
 
+use crate::system::arithmetic::mean;
+
 /// The sheet's 29 values of x.
 pub const X: [f64; 29] = [
     14., 86., 28., 51., 28., 29., 72., 62., 84., 15., 42., 62., 47., 35., 9., 38., 44., 99., 13., 21., 28.,
@@ -140,7 +142,7 @@ pub fn squared_error(w: Pair, x: f64, y: f64) -> f64 {
 
 /// √ of the mean squared error over points, at one fixed (b, a): the error surface.
 pub fn rmse(w: Pair, points: &[(f64, f64)]) -> f64 {
-    (points.iter().map(|&(x, y)| squared_error(w, x, y)).sum::<f64>() / points.len() as f64).sqrt()
+    mean(&points.iter().map(|&(x, y)| squared_error(w, x, y)).collect::<Vec<f64>>()).sqrt()
 }
 
 /// The gradient estimated by finite differencing: move b (then a) by `h`, see how much the error changes.

@@ -12,6 +12,8 @@ use argmin::solver::quasinewton::LBFGS;
 use rand_mt::Mt;
 use std::sync::{Arc, Mutex};
 
+use crate::system::arithmetic::{dot, mean};
+
 /// A table of ratings, one row a user and one column a movie; `None` is a movie that the user did not rate.
 pub type Ratings = [Vec<Option<f32>>];
 
@@ -62,7 +64,7 @@ impl Factors {
 
     /// The predicted rating: the product of the user's and the movie's factors, plus their biases if any.
     pub fn predict(&self, user: usize, movie: usize) -> f64 {
-        let product: f64 = self.users[user].iter().zip(&self.movies[movie]).map(|(u, m)| u * m).sum();
+        let product = dot(&self.users[user], &self.movies[movie]);
         if self.has_bias() { product + self.user_bias[user] + self.movie_bias[movie] } else { product }
     }
 
@@ -72,13 +74,8 @@ impl Factors {
     }
 
     fn mean_squared_error(&self, ratings: &Ratings) -> f64 {
-        let (mut sum, mut n) = (0.0, 0.0);
-        for (u, m, y) in rated(ratings) {
-            let error = y - self.predict(u, m);
-            sum += error * error;
-            n += 1.0;
-        }
-        sum / n
+        let square = |(u, m, y): (usize, usize, f64)| (y - self.predict(u, m)).powi(2);
+        mean(&rated(ratings).map(square).collect::<Vec<f64>>())
     }
 
     /// All numbers in a row: users, movies, user biases, movie biases.
@@ -141,7 +138,7 @@ pub fn solve(ratings: &Ratings, start: &Factors, max_iterations: u64) -> Result<
     let rmse = Arc::new(Mutex::new(vec![start.rmse(ratings)]));
     // A long memory costs nothing at this size and makes the steps nearly Newton's.
     let solver = LBFGS::new(MoreThuenteLineSearch::new(), 50).with_tolerance_grad(1e-7).map_err(reworded)?;
-    let result = Executor::new(Table { ratings, shape: start }, solver)
+    let result = Executor::new(Problem { ratings, shape: start }, solver)
         .configure(|state| state.param(start.flat()).max_iters(max_iterations))
         .add_observer(Recorder(rmse.clone()), ObserverMode::Always)
         .run()
@@ -163,12 +160,12 @@ fn reworded(error: argmin::core::Error) -> anyhow::Error {
 }
 
 /// The mean squared error of a table as a function of all numbers of `shape` in a row.
-struct Table<'a> {
+struct Problem<'a> {
     ratings: &'a Ratings,
     shape: &'a Factors,
 }
 
-impl CostFunction for Table<'_> {
+impl CostFunction for Problem<'_> {
     type Param = Vec<f64>;
     type Output = f64;
 
@@ -177,7 +174,7 @@ impl CostFunction for Table<'_> {
     }
 }
 
-impl Gradient for Table<'_> {
+impl Gradient for Problem<'_> {
     type Param = Vec<f64>;
     type Gradient = Vec<f64>;
 

@@ -9,6 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::libtorch::memory::slice;
 use crate::libtorch::record::{Call, TensorInfo, Value};
+use crate::system::arithmetic::dot;
 
 /// What a value is computed from; values are named by their place in [`Replay::nodes`], weights by that of
 /// their parameter. Each value is (bs, width).
@@ -435,15 +436,4 @@ fn sum(row: &[f32]) -> f32 {
         sums.iter_mut().zip(chunk).for_each(|(sum, x)| *sum += x);
     }
     sums.iter().sum::<f32>() + rest.iter().sum::<f32>()
-}
-
-/// The dot product, eight at a time.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0f32; 8];
-    let ((chunks_a, rest_a), (chunks_b, rest_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    for (a, b) in chunks_a.iter().zip(chunks_b) {
-        sums.iter_mut().zip(a).zip(b).for_each(|((sum, a), b)| *sum += a * b);
-    }
-    sums.iter().sum::<f32>() + rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f32>()
 }

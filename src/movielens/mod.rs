@@ -196,12 +196,6 @@ impl MovieLens {
         Some(self.ratings.column("timestamp").ok()?.i64().ok()?.iter().flatten().collect())
     }
 
-    /// The title of each movie in index order; `None` where it has none.
-    pub fn titles_of(&self, items: &Ids) -> Result<Vec<Option<String>>> {
-        let titles = self.titles()?;
-        Ok((0..items.len()).map(|index| titles.get(&items.name(index)).cloned()).collect())
-    }
-
     /// movieId, as text, → title, of the movies that have one.
     pub fn titles(&self) -> Result<HashMap<String, String>> {
         let Some(movies) = &self.movies else { return Ok(HashMap::new()) };

@@ -63,8 +63,3 @@ pub fn in_common(a: &[String], b: &[String]) -> f64 {
     let both = a.iter().filter(|x| b.contains(x)).count();
     both as f64 / (a.len() + b.len() - both).max(1) as f64
 }
-
-/// The mean; not a number where there is nothing.
-pub fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}

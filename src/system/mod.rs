@@ -1,7 +1,10 @@
-//! The machine under a run: files written whole or not at all, interruption, failure, memory, random numbers.
+//! The machine under a run: files written whole or not at all, interruption, failure, memory; and numbers: random
+//! ones, the dot product, the mean.
 
 #[cfg(feature = "harness")]
 pub mod allocator;
+#[cfg(feature = "harness")]
+pub mod arithmetic;
 #[cfg(feature = "harness")]
 pub mod failure;
 #[cfg(feature = "harness")]

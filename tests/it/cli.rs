@@ -251,7 +251,7 @@ fn cuda_without_cuda_is_an_error_that_says_why() {
 fn wrong_use_ends_with_status_2_and_failure_with_1_in_one_line() {
     for (arguments, status, said) in [
         (vec!["run", "no_such_section"], 2, "'no_such_section' is no section of the lecture"),
-        (vec!["fit", "--model", "tree"], 2, "'tree' is no model"),
+        (vec!["fit", "--model", "tree"], 2, "invalid value 'tree' for '--model <MODEL>'"),
         (vec!["fit", "--model", "dot", "--hidden", "10"], 2, "--hidden belongs to --model net"),
         (vec!["fit", "--model", "dot", "--factors", "10,20"], 2, "vectors of one length"),
         (vec!["fit", "--model", "learner", "--momentum", "0.5"], 2, "--momentum belongs to sgd"),

@@ -151,6 +151,7 @@ mod tests {
     use super::super::linalg;
     use super::terms::{item_terms, user_terms};
     use super::*;
+    use crate::system::arithmetic::dot;
     use crate::system::random::Random;
 
     /// A small world with everything in it: times with ties, years and genres, some of them unknown.
@@ -199,12 +200,12 @@ mod tests {
         if x.user == y.user {
             let others = (0..world.n_users).filter(|&u| u != x.user);
             let (liked, both) = sums(others.map(|u| (residual(u, x.item), residual(u, y.item))).collect());
-            k += linalg::dot(&w[..N_USER], &user_terms(&x, &y, liked, both));
+            k += dot(&w[..N_USER], &user_terms(&x, &y, liked, both));
         }
         if x.item == y.item {
             let others = (0..world.n_items).filter(|&i| i != x.item);
             let (liked, both) = sums(others.map(|i| (residual(x.user, i), residual(y.user, i))).collect());
-            k += linalg::dot(&w[N_USER..N_USER + N_ITEM], &item_terms(&x, &y, liked, both));
+            k += dot(&w[N_USER..N_USER + N_ITEM], &item_terms(&x, &y, liked, both));
         }
         for (term, column) in &of.shared {
             k += w[N_USER + N_ITEM + term] * f64::from(column[a]) * f64::from(column[b]);

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::super::linalg::dot;
 use super::covariance::{Covariance, Side};
 use super::terms::{N_ITEM, N_TERMS, N_USER, Weights};
+use crate::system::arithmetic::dot;
 
 /// One user's (or movie's) part of the covariances.
 #[derive(Debug)]
