@@ -5,11 +5,11 @@
 //
 // Ratings, and nothing else, is all that collaborative filtering sees: no genres, no descriptions, no ages. *Users who agreed before will agree again* is the whole idea.
 
-// %%
+// %% plumbing
 use anyhow::Result;
 use polars::prelude::*;
 
-use lecture5::notebook::{Notebook, Table};
+use lecture5::notebook::Notebook;
 use lecture5::plots;
 use lecture5::run::lecture::{Lecture, head};
 
@@ -20,19 +20,23 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // The lecture's notebook begins by finding fastai (`sys.path.append`), downloading and unzipping
     // `ml-latest-small.zip`, switching on `%matplotlib inline`, and naming the folder: `path='ml-latest-small/'`.
     // Here the data is part of the project, plots go to `out/plots/`, and the folder is `--data`.
-    //
+
+    // %% path
+    let path = lecture.ml.source.path();
+    nb.show(path.display().to_string());
+
+    // %% [markdown]
     // ## The ratings
     //
-    // `ratings.csv` has a row for each rating. The lecture reads it with pandas' `read_csv`,
-    // `ratings = pd.read_csv(path+'ratings.csv')`, and so does polars here; a file of another kind is made such a table
-    // too. Its columns:
+    // `ratings.csv` has a row for each rating. The lecture reads it with pandas' `read_csv`; here polars has read it before
+    // the first cell, and a file of another kind is made such a table too. Its columns:
     //
     // - **`userId`**: who rated;
-    // - **`movieId`**: which movie; the numbering has gaps;
+    // - **`movieId`**: which movie; the numbering may have gaps;
     // - **`rating`**: in the lecture half a star to five stars, the *dependent variable*, which a model should predict;
     // - **`timestamp`**: seconds since 1970, which the lecture leaves aside, and other data may lack.
 
-    // %%
+    // %% ratings
     let ratings = &lecture.ml.ratings;
     nb.show(head(ratings, 5)?);
 
@@ -41,7 +45,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // Titles and genres are for people: no model in this lecture reads them.
 
-    // %%
+    // %% movies
     if let Some(movies) = &lecture.ml.movies {
         nb.show(head(movies, 5)?);
     }
@@ -52,7 +56,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // GroupLens still serves a file called `ml-latest-small.zip`, but what is in it changed in 2018: 610 users
     // instead of 671. The lecture's losses belong to the older file, so the run checks which one it has.
 
-    // %%
+    // %% plumbing
     let (cf, split) = lecture.ratings();
     nb.print(format!("This is {}.", lecture.ml.snapshot.name()));
     nb.print(format!("{} ratings of {} movies by {} users", cf.len(), cf.items.len(), cf.users.len()));
@@ -65,16 +69,16 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## How people rate
     //
-    // In the lecture's data whole stars are given far more often than half ones, and praise more often than blame:
-    // people choose what they watch. A model that predicts the mean for everything is off by one standard deviation
-    // (root mean square), there about a star, and that is what a better one has to beat.
-    //
     // pandas' `ratings.rating.value_counts()`, `.mean()` and `.std()` are polars' too:
 
-    // %%
+    // %% value_counts
     let stars = ratings.column("rating")?.as_materialized_series();
     let counted = stars.value_counts(false, false, "count".into(), false)?;
     let counted = counted.sort(["rating"], SortMultipleOptions::new())?;
+    let (mean, spread) = (stars.mean().unwrap_or_default(), stars.std(0).unwrap_or_default());
+    nb.show(format!("mean {mean:.4}, standard deviation {spread:.4}"));
+
+    // %% plumbing
     let values: Vec<f64> = counted.column("rating")?.f64()?.iter().flatten().collect();
     let counts: Vec<u64> =
         counted.column("count")?.cast(&DataType::UInt64)?.u64()?.iter().flatten().collect();
@@ -82,10 +86,32 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         nb,
         plots::rating_histogram("rating_histogram", "How many stars people give", &values, &counts)?,
     )?;
+    let share = |which: &dyn Fn(f64) -> bool| {
+        let rated = values.iter().zip(&counts).filter(|(value, _)| which(**value)).map(|(_, count)| count);
+        100.0 * rated.sum::<u64>() as f64 / cf.len() as f64
+    };
+    let middle = (cf.range().0 + cf.range().1) / 2.0;
+    let (blame, praise) = (share(&|v| v < middle), share(&|v| v > middle));
+    nb.markdown(format!(
+        "{:.0} % of the ratings are whole numbers. {praise:.0} % lie above the middle of the scale and {blame:.0} % \
+         below it{}. A model that predicts the mean for everything is off by one standard deviation (root mean \
+         square), here {spread:.2}, and that is what a better one has to beat.",
+        share(&|v| v.fract() == 0.0),
+        if praise > blame { ": people choose what they watch" } else { "" }
+    ));
 
-    let (mean, spread) = (stars.mean().unwrap_or_default(), stars.std(0).unwrap_or_default());
-    let table = Table::new(["mean rating", "standard deviation"]);
-    nb.show(table.row([format!("{mean:.4}"), format!("{spread:.4}")]));
+    // %% [markdown]
+    // ## The lecture's cells of this section
+    //
+    // | | the lecture | here | | why |
+    // |---|---|---|---|---|
+    // | 1 | `sys.path.append(…)` | – | differs | the library is compiled in |
+    // | 2 | `!wget …` | – | differs | the data comes with the project, since the file of that name has changed |
+    // | 3 | `!unzip …` | – | differs | it is unpacked |
+    // | 4 | `import torch`, `from fastai…` | the folded cell at the top | differs | Rust's `use`; plots need no `%matplotlib` |
+    // | 5 | `path=…` | [`path`](#movielens-path) | same | |
+    // | 6 | `ratings = …`, `ratings.head()` | [`ratings`](#movielens-ratings) | same | |
+    // | 7 | `movies = …`, `movies.head()` | [`movies`](#movielens-movies) | same | |
 
     Ok(())
 }

@@ -1,18 +1,18 @@
 // %% [markdown]
 // # The subset for Excel
 //
-// Fifteen users, fifteen movies, and a spreadsheet that learns: collaborative filtering small enough to see.
+// A few users, a few movies, and a spreadsheet that learns: collaborative filtering small enough to see.
 //
-// None of the modelling below needs it. It shows that nothing is hidden: the whole method fits on one sheet.
+// None of the modeling below needs it. It shows that nothing is hidden: the whole method fits on one sheet.
 
-// %%
+// %% plumbing
 use anyhow::Result;
 use polars::prelude::*;
 
 use lecture5::excel;
 use lecture5::excel::Crosstab;
 use lecture5::excel::solver::{Factors, rated, solve};
-use lecture5::movielens::{Id, Ids, busiest};
+use lecture5::movielens::{Id, Ids};
 use lecture5::notebook::{Notebook, Table};
 use lecture5::plots;
 use lecture5::run::lecture::Lecture;
@@ -23,14 +23,24 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## Create the subset
     //
     // A crosstab of the most popular movies and the most movie-addicted users. The lecture counts with
-    // `ratings.groupby('userId')['rating'].count()`, sorts, takes the first fifteen, and joins both lists back
-    // to the ratings. polars does the same, under the same names: `busiest` is
-    // `ratings.group_by(["userId"])?.select(["rating"]).count()?.sort(…)?.head(Some(15))`.
+    // `ratings.groupby('userId')['rating'].count()`, sorts, and takes the first fifteen. polars' lines say the same; among
+    // users or movies with equally many ratings the lower id comes first.
 
-    // %%
+    // %% top_users
     let ratings = &lecture.ml.ratings;
-    let top_users = busiest(ratings, "userId", 15)?;
-    let top_movies = busiest(ratings, "movieId", 15)?;
+    let descending = SortMultipleOptions::new().with_order_descending_multi([true, false]);
+
+    let g = ratings.group_by(["userId"])?.select(["rating"]).count()?;
+    let top_users = g.sort(["rating_count", "userId"], descending.clone())?.head(Some(15));
+
+    let g = ratings.group_by(["movieId"])?.select(["rating"]).count()?;
+    let top_movies = g.sort(["rating_count", "movieId"], descending)?.head(Some(15));
+
+    // %% plumbing
+    /// The ids of the first column of a table, which counts them.
+    fn ids_of(top: &DataFrame) -> Result<Vec<Id>> {
+        Ok(Ids::map(&top.columns()[0])?.0.ids().collect())
+    }
     let titles = lecture.ml.titles()?;
     let title = |id: &Id| titles.get(&id.to_string()).cloned().unwrap_or_else(|| format!("movie {id}"));
     let mut counts = Table::new(["userId", "ratings given", "movieId", "ratings received", "title"]);
@@ -50,34 +60,36 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Given some ratings
     //
-    // `top_r = ratings.join(top_users, rsuffix='_r', how='inner', on='userId')`, the same with the movies, and
-    // `pd.crosstab(top_r.userId, top_r.movieId, top_r.rating, aggfunc=np.sum)`: users down, movies across. The
-    // gaps are what we would like to know. (Where a user has rated a movie more than once, which in the
-    // lecture's data nobody has, the cell is the mean of it, not the sum.)
+    // The lecture joins both lists back to the ratings: what is left are ratings of these movies by these users.
 
-    // %%
+    // %% top_r
     let top_r = ratings.join(&top_users, ["userId"], ["userId"], JoinArgs::new(JoinType::Semi), None)?;
     let top_r = top_r.join(&top_movies, ["movieId"], ["movieId"], JoinArgs::new(JoinType::Semi), None)?;
+    nb.show(format!("{} ratings", top_r.height()));
 
     // %% [markdown]
-    // polars' own `pivot` belongs to its lazy half, which takes minutes to compile; the ratings are few enough to be put
-    // into their cells one by one.
+    // `pd.crosstab(top_r.userId, top_r.movieId, top_r.rating, aggfunc=np.sum)` puts each rating into its cell: a user
+    // and a movie. The gaps are what we would like to know. (polars' own `pivot` belongs to its lazy half, which takes
+    // minutes to compile, so a loop does it. Where a user has rated a movie more than once, the cell is the mean of it, not
+    // the sum.)
 
-    // %%
-    let (cf, _) = lecture.ratings();
+    // %% crosstab
     let users = ids_of(&top_users.sort(["userId"], SortMultipleOptions::new())?)?;
     let movies = ids_of(&top_movies.sort(["movieId"], SortMultipleOptions::new())?)?;
-    let place = |top: &[Id], id: &str| top.iter().position(|other| other.to_string() == id);
+    let place = |top: &[Id], id: AnyValue| top.iter().position(|other| other.to_string() == id.str_value());
     let mut cells = vec![vec![Vec::new(); movies.len()]; users.len()];
     for row in 0..top_r.height() {
-        let id =
-            |column: &str| Ok::<_, PolarsError>(top_r.column(column)?.get(row)?.str_value().into_owned());
-        if let (Some(user), Some(movie)) = (place(&users, &id("userId")?), place(&movies, &id("movieId")?)) {
+        let user = place(&users, top_r.column("userId")?.get(row)?);
+        let movie = place(&movies, top_r.column("movieId")?.get(row)?);
+        if let (Some(user), Some(movie)) = (user, movie) {
             cells[user][movie].extend(top_r.column("rating")?.f64()?.get(row).map(|rating| rating as f32));
         }
     }
+
+    // %% plumbing
     let mean = |ys: &Vec<f32>| (!ys.is_empty()).then(|| ys.iter().sum::<f32>() / ys.len() as f32);
     let index = |ids: &Ids, id: &Id| ids.find(&id.to_string()).map_or(0, |index| index as usize);
+    let (cf, _) = lecture.ratings();
     let crosstab = Crosstab {
         titles: movies.iter().map(title).collect(),
         ratings: cells.iter().map(|row| row.iter().map(mean).collect()).collect(),
@@ -86,14 +98,19 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         movie_idx: movies.iter().map(|id| index(&cf.items, id)).collect(),
         movies,
     };
-    nb.show(crosstab_table(&crosstab));
-    nb.print(format!(
-        "{} of {} cells are rated",
-        rated(&crosstab.ratings).count(),
-        crosstab.users.len() * crosstab.movies.len()
-    ));
+    let mut columns = vec!["movie".to_owned(), "movieId".to_owned()];
+    columns.extend(crosstab.users.iter().map(Id::to_string));
+    let mut table = Table::new(columns);
+    for (movie, (title, id)) in crosstab.titles.iter().zip(&crosstab.movies).enumerate() {
+        let ratings = crosstab.ratings.iter();
+        let cells = ratings.map(|user| user[movie].map_or(String::new(), |y| format!("{y:.1}")));
+        table.push([title.clone(), id.to_string()].into_iter().chain(cells));
+    }
+    nb.show(table.caption("Movies down and users across, to fit the page"));
+    let n_rated = rated(&crosstab.ratings).count();
+    nb.print(format!("{n_rated} of {} cells are rated", crosstab.users.len() * crosstab.movies.len()));
 
-    // %%
+    // %% plumbing
     let rows: Vec<String> = crosstab.users.iter().map(|id| format!("user {id}")).collect();
     let values: Vec<Option<f32>> = crosstab.ratings.iter().flatten().copied().collect();
     let names = (("user", rows.as_slice()), ("movie", crosstab.titles.as_slice()));
@@ -107,28 +124,33 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // product of its user's and its movie's numbers (the sheet's `MMULT` of a row and a column), and a blank
     // rating is left out with `IF`. At the random start the predictions are as bad as one would expect.
 
-    // %%
+    // %% factors
+    let (n_users, n_movies, n_factors) = (crosstab.users.len(), crosstab.movies.len(), 5);
     let seed = lecture.run.seed as u32;
-    let (n_users, n_movies) = (crosstab.users.len(), crosstab.movies.len());
-    let start = Factors::random(n_users, n_movies, 5, false, seed);
-    nb.print(format!(
-        "{} numbers, root mean squared error {:.4}",
-        start.count(),
-        start.rmse(&crosstab.ratings)
-    ));
+    let start = Factors::random(n_users, n_movies, n_factors, false, seed);
 
     // %% [markdown]
-    // ## Now we can calculate the loss, and optimise the orange
+    // ## Now we can calculate the loss, and optimize the orange
     //
-    // "Optimise the ORANGE, based on the loss, BLUE − RED": the orange cells are the factors, blue the
+    // The loss is the root of the mean squared error (RMSE) over the rated cells.
+
+    // %% loss
+    let loss = start.rmse(&crosstab.ratings);
+    nb.show(format!("{} numbers, root mean squared error {loss:.4}", start.count()));
+
+    // %% [markdown]
+    // "Optimize the ORANGE, based on the loss, BLUE − RED": the orange cells are the factors, blue the
     // predictions, red the data. In Excel, Solver does it (an add-in that must be turned on: File, Options,
     // Add-ins). It tries to make one cell, the loss, as small as it can by changing others, step by step.
     //
     // Here L-BFGS does the same, a method that learns the curvature of the error from the gradients it meets.
 
-    // %%
+    // %% solver
     let dotprod = solve(&crosstab.ratings, &start, 2_000)?;
-    let with_bias = solve(&crosstab.ratings, &Factors::random(n_users, n_movies, 5, true, seed), 2_000)?;
+    let with_bias =
+        solve(&crosstab.ratings, &Factors::random(n_users, n_movies, n_factors, true, seed), 2_000)?;
+
+    // %% plumbing
     let mut table = Table::new(["sheet", "numbers", "RMSE at the start", "RMSE at the end", "iterations"]);
     for (name, descent) in [("dotprod", &dotprod), ("bias", &with_bias)] {
         let (first, last) = (descent.rmse[0], descent.rmse[descent.rmse.len() - 1]);
@@ -142,18 +164,16 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     }
     nb.show(table);
 
-    // %%
+    // %% plumbing
     lecture.plot(
         nb,
         plots::descent("excel_descent", "What Solver does: the error of sheet dotprod", &dotprod.rmse)?,
     )?;
-
     nb.markdown(format!(
-        "An error of {:.1} stars may look splendid beside those of the real models. It is not: {} numbers were fitted to \
-         {} ratings, and nothing was held out.",
+        "An error of {:.2} may look splendid beside those of the real models. It is not: {} numbers were fitted to \
+         {n_rated} ratings, and nothing was held out.",
         dotprod.rmse[dotprod.rmse.len() - 1],
         dotprod.start.count(),
-        rated(&crosstab.ratings).count()
     ));
 
     // %% [markdown]
@@ -164,48 +184,41 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // *movielens_emb*, the same thing as a neural net sees it: one row a rating, the indices looked up with
     // `MATCH`, the factors fetched with `OFFSET`. That is all an embedding is: a look-up.
 
-    // %%
+    // %% workbook
     let excel = lecture.run.out.join("excel");
     write_whole(&excel.join("collab_filter.xlsx"), &excel::collab_filter(&crosstab, &dotprod, &with_bias)?)?;
-    write_whole(&excel.join("crosstab.csv"), crosstab_csv(&crosstab).as_bytes())?;
-    nb.print("excel/collab_filter.xlsx, excel/crosstab.csv");
+    nb.print("excel/collab_filter.xlsx");
 
-    Ok(())
-}
-
-/// The ids of the first column of a table, which counts them.
-fn ids_of(top: &DataFrame) -> Result<Vec<Id>> {
-    Ok(Ids::map(&top.columns()[0])?.0.ids().collect())
-}
-
-fn crosstab_table(crosstab: &Crosstab) -> Table {
-    let mut columns = vec!["movie".to_owned(), "movieId".to_owned()];
-    columns.extend(crosstab.users.iter().map(Id::to_string));
-    let mut table = Table::new(columns);
-    for (movie, (title, id)) in crosstab.titles.iter().zip(&crosstab.movies).enumerate() {
-        let mut row = vec![title.clone(), id.to_string()];
-        row.extend(
-            crosstab.ratings.iter().map(|user| user[movie].map_or(String::new(), |y| format!("{y:.1}"))),
-        );
-        table.push(row);
-    }
-    table.caption("Movies down and users across, to fit the page")
-}
-
-fn crosstab_csv(crosstab: &Crosstab) -> String {
-    let mut text = String::from("userId");
-    for (id, title) in crosstab.movies.iter().zip(&crosstab.titles) {
-        text += &format!(",\"{}\"", format!("{id} {title}").replace('"', "\"\""));
-    }
-    text.push('\n');
-    for (user, row) in crosstab.users.iter().zip(&crosstab.ratings) {
-        let user = user.to_string();
-        let plain = !user.contains(['"', ',', '\n', '\r']);
-        text += &if plain { user } else { format!("\"{}\"", user.replace('"', "\"\"")) };
-        for rating in row {
-            text += &rating.map_or(",".to_owned(), |y| format!(",{y:.1}"));
+    // %% plumbing
+    fn crosstab_csv(crosstab: &Crosstab) -> String {
+        let mut text = String::from("userId");
+        for (id, title) in crosstab.movies.iter().zip(&crosstab.titles) {
+            text += &format!(",\"{}\"", format!("{id} {title}").replace('"', "\"\""));
         }
         text.push('\n');
+        for (user, row) in crosstab.users.iter().zip(&crosstab.ratings) {
+            let user = user.to_string();
+            let plain = !user.contains(['"', ',', '\n', '\r']);
+            text += &if plain { user } else { format!("\"{}\"", user.replace('"', "\"\"")) };
+            for rating in row {
+                text += &rating.map_or(",".to_owned(), |y| format!(",{y:.1}"));
+            }
+            text.push('\n');
+        }
+        text
     }
-    text
+    write_whole(&excel.join("crosstab.csv"), crosstab_csv(&crosstab).as_bytes())?;
+    nb.print("excel/crosstab.csv");
+
+    // %% [markdown]
+    // ## The lecture's cells of this section
+    //
+    // | | the lecture | here | | why |
+    // |---|---|---|---|---|
+    // | 8 | `topUsers`, `topMovies`, `top_r` | [`top_users`](#excel_subset-top_users), [`top_r`](#excel_subset-top_r), [`crosstab`](#excel_subset-crosstab) | same | |
+    // | P1 | picture: given some ratings | [`crosstab`](#excel_subset-crosstab) | same | |
+    // | P2 | picture: every rating is a product | [`factors`](#excel_subset-factors) | same | other random numbers |
+    // | P3 | picture: the loss | [`loss`](#excel_subset-loss), [`solver`](#excel_subset-solver) | differs | L-BFGS instead of Excel's Solver, which the workbook is set up for |
+
+    Ok(())
 }

@@ -6,9 +6,9 @@
 // The question behind it, for this movie and this user: which other movies are similar to it, and which
 // people are similar to this person? Whoever can answer that can predict the rating.
 
-// %%
+// %% plumbing
 use anyhow::Result;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use lecture5::fit::{Options, mse_loss};
 use lecture5::learner::Learner;
@@ -19,7 +19,7 @@ use lecture5::optim::named_parameters;
 use lecture5::plots;
 use lecture5::run::lecture::Lecture;
 use lecture5::schedule::{CosineRestarts, Schedule};
-use lecture5::settings::{ModelKind, Settings};
+use lecture5::settings::{ModelKind, Plan, Settings};
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
@@ -33,7 +33,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //   the weights, which keeps them small, so that the model cannot learn the training ratings by heart.
     // - **`n_factors`** is the size of the embeddings: how many numbers describe a user, and a movie.
 
-    // %%
+    // %% val_idxs
     let (cf, split) = lecture.ratings();
     let val_idxs = match lecture.run.split {
         SplitBy::Random { seed } => get_cv_idxs(cf.len(), 0.2, seed),
@@ -42,6 +42,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let wd = 2e-4;
     let n_factors = 50;
     nb.show(format!("{:?} … {} in all", &val_idxs[..val_idxs.len().min(10)], val_idxs.len()));
+
+    // %% plumbing
     nb.markdown(match lecture.why_not_the_lectures() {
         None => "These are the very rows that the lecture held out.".to_owned(),
         Some(why) => format!("These are not the rows that the lecture held out. {why}."),
@@ -53,24 +55,24 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // From the table of ratings it takes three columns: **`userId`**, **`movieId`**, and **`rating`**, the
     // dependent variable.
 
-    // %%
+    // %% cf
     let ratings = &lecture.ml.ratings;
     let cf = CollabFilterDataset::from_data_frame(ratings, "userId", "movieId", "rating")?;
     let cf = cf.on_scale(lecture.ml.scale);
-    let split = Split::new(cf.len(), &val_idxs);
 
     // %% [markdown]
     // ## The learner
     //
-    // It is told the size of the embeddings, which rows to hold out, the batch size, and which optimiser:
+    // It is told the size of the embeddings, which rows to hold out, the batch size, and which optimizer:
     // `cf.get_learner(n_factors, val_idxs, 64, opt_fn=optim.Adam)`. What it trains is fastai's own
     // EmbeddingDotBias, which a [later section](#embedding_dot_bias) takes apart.
     //
     // The model is drawn on the CPU and then moved to the device (the lecture's `.cuda()`), so that a seed means
-    // the same start everywhere.
+    // the same start everywhere. The weight decay is set here, where the lecture gives it to `fit`.
 
-    // %%
-    let settings = Settings {
+    // %% learn
+    let split = Split::new(cf.len(), &val_idxs);
+    let mut settings = Settings {
         rule: Rule::Adam,
         wd,
         n_factors: (n_factors, n_factors),
@@ -79,8 +81,14 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         ..Settings::lecture(ModelKind::Learner)
     };
     let mut learn = Learner::new(&cf, &split, &settings, lecture.run.device)?;
-    let before: Vec<(String, Tensor)> =
-        named_parameters(&learn.vs).into_iter().map(|(name, t)| (name, t.detach().copy())).collect();
+
+    // %% plumbing
+    let weights = |learn: &Learner, name: &str| -> Result<Tensor> {
+        let named = named_parameters(&learn.vs).into_iter().find(|(of, _)| of == name);
+        let found = named.map(|(_, weights)| weights.detach().copy().to_device(Device::Cpu));
+        found.ok_or_else(|| anyhow::anyhow!("the learner has no '{name}'"))
+    };
+    let before = [weights(&learn, "u.weight")?, weights(&learn, "m.weight")?];
 
     // %% [markdown]
     // ## Run the fit
@@ -93,42 +101,46 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // Each line is an epoch: its number, the training loss (a running mean over the last batches) and the
     // validation loss, both mean squared errors.
 
-    // %%
+    // %% learn.fit
     let cosine = CosineRestarts { lr: 1e-2, cycles: 2, len: 1, mult: 2 };
-    let history =
-        learn.fit(cosine.epochs(), Options { schedule: Schedule::Cosine(cosine), ..lecture.options(nb) })?;
+    let options = Options { schedule: Schedule::Cosine(cosine), ..lecture.options(nb) };
+    let history = learn.fit(cosine.epochs(), options)?;
 
-    // %%
+    // %% plumbing
     let title = "The learner's learning rate: cosine annealing with restarts";
     lecture.plot(
         nb,
         plots::lr_schedule("collab_learner_rates", title, &history.rates, learn.data.n_batches())?,
     )?;
     lecture.record("collab_learner", history);
-    lecture.plot(nb, lecture.loss_curves("collab_learner", "Loss of fastai's learner", &[])?)?;
+    lecture.plot(nb, lecture.loss_curves("collab_learner", "Loss of fastai's learner")?)?;
+    settings.plan = Plan::Cosine(cosine);
     lecture.save("collab_learner", &settings, &learn.opt)?;
 
     // %% [markdown]
     // A mean squared error is in squared stars; its root is in stars. The lecture takes the root of 0.776, near
     // its validation losses:
 
-    // %%
+    // %% sqrt
     nb.show(0.776_f64.sqrt());
 
     // %% [markdown]
     // ## The predictions
     //
-    // `learn.predict()` answers for the rows held out. In the picture each hexagon is coloured by how many
-    // ratings fall into it: predictions to the right, true ratings upwards, with both histograms along the
-    // sides. A perfect model would lie on the dashed line.
+    // `learn.predict()` answers for the rows held out.
+
+    // %% preds
+    let preds = learn.predict()?;
+
+    // %% [markdown]
+    // In the picture each hexagon is colored by how many ratings fall into it: predictions to the right, true ratings
+    // upward, with both histograms along the sides. A perfect model would lie on the dashed line.
     //
-    // The predictions crowd towards the middle. That is no fault: whoever must guess under squared error
+    // The predictions crowd toward the middle. That is no fault: whoever must guess under squared error
     // guesses the mean of what might come.
 
-    // %%
-    let preds = learn.predict()?;
+    // %% y
     let y = Vec::<f32>::try_from(&learn.data.val.y)?;
-    lecture.keep_predictions("collab_learner", &preds);
     let title = "fastai's learner: predicted and true ratings";
     lecture.plot(nb, plots::joint("collab_learner_joint", title, &preds, &y, true)?)?;
     let loss = mse_loss(&Tensor::from_slice(&preds), &Tensor::from_slice(&y));
@@ -140,23 +152,19 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## What training did to the embeddings
     //
-    // They start as noise within ±0.05. What the ratings have to say spreads them out; what they do not say,
-    // weight decay pulls back towards zero. Rows of movies that no training row reads end there.
+    // They start as noise. What the ratings have to say spreads them out; what they do not say, weight decay pulls back
+    // toward zero.
 
-    // %%
-    let after = named_parameters(&learn.vs);
-    let numbers = |named: &[(String, Tensor)], wanted: &str| -> Result<Vec<f32>> {
-        let found = named.iter().find(|(name, _)| name == wanted);
-        let tensor = found.map(|(_, t)| t.detach().to_device(tch::Device::Cpu).reshape([-1]));
-        Ok(tensor.map(Vec::<f32>::try_from).transpose()?.unwrap_or_default())
-    };
-    let (users, movies) =
-        (format!("{} users × 50", cf.users.len()), format!("{} movies × 50", cf.items.len()));
-    let u = (numbers(&before, "u.weight")?, numbers(&after, "u.weight")?);
-    let m = (numbers(&before, "m.weight")?, numbers(&after, "m.weight")?);
+    // %% plumbing
+    lecture.keep_predictions("collab_learner", &preds);
+    let after = [weights(&learn, "u.weight")?, weights(&learn, "m.weight")?];
+    let numbers = |weights: &Tensor| Vec::<f32>::try_from(weights.reshape([-1]));
+    let rows = [("users", cf.users.len()), ("movies", cf.items.len())]
+        .map(|(what, n)| format!("{n} {what} × {n_factors}"));
+    let (u, m) = ((numbers(&before[0])?, numbers(&after[0])?), (numbers(&before[1])?, numbers(&after[1])?));
     let tables = [
-        plots::EmbeddingWeights { name: "u", rows: &users, before: &u.0, after: &u.1 },
-        plots::EmbeddingWeights { name: "m", rows: &movies, before: &m.0, after: &m.1 },
+        plots::EmbeddingWeights { name: "u", rows: &rows[0], before: &u.0, after: &u.1 },
+        plots::EmbeddingWeights { name: "m", rows: &rows[1], before: &m.0, after: &m.1 },
     ];
     let title = "The learner's embeddings before and after training";
     lecture.plot(nb, plots::embeddings_before_after("embeddings_before_after", title, &tables)?)?;
@@ -165,22 +173,24 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## Where it goes wrong: the cold start
     //
     // A movie that nobody in the training rows has rated gets no gradient but the decay, which Adam turns into
-    // full steps: its vector and its bias end at zero, and a prediction for it says only how the user rates in
+    // full steps: its vector and its bias move to zero, and a prediction for it says only how the user rates in
     // general. The more often a movie was rated, the better it is known.
 
-    // %%
+    // %% plumbing
     let mut times_rated = vec![0_u32; cf.items.len() as usize];
     for &row in &split.trn {
         times_rated[cf.cats[row][1] as usize] += 1;
     }
     let never_rated: Vec<i64> = (0..cf.items.len()).filter(|&m| times_rated[m as usize] == 0).collect();
-    let m_weight = after.iter().find(|(name, _)| name == "m.weight").map(|(_, t)| t.detach());
-    if let (Some(m), false) = (m_weight, never_rated.is_empty()) {
-        let rows = m.index_select(0, &Tensor::from_slice(&never_rated).to_device(m.device()));
+    if !never_rated.is_empty() {
+        let rows = after[1].index_select(0, &Tensor::from_slice(&never_rated));
         let largest = rows.abs().max().double_value(&[]);
+        let (low, high) = settings.init;
         nb.print(format!(
-            "{} movies were never read in training; their largest weight: {largest:.0e}",
-            never_rated.len()
+            "{} movies were never read in training. Their weights started between {low} and {high}; the largest is now \
+             {largest:.0e}{}",
+            never_rated.len(),
+            if largest < 0.01 * high { "." } else { ": so few steps do not take them to zero." }
         ));
     }
     let known: Vec<u32> = split.val.iter().map(|&row| times_rated[cf.cats[row][1] as usize]).collect();
@@ -188,6 +198,19 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let title = "Error by how often a movie was rated in training";
     lecture
         .plot(nb, plots::residuals_by_popularity("residuals_by_popularity", title, &known, &residuals)?)?;
+
+    // %% [markdown]
+    // ## The lecture's cells of this section
+    //
+    // | | the lecture | here | | why |
+    // |---|---|---|---|---|
+    // | 9 | `val_idxs`, `wd`, `n_factors` | [`val_idxs`](#collab_filter-val_idxs) | same | |
+    // | 10 | `cf = CollabFilterDataset.from_csv(…)` | [`cf`](#collab_filter-cf) | same | from the table that has been read |
+    // | 11 | `learn = cf.get_learner(…)` | [`learn`](#collab_filter-learn) | same | the weight decay is given here |
+    // | 12 | `learn.fit(1e-2, 2, …)` | [`learn.fit`](#collab_filter-learn_fit) | same | another random start |
+    // | 13 | `math.sqrt(0.776)` | [`sqrt`](#collab_filter-sqrt) | same | |
+    // | 14 | `preds = learn.predict()` | [`preds`](#collab_filter-preds) | same | |
+    // | 15 | `y = …`, `sns.jointplot(…)` | [`y`](#collab_filter-y) | same | drawn by plotters instead of seaborn |
 
     Ok(())
 }

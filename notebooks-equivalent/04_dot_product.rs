@@ -4,14 +4,15 @@
 // Linear algebra on two small matrices, and the first layer of our own: `DotProduct`.
 //
 // A tensor is an array of numbers of any number of dimensions; **`T`** makes one in the lecture, and
-// `Tensor::from_slice` here.
+// `Tensor::from_slice2` here.
 
-// %%
+// %% plumbing
+use std::collections::HashMap;
+
 use anyhow::Result;
+use polars::prelude::AnyValue;
 use tch::Tensor;
 
-use lecture5::models::DotProduct;
-use lecture5::movielens::Ids;
 use lecture5::notebook::{Notebook, Table};
 use lecture5::run::lecture::{Lecture, shown};
 
@@ -21,25 +22,22 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // Think of a row of `a` as a user, of the same row of `b` as a movie.
 
-    // %%
+    // %% a
     let a = Tensor::from_slice2(&[[1f32, 2.], [3., 4.]]).to_device(lecture.run.device);
     let b = Tensor::from_slice2(&[[2f32, 2.], [10., 10.]]).to_device(lecture.run.device);
-    nb.print("a");
-    nb.print(shown(&a)?);
-    nb.print("b");
-    nb.print(shown(&b)?);
+    nb.print(format!("a\n{}\nb\n{}", shown(&a)?, shown(&b)?));
 
     // %% [markdown]
     // `a * b` multiplies element by element:
 
-    // %%
+    // %% a*b
     nb.show(shown(&(&a * &b))?);
 
     // %% [markdown]
     // and `.sum(1)` adds along dimension 1, across the columns. Together they are the dot product of each row of
     // `a` with the same row of `b`:
 
-    // %%
+    // %% sum
     nb.show(shown(&(&a * &b).sum_dim_intlist(1, false, None))?);
 
     // %% [markdown]
@@ -47,19 +45,31 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // In PyTorch a layer is a class that extends `nn.Module`, and what it computes stands in its method
     // **`forward`**. Nobody calls `forward` by name: whoever calls the module (`model(a, b)`) calls it, and so
-    // do the other parts of the library. Here it is the multiplication of matrices. `backward`, which finds the gradients, is not written at all: PyTorch
-    // records what `forward` does and works backwards through it.
+    // do the other parts of the library. Here it is one dot product for each row. (The lecture's notes say matrix
+    // multiplication; that would be each row of `a` with *every* row of `b`.) `backward`, which finds the gradients, is not
+    // written at all: PyTorch records what `forward` does and works backward through it.
     //
     // In Rust a layer is a struct with a method `forward`, and it is called by its name.
 
-    // %%
-    nb.source(include_str!("../src/models.rs"), "struct DotProduct")?;
+    // %% DotProduct
+    struct DotProduct;
+
+    impl DotProduct {
+        fn forward(&self, u: &Tensor, m: &Tensor) -> Tensor {
+            (u * m).sum_dim_intlist(1, false, None) // (n, k), (n, k) → (n,)
+        }
+    }
 
     // %% [markdown]
-    // An instance of it, and its answer:
+    // An instance of it,
 
-    // %%
+    // %% model
     let model = DotProduct;
+
+    // %% [markdown]
+    // and its answer:
+
+    // %% model(a,b)
     nb.show(shown(&model.forward(&a, &b))?);
 
     // %% [markdown]
@@ -72,44 +82,62 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // 2. map each of them to an integer, counting from 0 in the order in which they appear;
     // 3. do the same for `movieId`.
     //
-    // The lecture does it in Python with two reminders:
+    // The lecture does it with two reminders, and Rust has both:
     //
     // - **`enumerate`** takes a collection and gives back the index and the value of each element;
-    // - **`lambda`** is Python's keyword for a small function without a name.
-    //
-    // ```python
-    // u_uniq = ratings.userId.unique()
-    // user2idx = {o:i for i,o in enumerate(u_uniq)}
-    // ratings.userId = ratings.userId.apply(lambda x: user2idx[x])
-    // ```
-    //
-    // Rust has both: `.enumerate()` on any iterator, and a closure, `|x| user2idx[&x]`, for the lambda. Here the
-    // type `Ids` holds the mapping in both directions, since we will want the titles back.
+    // - **`lambda`** is Python's keyword for a small function without a name, which in Rust is a *closure*,
+    //   `|x| user2idx[&x]`.
 
-    // %%
-    let ratings = &lecture.ml.ratings;
-    let (user2idx, users) = Ids::map(ratings.column("userId")?)?;
-    let (movie2idx, movies) = Ids::map(ratings.column("movieId")?)?;
-    let mut first = Table::new(["index", "userId", "movieId"]);
-    for (index, (user, movie)) in user2idx.ids().zip(movie2idx.ids()).enumerate().take(5) {
-        first.push([index.to_string(), user.to_string(), movie.to_string()]);
+    // %% u_uniq
+    let (user_id, movie_id) = (lecture.ml.ratings.column("userId")?, lecture.ml.ratings.column("movieId")?);
+
+    let u_uniq = user_id.unique_stable()?;
+    let user2idx: HashMap<AnyValue, i64> = u_uniq.as_materialized_series().iter().zip(0..).collect();
+    let users: Vec<i64> = user_id.as_materialized_series().iter().map(|x| user2idx[&x]).collect();
+
+    let m_uniq = movie_id.unique_stable()?;
+    let movie2idx: HashMap<AnyValue, i64> = m_uniq.as_materialized_series().iter().zip(0..).collect();
+    let movies: Vec<i64> = movie_id.as_materialized_series().iter().map(|x| movie2idx[&x]).collect();
+
+    // %% plumbing
+    let mut mapped = Table::new(["userId", "movieId", "user", "movie"]);
+    for row in 0..users.len().min(5) {
+        let ids = [user_id.get(row)?, movie_id.get(row)?].map(|id| id.str_value().into_owned());
+        mapped.push(ids.into_iter().chain([users[row].to_string(), movies[row].to_string()]));
     }
-    nb.show(first.caption("The first ids of each column, and the index that each gets"));
+    nb.show(mapped.caption("The ids of the first ratings, and the indices that they become"));
+
+    // %% n_users
+    let (n_users, n_movies) = (user_id.n_unique()?, movie_id.n_unique()?);
+    nb.show(format!("n_users = {n_users}, n_movies = {n_movies}"));
 
     // %% [markdown]
-    // Applied to both columns (the lecture's `apply`), the ids of the ratings become indices. `Ids::map` has done
-    // it on the way, as pandas' `factorize` does:
+    // `CollabFilterDataset`, which the sections share as `cf`, does the same in one go and keeps the mapping in both
+    // directions, since we will want the titles back:
 
-    // %%
-    let mut mapped = Table::new(["user", "movie"]);
-    for (user, movie) in users.iter().zip(&movies).take(5) {
-        mapped.push([user.to_string(), movie.to_string()]);
-    }
-    nb.show(mapped);
+    // %% plumbing
+    let (cf, _) = lecture.ratings();
+    let same = cf
+        .cats
+        .iter()
+        .zip(users.iter().zip(&movies))
+        .all(|(&[u, m], (&user, &movie))| (u, m) == (user, movie));
+    nb.print(if same { "cf has the same indices." } else { "cf has other indices: that is a fault." });
 
-    // %%
-    let (n_users, n_movies) = (user2idx.len(), movie2idx.len());
-    nb.show(format!("n_users = {n_users}, n_movies = {n_movies}"));
+    // %% [markdown]
+    // ## The lecture's cells of this section
+    //
+    // | | the lecture | here | | why |
+    // |---|---|---|---|---|
+    // | P4 | picture: rows times columns | [`sum`](#dot_product-sum) | differs | in numbers, not as a picture |
+    // | P5 | picture: tensors | [`a`](#dot_product-a) | differs | in numbers, not as a picture |
+    // | 16 | `a`, `b` | [`a`](#dot_product-a) | same | |
+    // | 17 | `a*b` | [`a*b`](#dot_product-a_b) | same | |
+    // | 18 | `(a*b).sum(1)` | [`sum`](#dot_product-sum) | same | |
+    // | 19 | `class DotProduct` | [`DotProduct`](#dot_product-DotProduct) | same | |
+    // | 20 | `model=DotProduct()` | [`model`](#dot_product-model) | same | |
+    // | 21 | `model(a,b)` | [`model(a,b)`](#dot_product-model_a_b_) | same | `forward` is called by its name |
+    // | 22 | `u_uniq`, `user2idx`, …, `n_users` | [`u_uniq`](#dot_product-u_uniq), [`n_users`](#dot_product-n_users) | same | `ratings` keeps its ids; the indices are columns of their own |
 
     Ok(())
 }

@@ -1,22 +1,22 @@
 // %% [markdown]
 // # EmbeddingDot
 //
-// A model of our own: 50 numbers for each user, 50 for each movie, and their dot product is the rating.
+// A model of our own: some numbers for each user, as many for each movie, and their dot product is the rating.
 //
-// Nobody says what the numbers mean. They are whatever makes the loss small, and afterwards one can look at
+// Nobody says what the numbers mean. They are whatever makes the loss small, and afterward one can look at
 // what they turned out to be.
 
-// %%
+// %% plumbing
 use anyhow::Result;
-use tch::{Device, nn};
+use tch::nn::{Embedding, EmbeddingConfig, Init, Module, ModuleT, Path, VarStore, embedding};
+use tch::{Device, Tensor};
 
 use lecture5::fit::{fit_with, mse_loss, predict};
-use lecture5::models::{EmbeddingDot, Embeddings};
 use lecture5::notebook::Notebook;
 use lecture5::optim;
 use lecture5::plots;
 use lecture5::ratings::ColumnarModelData;
-use lecture5::run::lecture::Lecture;
+use lecture5::run::lecture::{Lecture, head};
 use lecture5::settings::ModelKind;
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
@@ -29,33 +29,71 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // - **`nn.Embedding`** is PyTorch's table of weights that is looked up by row number; tch has the same.
     // - **`self.u.weight.data.uniform_(0, 0.05)`** gives the *user* weights a reasonable start, and the next line
     //   the *movie* weights. The underscore of **`uniform_`** says *in place*: the tensor itself is changed,
-    //   where a method without one (`add` beside `add_`) returns a new tensor. tch keeps the underscore.
+    //   where a method without one returns a new tensor. tch calls it when it makes the table, with the bounds of
+    //   `Init::Uniform`.
     // - **`forward`** takes `cats`, the categorical variables, and pulls its two columns apart:
     //   `users, movies = cats[:,0], cats[:,1]`. The lecture's `conts`, the continuous variables, are none, and
-    //   are left out here.
+    //   are left out here. (`forward_t` is told whether it trains; this model does the same either way.)
     //
-    // Why 0 to 0.05? The first predictions are then near 50 × 0.025² = 0.03 stars: small, positive, and free
-    // to grow.
+    // Why 0 to 0.05? With 50 factors the first predictions are then near 50 × 0.025² = 0.03 stars: small, positive, and
+    // free to grow.
 
-    // %%
-    nb.source(include_str!("../src/models.rs"), "struct EmbeddingDot")?;
+    // %% EmbeddingDot
+    let n_factors = 50;
+    let init = (0.0, 0.05);
+
+    #[derive(Debug)]
+    struct EmbeddingDot {
+        u: Embedding,
+        m: Embedding,
+    }
+
+    impl EmbeddingDot {
+        fn new(vs: Path, n_users: i64, n_movies: i64, n_factors: i64, (lo, up): (f64, f64)) -> EmbeddingDot {
+            let uniform = EmbeddingConfig { ws_init: Init::Uniform { lo, up }, ..Default::default() };
+            let u = embedding(&vs / "u", n_users, n_factors, uniform);
+            let m = embedding(&vs / "m", n_movies, n_factors, uniform);
+            EmbeddingDot { u, m }
+        }
+    }
+
+    impl ModuleT for EmbeddingDot {
+        fn forward_t(&self, cats: &Tensor, _train: bool) -> Tensor {
+            let (users, movies) = (cats.select(1, 0), cats.select(1, 1)); // (bs,), (bs,)
+            let (u, m) = (self.u.forward(&users), self.m.forward(&movies)); // (bs, n_factors)
+            (u * m).sum_dim_intlist(1, false, None) // (bs,)
+        }
+    }
 
     // %% [markdown]
+    // It is this struct that is trained below. Change it here (another number of factors, another start, a constant added
+    // to the product) and run the section again: labels, plots and the saved file follow. The same model for the command
+    // line is in `src/models.rs`.
+    //
     // ## Prepare the features and the dependent variable
     //
-    // `x` is the table without rating and timestamp, `y` the rating. `ColumnarModelData` binds the two
-    // categorical columns together into `cats`, splits off the rows held out, and cuts batches of 64.
+    // `x` is the table without rating and timestamp, `y` the rating.
 
-    // %%
+    // %% x
+    let x = lecture.ml.ratings.drop_many(["rating", "timestamp"]);
+    let y = lecture.ml.ratings.column("rating")?;
+    nb.print(format!("x: {:?}, y: {:?}", x.shape(), y.len()));
+    nb.show(head(&x, 3)?);
+
+    // %% [markdown]
+    // `ColumnarModelData` binds the two categorical columns together into `cats`, splits off the rows held out, and cuts
+    // batches of 64. It takes the indices from `cf`, where the lecture has written them over the ids.
+
+    // %% data
     let (cf, split) = lecture.ratings();
     let data = ColumnarModelData::new(&cf, &split, 64, lecture.run.device)?;
     nb.print(format!("trn: cats {:?}, y {:?}", data.trn.cats.size(), data.trn.y.size()));
     nb.print(format!("val: cats {:?}, y {:?}", data.val.cats.size(), data.val.y.size()));
 
     // %% [markdown]
-    // ## Set up the optimiser
+    // ## Set up the optimizer
     //
-    // - **`optim`** gives us an optimiser: the rule by which the weights follow their gradients.
+    // - **`optim`** gives us an optimizer: the rule by which the weights follow their gradients.
     // - **`model.parameters()`**, inherited from `nn.Module`, is all weights of the model. In tch they live in a
     //   `VarStore`, which the model is built on.
     // - **`1e-1`** is the learning rate.
@@ -64,13 +102,12 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // `.cuda()` moves the model to the GPU; here `set_device` moves it to the device of the run.
 
-    // %%
-    let (wd, n_factors) = (1e-5, 50);
+    // %% opt
+    let wd = 1e-5;
     let (n_users, n_movies) = (cf.users.len(), cf.items.len());
     tch::manual_seed(lecture.run.seed);
-    let mut vs = nn::VarStore::new(Device::Cpu);
-    let emb = Embeddings { n_users, n_movies, n_factors: (n_factors, n_factors), init: (0.0, 0.05) };
-    let model = EmbeddingDot::new(&vs.root(), &emb);
+    let mut vs = VarStore::new(Device::Cpu);
+    let model = EmbeddingDot::new(vs.root(), n_users, n_movies, n_factors, init);
     vs.set_device(lecture.run.device);
     let mut opt = optim::sgd(&vs, 1e-1).weight_decay(wd).momentum(0.9);
 
@@ -80,42 +117,106 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // This is not the learner's `fit` but the low-level one, a loop over batches that the section on the
     // [training loop](#training_loop) walks through. The loss is `F.mse_loss`, the mean squared error.
 
-    // %%
+    // %% fit
     let mut history = fit_with(&model, &data, 3, &mut opt, mse_loss, lecture.options(nb))?;
 
     // %% [markdown]
     // ## Set the learning rate
     //
-    // The training loss is still falling, but at 0.1 the steps have become too long for what is left. The same
-    // model and the same optimiser go on at a tenth:
+    // At 0.1 the steps have become too long for what is left to learn. The same model and the same optimizer go on at a
+    // tenth:
 
-    // %%
+    // %% set_lrs
     opt.set_lrs(0.01);
+
+    // %% fit again
     history.extend(fit_with(&model, &data, 3, &mut opt, mse_loss, lecture.options(nb))?);
 
-    // %%
-    let last = history.epochs.last().map_or((0.0, 0.0), |epoch| (epoch.trn, epoch.val));
+    // %% plumbing
+    let (running, epochs) = (history.running.clone(), history.epochs.clone());
     lecture.record("embedding_dot", history);
-    lecture.plot(nb, lecture.loss_curves("embedding_dot", "Loss of EmbeddingDot", &[(3, 0.01)])?)?;
-    lecture.save("embedding_dot", &lecture.settings(ModelKind::Dot), &opt)?;
+    lecture.plot(nb, lecture.loss_curves("embedding_dot", "Loss of EmbeddingDot")?)?;
+    let settings = lecture.settings_of(ModelKind::Dot, init, &data, &opt);
+    lecture.save("embedding_dot", &settings, &opt)?;
 
-    // %%
-    let (trn, val) = last;
-    nb.markdown(format!(
-        "Training loss {trn:.2} against validation loss {val:.2}: {} And nothing keeps a prediction within the range of \
-         the ratings:",
-        match val > 1.1 * trn {
-            true => "the model knows the training ratings much better than others.",
-            false => "the model knows the training ratings no better than others.",
+    // %% [markdown]
+    // ## What the losses say
+    //
+    // **The training loss drops where an epoch starts.** Within an epoch every rating comes up once. In the next one each
+    // has been learned from before, and a model with so many weights to so few ratings knows it again. That is memory, not
+    // insight: the validation loss knows nothing of it.
+
+    // %% plumbing
+    let n_batches = data.n_batches();
+    if n_batches >= 200 {
+        for epoch in 1..epochs.len() {
+            let start = epoch * n_batches;
+            nb.print(format!(
+                "training loss at the end of epoch {}: {:.2}; 100 batches into the next: {:.2}; at its end: {:.2}",
+                epoch - 1,
+                running[start - 1],
+                running[start + 99],
+                running[start + n_batches - 1]
+            ));
         }
-    ));
+    }
 
-    // %%
+    // %% plumbing
     let preds = predict(&model, &data.val)?;
     let y = Vec::<f32>::try_from(&data.val.y)?;
     lecture.keep_predictions("embedding_dot", &preds);
     let title = "EmbeddingDot: predicted and true ratings";
     lecture.plot(nb, plots::joint("embedding_dot_joint", title, &preds, &y, true)?)?;
+
+    // %% plumbing
+    let mut times_rated = vec![0_u32; n_movies as usize];
+    split.trn.iter().for_each(|&row| times_rated[cf.cats[row][1] as usize] += 1);
+    let mse = |preds: &dyn Fn(usize) -> f32, rows: &[usize]| {
+        rows.iter().map(|&row| f64::from(preds(row) - y[row]).powi(2)).sum::<f64>() / rows.len().max(1) as f64
+    };
+    let of_movie = |row: usize| times_rated[cf.cats[split.val[row]][1] as usize];
+    let (unknown, known): (Vec<usize>, Vec<usize>) = (0..y.len()).partition(|&row| of_movie(row) == 0);
+    let all: Vec<usize> = (0..y.len()).collect();
+    let mean =
+        (split.trn.iter().map(|&row| f64::from(cf.y[row])).sum::<f64>() / split.trn.len() as f64) as f32;
+    let (model_mse, mean_mse) = (mse(&|row| preds[row], &all), mse(&|_| mean, &all));
+    nb.markdown(format!(
+        "**It {} a guess without any model.** Predicting the mean of the training ratings, {mean:.2}, for everything has a \
+         mean squared error of {mean_mse:.3} over the rows held out; EmbeddingDot has {model_mse:.3}.",
+        if model_mse > mean_mse { "loses to" } else { "beats" }
+    ));
+    if !unknown.is_empty() && !known.is_empty() {
+        let guess = unknown.iter().map(|&row| f64::from(preds[row])).sum::<f64>() / unknown.len() as f64;
+        let (of_unknown, of_known) = (mse(&|row| preds[row], &unknown), mse(&|row| preds[row], &known));
+        nb.markdown(format!(
+            "**The movies that it has never seen** are {} of the {} rows held out. No training row has moved their vectors: they \
+             are as small as at the start, and times any user's that makes little, {guess:.2} on average. That is the lump at \
+             the left of the picture. Their mean squared error is {of_unknown:.2}, that of all other rows {of_known:.3} \
+             (the mean: {:.3}).",
+            unknown.len(),
+            y.len(),
+            mse(&|_| mean, &known)
+        ));
+    }
+    nb.markdown(
+        "A movie of which little is known should be predicted near the mean, not near zero. That is what a *bias* can do, \
+         and the [next section](#embedding_dot_bias) adds one. Nothing keeps a prediction within the range of the ratings \
+         either.",
+    );
+
+    // %% [markdown]
+    // ## The lecture's cells of this section
+    //
+    // | | the lecture | here | | why |
+    // |---|---|---|---|---|
+    // | 23 | `class EmbeddingDot` | [`EmbeddingDot`](#embedding_dot-EmbeddingDot) | same | without `conts`, which are none |
+    // | 24 | `x`, `y` | [`x`](#embedding_dot-x) | same | |
+    // | 25 | `data = ColumnarModelData…` | [`data`](#embedding_dot-data) | same | the indices come from `cf` |
+    // | 26 | `wd`, `model`, `opt` | [`opt`](#embedding_dot-opt) | same | `.cuda()` only where there is one |
+    // | 27 | `fit(model, data, 3, …)` | [`fit`](#embedding_dot-fit) | same | another random start |
+    // | 28 | `### Set the learning rate` | the heading | same | a comment in a code cell there |
+    // | 29 | `set_lrs(opt, 0.01)` | [`set_lrs`](#embedding_dot-set_lrs) | same | |
+    // | 30 | `fit(model, data, 3, …)` | [`fit again`](#embedding_dot-fit_again) | same | |
 
     Ok(())
 }

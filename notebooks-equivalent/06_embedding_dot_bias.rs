@@ -6,13 +6,12 @@
 // A dot product can only say how well a user and a movie go together. The *bias* of a user says how she
 // rates on the whole, the bias of a movie how it is liked on the whole.
 
-// %%
+// %% plumbing
 use anyhow::Result;
-use tch::{Device, nn};
+use tch::nn::{Embedding, EmbeddingConfig, Init, Module, ModuleT, Path, VarStore, embedding};
+use tch::{Device, Tensor};
 
 use lecture5::fit::{fit_with, mse_loss, predict};
-use lecture5::history::Epoch;
-use lecture5::models::{EmbeddingDotBias, Embeddings, Range};
 use lecture5::notebook::Notebook;
 use lecture5::optim;
 use lecture5::plots;
@@ -23,7 +22,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The range of the ratings
 
-    // %%
+    // %% min_rating
     let (cf, data) = lecture.model_data(64)?;
     let (min_rating, max_rating) = cf.range();
     nb.show(format!("({min_rating:?}, {max_rating:?})"));
@@ -33,15 +32,21 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // A sigmoid turns any number into one between 0 and 1; multiplied by the width of the range and moved up by
     // its lower end, it gives only predictions that can be true. The model need not learn where the range ends.
-    // (The heading is the lecture's; its code takes the range of the data, there 0.5 to 5.)
+    // (The heading is the lecture's; its code takes the range of the data.)
     //
     // **`F`** is PyTorch's functional library, the functions that layers are made of. `F.sigmoid` is called
     // `torch.sigmoid` now, and is a method of the tensor in tch.
 
-    // %%
-    let range = Range { min: min_rating, max: max_rating };
-    let wide = range.widened();
-    let ranges = [("EmbeddingDotBias", range.min, range.max), ("EmbeddingNet", wide.min, wide.max)];
+    // %% squash
+    let squash = |res: &Tensor| res.sigmoid() * (max_rating - min_rating) + min_rating;
+    nb.show(format!(
+        "{:.3?}",
+        Vec::<f64>::try_from(squash(&Tensor::from_slice(&[-8.0, -1.0, 0.0, 1.0, 8.0])))?
+    ));
+
+    // %% plumbing
+    let ranges =
+        [("EmbeddingDotBias", min_rating, max_rating), ("EmbeddingNet", min_rating - 0.5, max_rating + 0.5)];
     let title = "The sigmoid, squashed to the range of the ratings";
     lecture
         .plot(nb, plots::squashed_sigmoid("squashed_sigmoid", title, (min_rating, max_rating), &ranges)?)?;
@@ -49,58 +54,91 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Let's improve our model
     //
-    // `get_emb(ni, nf)` makes one embedding, and the constructor calls it four times: for `u`, `m`, `ub` and `mb`.
-    // The lecture's weights start within ±0.01.
+    // `get_emb(ni, nf)` makes one embedding, `ni` rows of `nf` numbers, and fills it between −0.01 and 0.01:
+
+    // %% get_emb
+    let init = (-0.01, 0.01);
+
+    fn get_emb(vs: Path, ni: i64, nf: i64, (lo, up): (f64, f64)) -> Embedding {
+        let uniform = EmbeddingConfig { ws_init: Init::Uniform { lo, up }, ..Default::default() };
+        embedding(vs, ni, nf, uniform)
+    }
+
+    // %% [markdown]
+    // The constructor calls it four times: for `u`, `m`, `ub` and `mb`.
     //
     // **`squeeze`** takes away a dimension of size 1. The biases come as (64, 1), the dot products as (64,).
     // Added as they are, both would be *broadcast*, that is replicated until they fit, to (64, 64): no error,
     // and a wrong loss. `mse_loss` of this project checks the shapes for that reason.
 
-    // %%
-    nb.source(include_str!("../src/models.rs"), "struct EmbeddingDotBias")?;
+    // %% EmbeddingDotBias
+    let n_factors = 50;
 
-    // %%
-    let (wd, n_factors) = (2e-4, 50);
-    let emb = Embeddings {
-        n_users: cf.users.len(),
-        n_movies: cf.items.len(),
-        n_factors: (n_factors, n_factors),
-        init: (-0.01, 0.01),
-    };
+    #[derive(Debug)]
+    struct EmbeddingDotBias {
+        u: Embedding,
+        m: Embedding,
+        ub: Embedding,
+        mb: Embedding,
+        min_rating: f64,
+        max_rating: f64,
+    }
+
+    impl ModuleT for EmbeddingDotBias {
+        fn forward_t(&self, cats: &Tensor, _train: bool) -> Tensor {
+            let (users, movies) = (cats.select(1, 0), cats.select(1, 1)); // (bs,), (bs,)
+            let um = self.u.forward(&users) * self.m.forward(&movies); // (bs, n_factors)
+            // add in user bias and movie bias
+            let res = um.sum_dim_intlist(1, false, None)
+                + self.ub.forward(&users).squeeze_dim(1)
+                + self.mb.forward(&movies).squeeze_dim(1); // (bs,)
+            // this limits the range of the ratings
+            res.sigmoid() * (self.max_rating - self.min_rating) + self.min_rating // (bs,)
+        }
+    }
+
+    // %% opt
+    let wd = 2e-4;
     tch::manual_seed(lecture.run.seed);
-    let mut vs = nn::VarStore::new(Device::Cpu);
-    let model = EmbeddingDotBias::new(&vs.root(), &emb, range);
+    let mut vs = VarStore::new(Device::Cpu);
+    let model = EmbeddingDotBias {
+        u: get_emb(vs.root() / "u", cf.users.len(), n_factors, init),
+        m: get_emb(vs.root() / "m", cf.items.len(), n_factors, init),
+        ub: get_emb(vs.root() / "ub", cf.users.len(), 1, init),
+        mb: get_emb(vs.root() / "mb", cf.items.len(), 1, init),
+        min_rating,
+        max_rating,
+    };
     vs.set_device(lecture.run.device);
     let mut opt = optim::sgd(&vs, 1e-1).weight_decay(wd).momentum(0.9);
 
-    // %%
+    // %% fit
     let history = fit_with(&model, &data, 3, &mut opt, mse_loss, lecture.options(nb))?;
 
-    // %%
-    let reached = |epochs: &[Epoch], n: usize| epochs.get(n - 1).map(|epoch| epoch.val);
-    if let (Some(bias), Some(three), Some(six)) = (
-        reached(&history.epochs, 3),
-        lecture.validation_loss("embedding_dot", 3),
-        lecture.validation_loss("embedding_dot", 6),
-    ) {
+    // %% plumbing
+    let dot = lecture.validation_losses("embedding_dot");
+    if let Some(bias) = history.epochs.last()
+        && let (Some(dot), Some(last)) = (dot.get(bias.epoch), dot.last())
+    {
         nb.markdown(format!(
-            "{bias:.2} after three epochs, where the dot product alone had reached {three:.2}, and {six:.2} after six{}",
-            match bias < six {
-                true => {
-                    ": one number for each user, one for each movie and a fixed range bring more than a smaller \
-                     learning rate did."
-                }
-                false => ".",
+            "{:.2} after epoch {}, where the dot product alone had {dot:.2}, and {last:.2} in the end. {}",
+            bias.val,
+            bias.epoch,
+            match bias.val < *last {
+                true =>
+                    "One number for each user, one for each movie and a fixed range bring more than a smaller learning rate \
+                     did. A movie that the training rows lack is now predicted from its user's bias, near the middle of the \
+                     range, and no longer near zero.",
+                false => "Here the biases bring nothing.",
             }
         ));
     }
-
-    // %%
     lecture.record("embedding_dot_bias", history);
-    lecture.plot(nb, lecture.loss_curves("embedding_dot_bias", "Loss of EmbeddingDotBias", &[])?)?;
-    lecture.save("embedding_dot_bias", &lecture.settings(ModelKind::Bias), &opt)?;
+    lecture.plot(nb, lecture.loss_curves("embedding_dot_bias", "Loss of EmbeddingDotBias")?)?;
+    let settings = lecture.settings_of(ModelKind::Bias, init, &data, &opt);
+    lecture.save("embedding_dot_bias", &settings, &opt)?;
 
-    // %%
+    // %% plumbing
     let preds = predict(&model, &data.val)?;
     let y = Vec::<f32>::try_from(&data.val.y)?;
     lecture.keep_predictions("embedding_dot_bias", &preds);
@@ -111,30 +149,71 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## What's actually written in fastai?
     //
     // The same model. fastai calls the movies *items* (`i`, `ib`), takes users and items as two arguments
-    // instead of the columns of `cats`, is told the range as `min_score` and `max_score`, and starts its
-    // weights within ±0.05. So it needs no second struct here: it is this one with other numbers, and what
-    // the [learner](#collab_filter) trains. Its settings, beside those of the model above:
+    // instead of the columns of `cats`, is told the range as `min_score` and `max_score`, and its `get_emb` fills the
+    // weights between −0.05 and 0.05. It is what the [learner](#collab_filter) trains.
+    //
+    // In the lecture's notebook both names are defined anew by this cell, so that the neural net of the next section gets
+    // the wider start.
 
-    // %%
-    for (name, kind) in [("the lecture's", ModelKind::Bias), ("fastai's own", ModelKind::Learner)] {
-        let s = Settings::lecture(kind);
+    // %% fastai
+    let fastai_init = (-0.05, 0.05);
+
+    struct FastaiDotBias {
+        u: Embedding,
+        i: Embedding,
+        ub: Embedding,
+        ib: Embedding,
+        min_score: f64,
+        max_score: f64,
+    }
+
+    impl FastaiDotBias {
+        fn forward(&self, users: &Tensor, items: &Tensor) -> Tensor {
+            let um = self.u.forward(users) * self.i.forward(items); // (bs, n_factors)
+            let res = um.sum_dim_intlist(1, false, None)
+                + self.ub.forward(users).squeeze_dim(1)
+                + self.ib.forward(items).squeeze_dim(1); // (bs,)
+            res.sigmoid() * (self.max_score - self.min_score) + self.min_score // (bs,)
+        }
+    }
+
+    tch::manual_seed(lecture.run.seed);
+    let vs = VarStore::new(Device::Cpu);
+    let untrained = FastaiDotBias {
+        u: get_emb(vs.root() / "u", cf.users.len(), n_factors, fastai_init),
+        i: get_emb(vs.root() / "i", cf.items.len(), n_factors, fastai_init),
+        ub: get_emb(vs.root() / "ub", cf.users.len(), 1, fastai_init),
+        ib: get_emb(vs.root() / "ib", cf.items.len(), 1, fastai_init),
+        min_score: min_rating,
+        max_score: max_rating,
+    };
+    let cats = data.val.cats.narrow(0, 0, 5.min(data.val.len())).to_device(Device::Cpu);
+    let first = untrained.forward(&cats.select(1, 0), &cats.select(1, 1));
+    nb.print(format!("its first predictions before any training: {:.3?}", Vec::<f32>::try_from(first)?));
+
+    // %% [markdown]
+    // Before training, all predictions are near the middle of the range: the sigmoid of nearly nothing is one half. How the
+    // lecture trains the two:
+
+    // %% plumbing
+    for (name, s) in [("above", settings), ("fastai's own", Settings::lecture(ModelKind::Learner))] {
         nb.print(format!(
-            "{name:13}  init {} to {}, {:?}, rate {}, weight decay {:e}",
+            "{name:12}  init {} to {}, {:?}, rate {}, weight decay {:e}",
             s.init.0, s.init.1, s.rule, s.plan, s.wd
         ));
     }
 
-    // %%
-    let fastai = Embeddings { init: (-0.05, 0.05), ..emb };
-    tch::manual_seed(lecture.run.seed);
-    let mut vs = nn::VarStore::new(Device::Cpu);
-    let model = EmbeddingDotBias::new(&vs.root(), &fastai, range);
-    vs.set_device(lecture.run.device);
-    let untrained = predict(&model, &data.val)?;
-    nb.print(format!(
-        "its first five predictions before any training: {:.3?}",
-        &untrained[..untrained.len().min(5)]
-    ));
+    // %% [markdown]
+    // ## The lecture's cells of this section
+    //
+    // | | the lecture | here | | why |
+    // |---|---|---|---|---|
+    // | 31 | `min_rating,max_rating` | [`min_rating`](#embedding_dot_bias-min_rating) | same | |
+    // | P6 | picture: a sigmoid | [`squash`](#embedding_dot_bias-squash) | same | drawn over the range of the ratings |
+    // | 32 | `get_emb`, `class EmbeddingDotBias` | [`get_emb`](#embedding_dot_bias-get_emb), [`EmbeddingDotBias`](#embedding_dot_bias-EmbeddingDotBias) | same | the range is a field, not a global |
+    // | 33 | `wd`, `model`, `opt` | [`opt`](#embedding_dot_bias-opt) | same | |
+    // | 34 | `fit(model, data, 3, …)` | [`fit`](#embedding_dot_bias-fit) | same | another random start |
+    // | 35 | fastai's `get_emb`, `EmbeddingDotBias` | [`fastai`](#embedding_dot_bias-fastai) | same | under a name of its own |
 
     Ok(())
 }

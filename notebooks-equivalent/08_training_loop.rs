@@ -6,7 +6,7 @@
 // Everything above was trained with a line such as
 // `opt = optim.SGD(model.parameters(), 1e-2, weight_decay=wd, momentum=0.9)`. This section takes it apart.
 
-// %%
+// %% plumbing
 use std::cell::Cell;
 
 use anyhow::Result;
@@ -31,8 +31,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // 29 points on the line y = 2x + 30. Can we learn the slope a and the intercept b from the points alone?
 
-    // %%
+    // %% points
     let points = descent::points();
+
+    // %% plumbing
     let mut table = Table::new(["x", "y"]);
     for (x, y) in points.iter().take(5) {
         table.push([x.to_string(), y.to_string()]);
@@ -42,11 +44,11 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The error
     //
-    // We start with a guess, b = 1 and a = 1. For the first point, x = 14, it predicts 15 where 58 is right:
-    // the squared error is 1,849. With the intercept at 1.5 it is a little smaller, so that is the way to go. (The
-    // notes give 419 for it, which these points and this start do not.)
+    // We start with a guess, b = 1 and a = 1. For the first point, x = 14, it predicts 15 where 58 is right. With the
+    // intercept at 1.5 the squared error is a little smaller, so that is the way to go. (The notes give 1,849 and then 419;
+    // 419 cannot be had from these points and this start.)
 
-    // %%
+    // %% error
     let (x, y) = points[0];
     nb.print(format!("prediction {}, truth {y}", descent::predict(START, x)));
     for b in [1.0, 1.5] {
@@ -59,7 +61,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // Change a weight by a little, here 0.01, see how the error changes, divide: that is the slope of the error
     // in this weight.
 
-    // %%
+    // %% finite differences
     let estimated = descent::finite_difference(START, x, y, 0.01);
     nb.print(format!("estimated: de/db = {:.2}, de/da = {:.2}", estimated.b, estimated.a));
 
@@ -75,13 +77,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // That is the *analytic* derivative, exact and without trying anything out. *Backpropagation* is this rule,
     // applied layer by layer from the error backwards. Autograd does it for any chain that it has recorded:
 
-    // %%
+    // %% backward
     let exact = descent::gradient(START, x, y);
     let b = Tensor::from(START.b).set_requires_grad(true);
     let a = Tensor::from(START.a).set_requires_grad(true);
     let error = (&b + &a * x - y).square();
     error.backward();
     let autograd = (b.grad().double_value(&[]), a.grad().double_value(&[]));
+
+    // %% plumbing
     let row = |name: &str, db: f64, da: f64| [name.to_owned(), format!("{db:.2}"), format!("{da:.2}")];
     let mut table = Table::new(["", "de/db", "de/da"]);
     table.push(row("finite differences", estimated.b, estimated.a));
@@ -97,7 +101,36 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // number of weights. The passes forwards, counted on a net of one hidden layer, and the largest disagreement
     // between the two gradients:
 
-    // %%
+    // %% plumbing
+    /// The gradient of a net of 4 inputs, `hidden` tanh units and one output, found both ways: its number of
+    /// weights, the passes forwards that finite differences and autograd took, and the largest difference between the two.
+    fn finite_differences_against_autograd(hidden: i64) -> (usize, [usize; 2], f64) {
+        let inputs = Tensor::from_slice(&[0.5, -1.0, 0.25, 2.0]);
+        let n = hidden * 5;
+        let weights = (Tensor::arange(n, (Kind::Double, Device::Cpu)).sin() * 0.5).set_requires_grad(true);
+        let passes = Cell::new(0);
+        let loss = |w: &Tensor| {
+            passes.set(passes.get() + 1);
+            let (first, second) =
+                (w.narrow(0, 0, hidden * 4).view([hidden, 4]), w.narrow(0, hidden * 4, hidden));
+            (first.mv(&inputs).tanh().dot(&second) - 1.0).square()
+        };
+        loss(&weights).backward();
+        let exact = weights.grad();
+
+        let by_autograd = passes.replace(0);
+        let h = 1e-6;
+        let apart = tch::no_grad(|| {
+            let at = loss(&weights).double_value(&[]);
+            (0..n).fold(0.0_f64, |worst, i| {
+                let moved = weights.detach().copy();
+                let _ = moved.get(i).g_add_scalar_(h);
+                let estimate = (loss(&moved).double_value(&[]) - at) / h;
+                worst.max((estimate - exact.double_value(&[i])).abs())
+            })
+        });
+        (n as usize, [passes.get(), by_autograd], apart)
+    }
     let mut table = Table::new([
         "hidden units",
         "weights",
@@ -122,43 +155,72 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // For the errors of the first three points, and for the sum of all 29 squared errors, by autograd:
 
-    // %%
+    // %% Jacobian
+    /// b + a·x − y, for w = (b, a): ()
+    fn residual(w: &Tensor, x: f64, y: f64) -> Tensor {
+        w.get(0) + w.get(1) * x - y
+    }
+
+    /// The derivatives of a scalar by each element of `by`.
+    fn derivative(of: &Tensor, by: &Tensor) -> Vec<f64> {
+        let slope = Tensor::run_backward(&[of], &[by], true, false).remove(0);
+        (0..slope.numel() as i64).map(|i| slope.double_value(&[i])).collect()
+    }
+
     let w = Tensor::from_slice(&[START.b, START.a]).set_requires_grad(true);
     let jacobian: Vec<Vec<f64>> =
         points.iter().take(3).map(|&(x, y)| derivative(&residual(&w, x, y), &w)).collect();
+
+    // %% plumbing
     let mut table = Table::new(["residual of", "by b", "by a"]);
     for ((x, _), row) in points.iter().zip(&jacobian) {
         table.push([format!("x = {x}"), row[0].to_string(), row[1].to_string()]);
     }
     nb.show(table.caption("Jacobian"));
 
-    // %%
+    // %% Hessian
     let errors: Vec<Tensor> = points.iter().map(|&(x, y)| residual(&w, x, y).square()).collect();
     let sum = Tensor::stack(&errors, 0).sum(Kind::Double);
     let slope = Tensor::run_backward(&[sum], &[&w], true, true).remove(0);
+    let hessian: Vec<Vec<f64>> = (0..2).map(|at| derivative(&slope.get(at), &w)).collect();
+
+    // %% plumbing
     let mut table = Table::new(["", "b", "a"]);
-    for (at, name) in ["b", "a"].iter().enumerate() {
-        let row = derivative(&slope.get(at as i64), &w);
+    for (name, row) in ["b", "a"].iter().zip(&hessian) {
         table.push([(*name).to_owned(), row[0].to_string(), row[1].to_string()]);
     }
     nb.show(table.caption("Hessian of the sum of squared errors"));
-
-    // %% [markdown]
-    // Compare the two numbers on the diagonal: the error is a bowl some 2,500 times as steep in a as in b. A
-    // learning rate that suits the slope is far too small for the intercept, and everything below exists because
-    // of that.
+    let (bb, ab, aa) = (hessian[0][0], hessian[0][1], hessian[1][1]);
+    let (middle, apart) = ((aa + bb) / 2.0, ((aa - bb) / 2.0).hypot(ab));
+    nb.markdown(format!(
+        "On the diagonal stands the curvature of the error in each weight: {:.0} times as large in a as in b. The bowl does \
+         not lie along the two weights, though; along its own axes (the Hessian's eigenvectors) the curvatures, {:.0} and \
+         {:.1}, are even {:.0} times apart. A learning rate that the steep direction can bear is far too small for the shallow one, \
+         and everything below exists because of that.",
+        aa / bb,
+        middle + apart,
+        middle - apart,
+        (middle + apart) / (middle - apart)
+    ));
 
     // %% [markdown]
     // ## Stochastic gradient descent
     //
     // Take a step against the gradient, row by row: new a = a − learning rate · de/da, and the same for b. That
-    // is the sheet *basic SGD*, with a rate of 0.0001. Its first rows:
+    // is the sheet *basic SGD*, with a rate of 0.0001; the other sheets follow the same points. Its first rows:
 
-    // %%
+    // %% sgd
     let traces: Vec<descent::Trace> = Sheet::ALL
         .iter()
         .map(|&sheet| descent::run(sheet, sheet.settings(), &points, descent::EPOCHS))
         .collect();
+
+    // %% plumbing
+    /// A number with at most so many decimals.
+    fn trimmed(x: f64, decimals: usize) -> String {
+        let text = format!("{x:.decimals$}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
     let mut table =
         Table::new(["x", "y", "b", "a", "prediction", "error²", "de/db", "de/da", "new b", "new a"]);
     for r in traces[0].rows().take(3) {
@@ -173,10 +235,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // Look at de/da from row to row: positive and negative, as chance will have it. Momentum steps along a moving
     // average of the gradients instead: what points now this way, now that way cancels out, and what keeps
     // pointing the same way stays. β, here 0.9, says how much of the average is kept. The lecture's hope is to
-    // keep going in the same direction, but a bit faster, and so to need fewer iterations. That takes a larger
-    // rate, which the calmer gradient allows: at the sheet's rate it is no faster than plain SGD.
+    // keep going in the same direction, but a bit faster, and so to need fewer iterations. At the sheet's rate, the same as
+    // plain SGD's, it is no faster.
 
-    // %%
+    // %% plumbing
     let momentum = &traces[1];
     let raw: Vec<f64> = momentum.rows().map(|row| row.gradient.a).collect();
     let averaged: Vec<f64> = momentum.rows().map(|row| row.mean.a).collect();
@@ -202,31 +264,35 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // - where little changes, the step is divided by a small one: be bolder.
     //
     // So each weight has an *adaptive* learning rate. The lecture calls Adam much, much faster, with answers that
-    // are not as good as those of SGD with momentum. Here it brings b to 20 in five epochs, where SGD is still at
-    // 1.3; at a rate of 1 it overshoots, so its error is larger all the same.
+    // are not as good as those of SGD with momentum.
     //
     // The sheets have more of this family: *adagrad* and *rmsprop* divide without momentum, *eve* slows Adam down
     // while the loss jumps about, and two *annealed* ones halve their rate when
     // the mean gradient of an epoch has more than doubled.
 
-    // %%
-    let mut table = Table::new(["sheet", "rate", "b", "a", "RMSE of epoch 1", "RMSE of the last epoch"]);
+    // %% plumbing
+    let mut table = Table::new([
+        "sheet",
+        "rate",
+        "b",
+        "a",
+        "moving RMSE, epoch 1",
+        "moving RMSE, last epoch",
+        "RMSE at the end",
+    ]);
     for trace in &traces {
         let rmse = trace.rmse();
-        table.push([
-            trace.optimizer.name().to_owned(),
-            trace.settings.lr.to_string(),
-            format!("{:.4}", trace.end.w.b),
-            format!("{:.4}", trace.end.w.a),
-            format!("{:.3}", rmse[0]),
-            format!("{:.3}", rmse[rmse.len() - 1]),
-        ]);
+        let moving = [rmse[0], rmse[rmse.len() - 1], descent::rmse(trace.end.w, &points)];
+        let weights = [trace.end.w.b, trace.end.w.a].map(|w| format!("{w:.4}"));
+        let names = [trace.optimizer.name().to_owned(), trace.settings.lr.to_string()];
+        table.push(names.into_iter().chain(weights).chain(moving.map(|rmse| format!("{rmse:.3}"))));
     }
     nb.show(table.caption(
-        "After five epochs; the truth is b = 30, a = 2. An epoch's RMSE is taken while the weights move",
+        "After five epochs; the truth is b = 30, a = 2. The moving RMSE of an epoch takes each row's error before its step, \
+         while the weights still move; the RMSE at the end is that of the last weights over all 29 points",
     ));
 
-    // %%
+    // %% plumbing
     let start = descent::rmse(START, &points);
     let curves: Vec<(&str, Vec<f64>)> = traces
         .iter()
@@ -242,12 +308,52 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     lecture.plot(nb, plots::loss_by_epoch("descent_loss", title, "RMSE over all 29 points", &borrowed)?)?;
 
     // %% [markdown]
-    // The same seen from above: the error as a landscape over slope and intercept, and the way that each
-    // optimizer took, epoch by epoch. The valley is narrow and runs nearly along b. SGD falls into it at once, and
-    // then its intercept hardly moves. Adam gives each weight a rate of its own and moves the intercept as fast as
-    // the slope; at a rate of 1 it jumps about on the way.
+    // ### A rate at which Adam wins
+    //
+    // At the sheets' rates Adam brings the intercept much nearer to 30 than SGD does, and yet has the larger error: a rate
+    // of 1 makes it jump about. So try others, on the same points, five epochs each: SGD and momentum at rates that they
+    // can just bear, Adam at smaller ones.
 
-    // %%
+    // %% plumbing
+    let mut table = Table::new(["sheet", "rate", "b", "a", "RMSE at the end"]);
+    let mut best: Vec<(&str, f64)> = Vec::new();
+    for (sheet, rates) in [
+        (Sheet::Sgd, [2.5e-5, 5e-5, 1e-4]),
+        (Sheet::Momentum, [2.5e-5, 5e-5, 1e-4]),
+        (Sheet::Adam, [0.05, 0.1, 0.3]),
+    ] {
+        let mut lowest = f64::INFINITY;
+        for lr in rates {
+            let settings = descent::Settings { lr, ..sheet.settings() };
+            let w = descent::run(sheet, settings, &points, descent::EPOCHS).end.w;
+            let rmse = descent::rmse(w, &points);
+            lowest = lowest.min(rmse);
+            table.push([
+                sheet.name().to_owned(),
+                lr.to_string(),
+                trimmed(w.b, 2),
+                trimmed(w.a, 2),
+                trimmed(rmse, 2),
+            ]);
+        }
+        best.push((sheet.name(), lowest));
+    }
+    nb.show(table);
+    let fastest = best.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or("", |(name, _)| *name);
+    nb.markdown(format!(
+        "The lowest error of each: {}. So {fastest} is the fastest of the three, at a rate that suits it.",
+        best.iter().map(|(name, rmse)| format!("{name} {rmse:.2}")).collect::<Vec<_>>().join(", ")
+    ));
+
+    // %% [markdown]
+    // ### Seen from above
+    //
+    // The error as a landscape over slope and intercept, and the way that each optimizer took, epoch by epoch, at the
+    // sheets' rates. The valley is narrow and runs nearly along b. SGD falls into it at once, and then its intercept
+    // hardly moves. Adam gives each weight a rate of its own and moves the intercept as fast as the slope; at a rate of 1
+    // it jumps about on the way.
+
+    // %% plumbing
     let paths: Vec<(&str, Vec<(f64, f64)>)> = traces
         .iter()
         .map(|trace| {
@@ -282,24 +388,46 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // libtorch's own on the same points, with the sheets' rates, but a tenth of it for momentum. Plain SGD is the
     // same rule, and ends where the sheet's does:
 
-    // %%
-    let sheet = traces[0].end.w;
-    let mut table = Table::new(["optimizer", "rate", "b", "a", "RMSE over all points"]);
-    let mut line = |name: &str, lr: f64, w: Pair| {
-        let numbers =
-            (format!("{:.4}", w.b), format!("{:.4}", w.a), format!("{:.3}", descent::rmse(w, &points)));
-        table.push([name.to_owned(), lr.to_string(), numbers.0, numbers.1, numbers.2]);
-    };
-    line("the sheet's basic SGD", 1e-4, sheet);
-    for (name, rule, lr, wd) in [
-        ("libtorch's SGD", Rule::Sgd { momentum: 0.0 }, 1e-4, 0.0),
-        ("libtorch's SGD, momentum 0.9", Rule::Sgd { momentum: 0.9 }, 1e-5, 0.0),
-        ("libtorch's Adam", Rule::Adam, 1.0, 0.0),
-        ("libtorch's AdamW, decay 0.01", Rule::AdamW, 1.0, 0.01),
-    ] {
-        line(name, lr, train_line(&points, rule, lr, wd)?);
+    // %% optimizers
+    /// Five epochs of the line, row by row, with one of libtorch's optimizers.
+    fn train_line(points: &[(f64, f64)], rule: Rule, lr: f64, wd: f64) -> Result<Pair> {
+        let mut vs = VarStore::new(Device::Cpu);
+        vs.double();
+        let root = vs.root();
+        let b = root.var("b", &[1], tch::nn::Init::Const(START.b));
+        let a = root.var("a", &[1], tch::nn::Init::Const(START.a));
+        let mut opt = Optimizer::new(&vs, rule, lr, wd);
+        for _ in 0..descent::EPOCHS {
+            for &(x, y) in points {
+                let error = (&b + &a * x - y).square().sum(Kind::Float);
+                opt.zero_grad();
+                error.backward();
+                opt.step()?;
+            }
+        }
+        Ok(Pair { b: b.double_value(&[0]), a: a.double_value(&[0]) })
+    }
+
+    let trained = [
+        ("libtorch's SGD", 1e-4, train_line(&points, Rule::Sgd { momentum: 0.0 }, 1e-4, 0.0)?),
+        ("libtorch's SGD, momentum 0.9", 1e-5, train_line(&points, Rule::Sgd { momentum: 0.9 }, 1e-5, 0.0)?),
+        ("libtorch's Adam", 1.0, train_line(&points, Rule::Adam, 1.0, 0.0)?),
+        ("libtorch's Adam, L2 decay 0.01", 1.0, train_line(&points, Rule::Adam, 1.0, 0.01)?),
+        ("libtorch's AdamW, decay 0.01", 1.0, train_line(&points, Rule::AdamW, 1.0, 0.01)?),
+    ];
+
+    // %% plumbing
+    let mut table = Table::new(["optimizer", "rate", "b", "a", "RMSE at the end"]);
+    for (name, lr, w) in [("the sheet's basic SGD", 1e-4, traces[0].end.w)].iter().chain(&trained) {
+        let rmse = format!("{:.3}", descent::rmse(*w, &points));
+        table.push([(*name).to_owned(), lr.to_string(), format!("{:.4}", w.b), format!("{:.4}", w.a), rmse]);
     }
     nb.show(table);
+    let [.., adam, l2, adamw] = trained.map(|(_, _, w)| w.b);
+    nb.markdown(format!(
+        "The last two have the same decay. Added to the gradient it is hardly felt: b ends at {l2:.1}, and without decay at \
+         {adam:.1}. AdamW takes a hundredth of each weight at every step (the rate times the decay), and b ends at {adamw:.1}."
+    ));
 
     // %% [markdown]
     // ## AdamW: what was wrong with weight decay
@@ -313,7 +441,23 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // 200 steps at a rate of 0.01 and a decay of 0.1, which alone would leave 0.82 of each (the small rest is the
     // bouncing):
 
-    // %%
+    // %% AdamW
+    /// Two weights of 1 after 200 steps under gradients that bounce with these amplitudes.
+    fn decayed(rule: Rule, amplitudes: [f64; 2]) -> Result<[f64; 2]> {
+        let vs = VarStore::new(Device::Cpu);
+        let w = vs.root().var("w", &[2], tch::nn::Init::Const(1.0));
+        let amplitudes = Tensor::from_slice(&amplitudes).to_kind(Kind::Float);
+        let mut opt = Optimizer::new(&vs, rule, 0.01, 0.1);
+        for step in 0..200 {
+            let sign = if step % 2 == 0 { 1.0 } else { -1.0 };
+            let loss = (&w * &amplitudes * sign).sum(Kind::Float);
+            opt.zero_grad();
+            loss.backward();
+            opt.step()?;
+        }
+        Ok([w.double_value(&[0]), w.double_value(&[1])])
+    }
+
     let mut table =
         Table::new(["optimizer", "weight under gradients of ±100", "weight under gradients of ±0.01"]);
     for (name, rule) in [("Adam with L2", Rule::Adam), ("AdamW", Rule::AdamW)] {
@@ -328,12 +472,19 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // The loss that the progress bar shows is such a moving average too:
     // `avg_loss = avg_loss * avg_mom + loss * (1-avg_mom)`, with `avg_mom` = 0.98. It starts at 0, so at first it is far
-    // too low; divided by `1 - avg_mom**batch_num` it is right from the first batch (*debiased*). For a loss of
-    // 2, 1.5, 1.2 and then 1 for good:
+    // too low; divided by `1 - avg_mom**batch_num` it is right from the first batch (*debiased*). `fit` keeps it so:
 
-    // %%
+    // %% plumbing
+    nb.source(include_str!("../src/history.rs"), "struct RunningMean")?;
+
+    // %% [markdown]
+    // For a loss of 2, 1.5, 1.2 and then 1 for good:
+
+    // %% running mean
     let losses: Vec<f64> = [2.0, 1.5, 1.2].into_iter().chain(std::iter::repeat(1.0)).take(200).collect();
     let by_hand = descent::running_mean(&losses, 0.98);
+
+    // %% plumbing
     let mut in_fit = RunningMean::default();
     let mut table = Table::new(["batch", "loss", "running mean", "debiased", "debiased, in fit"]);
     for (batch, (&loss, &(biased, debiased))) in losses.iter().zip(&by_hand).enumerate() {
@@ -355,21 +506,23 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //   loss *crit*, for which the lecture's own comment names `F.cross_entropy` as an example. `callbacks` and the rest
     //   are options.
     // - `stepper = Stepper(model, opt, crit)` and `loss = stepper.step(V(x), V(y))` are there as the lecture has them.
-    //   `V()` made a *variable* of a tensor, which the PyTorch of 2017 needed in order to follow gradients; today every
-    //   tensor can.
-    // - `loss.data[0]`, the number inside a tensor, is `loss.item()` in PyTorch today and `loss.double_value(&[])`
-    //   in tch: a loss no longer has a dimension 0 that could be indexed. Reading it waits for a GPU, so there the
-    //   losses are read fifty at a time.
+    //   `V()` made a *variable* of a tensor: in the PyTorch of 2017 a bare tensor had no gradients, and only what was wrapped
+    //   so was followed by autograd. Today every tensor can be, and `V` is gone.
+    // - What `step` gave back was `loss.data[0]`: the tensor inside the variable (`.data`), and its first number, since a
+    //   loss had one dimension of length 1. Today it has none; its number is `loss.item()` in PyTorch and
+    //   `loss.double_value(&[])` in tch. Reading it waits for a GPU, so there the losses are read fifty at a time.
+    // - The loss is `F.mse_loss`, which here also checks the shapes.
     // - `stepper.reset(True)` put the model into training mode; here `forward_t` is told so by its argument.
     // - `metrics`, further figures for the validation rows, are left out: here the loss is the metric.
     // - The *callbacks* are called with what has been done, and can stop the fit. One of them draws the progress bar
     //   and prints the line of each epoch. The loop itself neither prints nor draws.
 
-    // %%
+    // %% fit
+    nb.source(include_str!("../src/fit.rs"), "fn mse_loss")?;
     nb.source(include_str!("../src/fit.rs"), "struct Stepper")?;
     nb.source(include_str!("../src/fit.rs"), "fn fit_with")?;
 
-    // %%
+    // %% loss
     let loss = mse_loss(&Tensor::from_slice(&[15f32]), &Tensor::from_slice(&[58f32]));
     nb.print(format!("a loss has {} dimensions, and its number is {}", loss.dim(), loss.double_value(&[])));
 
@@ -385,7 +538,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // batch did; nor to test libtorch, whose operations hardly run. A model with an operation that it does not know, such
     // as dropout, is trained by libtorch after all, and a note says so. It computes on the CPU only.
 
-    // %%
+    // %% fast
     if lecture.run.device == Device::Cpu {
         for stepper in [StepperKind::Libtorch, StepperKind::Fast] {
             let mut learn = lecture.learner(&lecture.settings(ModelKind::Bias))?;
@@ -400,90 +553,25 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // `excel/graddesc.xlsx` has a sheet for each of the optimizers above, in live formulas: change a rate and
     // watch what happens. The original runs its epochs by macros; here they stand below one another.
 
-    // %%
+    // %% workbook
     write_whole(&lecture.run.out.join("excel").join("graddesc.xlsx"), &excel::graddesc()?)?;
     nb.print("excel/graddesc.xlsx");
 
+    // %% [markdown]
+    // ## The lecture's cells of this section
+    //
+    // | | the lecture | here | | why |
+    // |---|---|---|---|---|
+    // | P10 | picture: first create some data | [`points`](#training_loop-points) | same | |
+    // | P11 | picture: slope and intercept | [`points`](#training_loop-points) | same | in words |
+    // | P12 | picture: the error, 1,849 | [`error`](#training_loop-error) | same | |
+    // | P13 | picture: a larger intercept, 419 | [`error`](#training_loop-error) | differs | these points give 1,806.25 |
+    // | P14 | picture: secant and tangent | [`finite differences`](#training_loop-finite_differences) | differs | in numbers, not as a picture |
+    // | P15 | picture: finite differences on the sheet | [`finite differences`](#training_loop-finite_differences) | same | |
+    // | P16 | picture: backpropagation through a net | [`backward`](#training_loop-backward) | differs | in numbers, not as a picture |
+    // | P17 | picture: a new a and b on the sheet | [`sgd`](#training_loop-sgd) | same | |
+    // | 41 | `avg_loss = …` | [`running mean`](#training_loop-running_mean) | same | |
+    // | 42 | `def fit(…)` | [`fit`](#training_loop-fit) | same | `metrics` are left out; what is drawn and printed comes from callbacks |
+
     Ok(())
-}
-
-/// b + a·x − y, for w = (b, a): ()
-fn residual(w: &Tensor, x: f64, y: f64) -> Tensor {
-    w.get(0) + w.get(1) * x - y
-}
-
-/// The derivatives of a scalar by each element of `by`.
-fn derivative(of: &Tensor, by: &Tensor) -> Vec<f64> {
-    let slope = Tensor::run_backward(&[of], &[by], true, false).remove(0);
-    (0..slope.numel() as i64).map(|i| slope.double_value(&[i])).collect()
-}
-
-/// The gradient of a net of 4 inputs, `hidden` tanh units and one output, found both ways: its number of
-/// weights, the passes forwards that finite differences and autograd took, and the largest difference between the two.
-fn finite_differences_against_autograd(hidden: i64) -> (usize, [usize; 2], f64) {
-    let inputs = Tensor::from_slice(&[0.5, -1.0, 0.25, 2.0]);
-    let n = hidden * 5;
-    let weights = (Tensor::arange(n, (Kind::Double, Device::Cpu)).sin() * 0.5).set_requires_grad(true);
-    let passes = Cell::new(0);
-    let loss = |w: &Tensor| {
-        passes.set(passes.get() + 1);
-        let (first, second) = (w.narrow(0, 0, hidden * 4).view([hidden, 4]), w.narrow(0, hidden * 4, hidden));
-        (first.mv(&inputs).tanh().dot(&second) - 1.0).square()
-    };
-    loss(&weights).backward();
-    let exact = weights.grad();
-
-    let by_autograd = passes.replace(0);
-    let h = 1e-6;
-    let apart = tch::no_grad(|| {
-        let at = loss(&weights).double_value(&[]);
-        (0..n).fold(0.0_f64, |worst, i| {
-            let moved = weights.detach().copy();
-            let _ = moved.get(i).g_add_scalar_(h);
-            let estimate = (loss(&moved).double_value(&[]) - at) / h;
-            worst.max((estimate - exact.double_value(&[i])).abs())
-        })
-    });
-    (n as usize, [passes.get(), by_autograd], apart)
-}
-
-/// Five epochs of the line, row by row, with one of libtorch's optimizers.
-fn train_line(points: &[(f64, f64)], rule: Rule, lr: f64, wd: f64) -> Result<Pair> {
-    let mut vs = VarStore::new(Device::Cpu);
-    vs.double();
-    let root = vs.root();
-    let b = root.var("b", &[1], tch::nn::Init::Const(START.b));
-    let a = root.var("a", &[1], tch::nn::Init::Const(START.a));
-    let mut opt = Optimizer::new(&vs, rule, lr, wd);
-    for _ in 0..descent::EPOCHS {
-        for &(x, y) in points {
-            let error = (&b + &a * x - y).square().sum(Kind::Float);
-            opt.zero_grad();
-            error.backward();
-            opt.step()?;
-        }
-    }
-    Ok(Pair { b: b.double_value(&[0]), a: a.double_value(&[0]) })
-}
-
-/// Two weights of 1 after 200 steps under gradients that bounce with these amplitudes.
-fn decayed(rule: Rule, amplitudes: [f64; 2]) -> Result<[f64; 2]> {
-    let vs = VarStore::new(Device::Cpu);
-    let w = vs.root().var("w", &[2], tch::nn::Init::Const(1.0));
-    let amplitudes = Tensor::from_slice(&amplitudes).to_kind(Kind::Float);
-    let mut opt = Optimizer::new(&vs, rule, 0.01, 0.1);
-    for step in 0..200 {
-        let sign = if step % 2 == 0 { 1.0 } else { -1.0 };
-        let loss = (&w * &amplitudes * sign).sum(Kind::Float);
-        opt.zero_grad();
-        loss.backward();
-        opt.step()?;
-    }
-    Ok([w.double_value(&[0]), w.double_value(&[1])])
-}
-
-/// A number with at most so many decimals.
-fn trimmed(x: f64, decimals: usize) -> String {
-    let text = format!("{x:.decimals$}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -7,7 +7,7 @@
 // person? It goes on to train models and leaves the question there. Nobody told the [learner](#collab_filter)
 // what a movie is about; all it has seen are ratings. What its numbers have come to mean can only be looked at.
 
-// %%
+// %% plumbing
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
@@ -46,9 +46,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The movies to look at
     //
-    // Movies with a rating or two have hardly been moved from where chance put them. So only the 3,000 most
-    // rated are looked at, the most rated first, as fast.ai's lesson does; movies that the training rows lack
-    // are left out in any case. A movie without a title is called by its id.
+    // Of a movie with a rating or two the learner knows next to nothing: two ratings cannot say fifty things, and weight
+    // decay has shrunk what chance had put into its vector. So only the 3,000 most rated are looked at, the most rated
+    // first, as fast.ai's lesson does; movies that the training rows lack are left out in any case. A movie without a title
+    // is called by its id.
 
     // %%
     let times_rated = &learner.about.movie_ratings;
@@ -65,6 +66,26 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.print(format!("half of all movies have {} ratings or fewer in training", sorted[sorted.len() / 2]));
     let fewest = top.last().map_or(0, |&movie| times_rated[movie as usize]);
     nb.print(format!("looked at: {} movies, with {fewest} ratings or more", top.len()));
+    let length = |which: &dyn Fn(u32) -> bool| {
+        let rows: Vec<i64> =
+            (0..cf.items.len()).filter(|&movie| which(times_rated[movie as usize])).collect();
+        let lengths = m
+            .index_select(0, &tch::Tensor::from_slice(&rows))
+            .square()
+            .sum_dim_intlist(1, false, None)
+            .sqrt();
+        (!rows.is_empty()).then(|| lengths.median().double_value(&[]))
+    };
+    for (movies, median) in [
+        ("movies with one or two ratings", length(&|n| n == 1 || n == 2)),
+        ("movies with fifty or more", length(&|n| n >= 50)),
+    ] {
+        if let Some(median) = median {
+            nb.print(format!("median length of the vectors of {movies}: {median:.3}"));
+        }
+    }
+    let bound = learner.about.settings.init.1;
+    nb.print(format!("at the random start: {:.3}", bound * (m.size()[1] as f64 / 3.0).sqrt()));
 
     // %% [markdown]
     // ## Best and worst by bias
@@ -181,7 +202,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // Two movies are similar when their vectors point the same way: when the *cosine* of the angle between them
     // is near 1, whatever their lengths. For some of the most rated, the nearest among the thousand most rated
-    // (any other movie: `lecture5 similar --movie "Toy Story"`):
+    // (any other movie: `lecture5 similar --movie TITLE`):
 
     // %%
     let thousand = &top[..top.len().min(1000)];
@@ -199,10 +220,16 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     }
     nb.show(table);
 
+    // %% plumbing
+    if lecture.is_the_lectures() {
+        nb.markdown(
+            "Where a movie has sequels, they are often found: whoever likes one likes the others. Other neighbors make no \
+             sense. A hundred thousand ratings are few where fifty numbers are to be learned for every movie.",
+        );
+    }
+
     // %% [markdown]
-    // Where a movie has sequels, they are often found: whoever likes one likes the others. Other neighbors make
-    // no sense. The lecture's hundred thousand ratings are few where fifty numbers are to be learned for every movie. Genres, which the learner has never seen, tell how much there is to
-    // it. Of two movies, count the genres that both have as a share of those that either has; if similarity
+    // Genres, which the learner has never seen, tell how much there is to it. Of two movies, count the genres that both have as a share of those that either has; if similarity
     // meant nothing, neighbors would share no more than strangers:
 
     // %%
@@ -279,8 +306,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.show(table);
 
     // %% [markdown]
-    // Few of these pairs have rated much in common; that the model can compare them all the same is its point.
-    // Over the first two hundred users, are the nearest ten nearer in their ratings than people at random?
+    // Where two have rated little in common, the model can compare them all the same: that is its point. Over the first
+    // two hundred users, are the nearest ten nearer in their ratings than people at random?
 
     // %%
     let (mut neighbors, mut strangers) = (Vec::new(), Vec::new());
@@ -306,13 +333,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## Ask it yourself
     //
     // The saved learner answers from the command line; a new user is described by a few ratings in a file:
-    //
-    // ```
-    // lecture5 similar --movie "Toy Story"
-    // lecture5 recommend --user 15
-    // lecture5 recommend --ratings my.csv
-    // lecture5 predict --user 15 --movie "Matrix, The"
-    // ```
+
+    // %% plumbing
+    if let (Some(&movie), Some(&user)) = (top.first(), people.first()) {
+        let (user, movie) = (cf.users.name(user), name(movie).replace('"', "'"));
+        nb.markdown(format!(
+            "```\nlecture5 similar --movie \"{movie}\"\nlecture5 recommend --user {user}\n\
+             lecture5 recommend --ratings my.csv\nlecture5 predict --user {user} --movie \"{movie}\"\n```"
+        ));
+    }
 
     Ok(())
 }

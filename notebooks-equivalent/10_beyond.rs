@@ -4,10 +4,10 @@
 // Honest baselines beside the lecture's models, the variations it suggests, and how good it can get.
 //
 // A loss says little alone. What does the mean rating give, or a number for each user and each movie? And what
-// would a model give that uses all that the files hold? Everything is measured on the lecture's 20,000 rows held
-// out, and chosen without them: on folds of the 80,004 training rows (`lecture5 tune` runs that again).
+// would a model give that uses all that the files hold? Everything is measured on the rows held out, and chosen without
+// them: on folds of the training rows (`lecture5 tune` runs that again).
 
-// %%
+// %% plumbing
 use std::time::Instant;
 
 use anyhow::Result;
@@ -32,22 +32,40 @@ fn of(predictions: &[Predicted], name: &str) -> Vec<f64> {
 
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
-    // ## We can add dropout, use embeddings of different sizes, …
+    // ## Which learning rate?
     //
-    // The lecture ends its neural net with a list of what else can be done. Here is each of them, three epochs
-    // from the same seed: two at the lecture's 0.01, one at 0.001. They are compared on a fifth of the *training*
-    // rows, so that the rows held out stay unseen.
-    //
-    // - Dropout that is really on makes the fit slower, and 0.75 is far too much for so small a net.
-    // - *One cycle* (Smith 2018): the rate rises for a quarter of the batches and falls for the rest.
-    // - Different decay by layer: the embeddings have most of the weights, and few ratings to each.
+    // The learning-rate finder (Smith 2015) lets the rate grow from batch to batch. The loss falls as soon as the
+    // rate is large enough to learn, and rises when it is too large. fastai names two rates of such a curve: where the loss
+    // falls most steeply, and a tenth of the rate at which it is lowest. Here the second is taken and marked, to one digit.
+    // The rates are tried on a fifth of the *training* rows, so that the rows held out stay unseen.
 
     // %%
     let (cf, split) = lecture.ratings();
     let (learned, asked) = folds(split.trn.len(), 5, 0).swap_remove(0);
     let part = |rows: &[usize]| rows.iter().map(|&row| split.trn[row]).collect();
     let inner = Split { trn: part(&learned), val: part(&asked) };
-    let variations = nets::variations(lecture.run.seed);
+    let found = nets::find_lr(lecture, &inner)?;
+    let one_cycle_lr = nets::suggested_lr(&found);
+    let title = "The learning-rate finder on EmbeddingNet";
+    if found.len() > 1 {
+        lecture.plot(nb, plots::lr_finder("lr_finder", title, &found, Some(one_cycle_lr))?)?;
+    } else {
+        nb.print("Too few batches to try rates on.");
+    }
+
+    // %% [markdown]
+    // ## We can add dropout, use embeddings of different sizes, …
+    //
+    // The lecture ends its neural net with a list of what else can be done. Here is each of them, three epochs
+    // from the same seed: two at the lecture's 0.01, one at 0.001. They are compared on the same fifth of the training rows.
+    //
+    // - Dropout that is really on slows learning down; 0.75 leaves a net with ten hidden units two or three of them.
+    // - *One cycle* (Smith 2018) has rates of its own: up to the marked one for a quarter of the batches, and down for the
+    //   rest.
+    // - Different decay by layer: the embeddings have most of the weights, and few ratings to each.
+
+    // %%
+    let variations = nets::variations(lecture.run.seed, one_cycle_lr);
     let mut curves = Vec::new();
     for variation in &variations {
         curves.push((variation.name, nets::losses(lecture, &inner, variation)?));
@@ -65,22 +83,6 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     lecture.plot(nb, plots::loss_by_epoch("variations", title, "validation loss, MSE (stars²)", &curves)?)?;
 
     // %% [markdown]
-    // ## Which learning rate?
-    //
-    // The learning-rate finder (Smith 2015) lets the rate grow from batch to batch. The loss falls as soon as the
-    // rate is large enough to learn, and rises when it is too large; a good rate lies where it still falls
-    // steeply, well before the lowest point.
-
-    // %%
-    let found = nets::find_lr(lecture, &inner)?;
-    let title = "The learning-rate finder on EmbeddingNet";
-    if found.len() > 1 {
-        lecture.plot(nb, plots::lr_finder("lr_finder", title, &found, Some(nets::ONE_CYCLE_LR))?)?;
-    } else {
-        nb.print("Too few batches to try rates on.");
-    }
-
-    // %% [markdown]
     // ## The models
     //
     // - **Biases**: the mean, and by how much each user and each movie is above it, shrunk toward zero.
@@ -89,15 +91,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // - **SVD++** (Koren 2008) is EmbeddingDotBias where a user is also described by *which* movies she rated;
     //   **timeSVD++** lets users and movies change with time.
     // - **Bayesian factorization** (Salakhutdinov and Mnih 2008) averages over many sets of embeddings instead of taking
-    //   one, which on so few ratings keeps it from learning them by heart.
+    //   one, which keeps it from learning few ratings by heart.
     // - **The Gaussian process** says for any two ratings how much they go together: same user, same movie, movies that others
     //   liked alike, same genres, years, popularity; and, with times, given within minutes of each other, or
     //   few ratings apart. Users rate in sessions and in moods, and down lists that MovieLens shows them, so that the ratings
     //   around a rating say much about it.
     //
-    // That last point needs a warning. The lecture holds out rows at random, so the ratings given before *and after*
-    // a rating are known. Who had to predict the next rating would know only those before. The row "without times"
-    // does not use the clock.
+    // That last point needs a warning. Where rows are held out at random, as in the lecture, the ratings given before *and
+    // after* a rating are known. Who had to predict the next rating would know only those before (`--split time` holds
+    // those out). The row "without times" does not use the clock.
 
     // %%
     let (world, trn, val, y) = data::from_lecture(&lecture.ml, &cf, &split)?;

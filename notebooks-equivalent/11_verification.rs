@@ -5,7 +5,7 @@
 // spread of such runs is known. The ensemble that comes with this program has it: every fit, run with many
 // seeds.
 
-// %%
+// %% plumbing
 use anyhow::Result;
 
 use lecture5::notebook::Notebook;
@@ -42,6 +42,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // far out by chance; at most 0.05 is called a deviation. *Detectable* is the smallest deviation that would have
     // been found four times in five: REPRODUCED needs it to be at most 5 % of the number, and where it is more the
     // verdict is UNDERPOWERED.
+    //
+    // UNDERPOWERED does not mean failed. The lecture's number lies where one more run's would; but runs scatter so much, and
+    // the lecture printed only one, that a deviation of 5 % could have gone unnoticed. No number of seeds can change that.
 
     // %%
     let report = verify::beside_the_lecture(&ensemble, MARGIN)?;

@@ -30,6 +30,8 @@ if [[ -z ${PYTHON:-} ]]; then
       "torch==$version" numpy || fail "pip could not install torch $version (the reason is above)"
     touch "$home/complete"
   fi
+  "$PYTHON" -c 'import pandas' 2>/dev/null || "$home/bin/pip" install --quiet --disable-pip-version-check pandas ||
+    fail "pip could not install pandas (the reason is above)"
   if [[ " $* " == *" --fastai "* ]] && ! "$PYTHON" -c 'import fastai.collab' 2>/dev/null; then
     echo "Installing fastai …" >&2
     TMPDIR=$home/tmp "$home/bin/pip" install --quiet --disable-pip-version-check --no-cache-dir \

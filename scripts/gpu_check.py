@@ -96,10 +96,10 @@ class Check:
 
     def pytorch_epochs(self) -> tuple[str, dict[str, float]]:
         """PyTorch's version and its median seconds per epoch for each fit, or why it was not measured."""
-        probe = "import torch, numpy; print(torch.__version__, torch.cuda.is_available())"
+        probe = "import torch, pandas; print(torch.__version__, torch.cuda.is_available())"
         done = run([sys.executable, "-c", probe])
         if done.returncode:
-            return f"not measured: {sys.executable} has no torch and numpy", {}
+            return f"not measured: {sys.executable} has no torch and pandas", {}
         version, sees_cuda = done.stdout.split()
         if self.device == "cuda" and sees_cuda != "True":
             return f"not measured: this Python's torch {version} sees no CUDA device", {}

@@ -88,7 +88,7 @@ impl Plan {
             changes.push((done, rate));
             done += epochs;
         }
-        changes.split_off(1)
+        changes.into_iter().skip(1).collect()
     }
 }
 
@@ -184,7 +184,7 @@ impl From<Plan> for String {
 pub struct Settings {
     /// Which model.
     pub model: ModelKind,
-    /// Which optimiser.
+    /// Which optimizer.
     pub rule: Rule,
     /// Its learning rates.
     pub plan: Plan,

@@ -47,12 +47,11 @@ pub struct Variation {
 
 /// Epochs of a variation: the lecture's two rates, but half as long.
 const EPOCHS: usize = 3;
-/// The highest rate of the one-cycle variation, a tenth of where the finder's loss is lowest.
-pub const ONE_CYCLE_LR: f64 = 0.03;
 
 /// What the lecture suggests: "add dropout", "use embeddings of different sizes", "add more hidden layers with more
 /// nodes", "add different amounts of regularization" and, by its learner, other schedules.
-pub fn variations(seed: i64) -> Vec<Variation> {
+/// `one_cycle_lr` is the highest rate of the one-cycle variation.
+pub fn variations(seed: i64, one_cycle_lr: f64) -> Vec<Variation> {
     let lecture =
         Settings { seed, plan: Plan::Steps(vec![(1e-2, 2), (1e-3, 1)]), ..Settings::lecture(ModelKind::Net) };
     let with = |name, change: &dyn Fn(&mut Settings)| {
@@ -60,7 +59,7 @@ pub fn variations(seed: i64) -> Vec<Variation> {
         change(&mut settings);
         Variation { name, settings, decay: Vec::new(), one_cycle: None }
     };
-    let one_cycle = Some(OneCycle { lr: ONE_CYCLE_LR, epochs: EPOCHS });
+    let one_cycle = Some(OneCycle { lr: one_cycle_lr, epochs: EPOCHS });
     vec![
         with("as in the lecture", &|_| {}),
         with("dropout 0.05 and 0.5", &|s| s.dropout = (0.05, 0.5)),
@@ -101,4 +100,11 @@ pub fn find_lr(lecture: &Lecture, split: &Split) -> Result<Vec<(f64, f64)>> {
     let (cf, _) = lecture.ratings();
     let settings = lecture.settings(ModelKind::Net);
     Learner::new(&cf, split, &settings, lecture.run.device)?.lr_find((1e-5, 10.0), lecture.quiet_options())
+}
+
+/// fastai's rule for what the finder saw: a tenth of the rate at which the loss is lowest, here to one digit. Where it saw
+/// nothing, the lecture's 0.01.
+pub fn suggested_lr(found: &[(f64, f64)]) -> f64 {
+    let lowest = found.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0.1, |(rate, _)| *rate);
+    format!("{:.0e}", lowest / 10.0).parse().unwrap_or(0.01)
 }

@@ -200,10 +200,9 @@ pub fn fit(args: Fit) -> Result<()> {
     })?;
 
     let (preds, y) = (learner.predict()?, Vec::<f32>::try_from(&learner.data.val.y)?);
-    let set_lrs = settings.plan.rate_changes();
     let rates = history.rates.clone();
     lecture.record(name, history);
-    lecture.write_plot(&lecture.loss_curves(name, &format!("Loss of --model {name}"), &set_lrs)?)?;
+    lecture.write_plot(&lecture.loss_curves(name, &format!("Loss of --model {name}"))?)?;
     let title = format!("--model {name}: predicted and true ratings");
     lecture.write_plot(&plots::joint(&format!("{name}_joint"), &title, &preds, &y, true)?)?;
     if let Plan::Cosine(_) = settings.plan {

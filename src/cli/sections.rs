@@ -10,6 +10,7 @@ mod beyond;
 #[path = "../../notebooks-equivalent/03_collab_filter.rs"]
 mod collab_filter;
 #[path = "../../notebooks-equivalent/04_dot_product.rs"]
+#[allow(clippy::mutable_key_type)] // a polars value can be a category, which is mutable inside; ids are none
 mod dot_product;
 #[path = "../../notebooks-equivalent/05_embedding_dot.rs"]
 mod embedding_dot;
@@ -75,6 +76,8 @@ impl Section {
     /// The section before it has run.
     pub fn notebook(&self, echo: Echo) -> Notebook {
         Notebook::new(self.stem, self.source, echo)
+            .beside(include_str!("../../notebooks-equivalent/python/lecture.py"))
+            .beside(include_str!("../../notebooks-equivalent/python/fastai_2017.py"))
     }
 }
 

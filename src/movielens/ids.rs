@@ -219,11 +219,3 @@ impl CollabFilterDataset {
         self.len() - pairs.len()
     }
 }
-
-/// The ids that occur most often in a column, busiest first, and how often: the lecture's
-/// `ratings.groupby('userId')['rating'].count().sort_values(ascending=False)[:n]`. Ties go to the lower id.
-pub fn busiest(ratings: &DataFrame, column: &str, n: usize) -> Result<DataFrame> {
-    let counts = ratings.group_by([column])?.select(["rating"]).count()?;
-    let order = SortMultipleOptions::new().with_order_descending_multi([true, false]);
-    Ok(counts.sort(["rating_count", column], order)?.head(Some(n)))
-}

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 
 use columns::{Holds, Wanted};
 pub use dialect::{Dialect, Quote};
-pub use ids::{CollabFilterDataset, Id, Ids, busiest};
+pub use ids::{CollabFilterDataset, Id, Ids};
 pub use snapshot::{LECTURE_SHA256, Snapshot};
 pub use source::{ColumnNames, LECTURES, Source, Told};
 pub use split::{LECTURE_SEED, Split, SplitBy, get_cv_idxs};

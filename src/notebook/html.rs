@@ -43,7 +43,11 @@ pub fn write(notebooks: &[Notebook], run: &RunInfo) -> String {
     let mut ids = Ids::default();
     let mut contents = Vec::new();
     let mut main = format!("<header class=\"title\">\n<h1>{}</h1>\n", inline(&run.title));
-    main += &format!("<div class=\"prose\">{}</div>\n</header>\n", plain_markdown(&run.introduction, 2));
+    main += &format!("<div class=\"prose\">{}</div>\n", plain_markdown(&run.introduction, 2));
+    if notebooks.iter().flat_map(Notebook::cells).any(|cell| cell.python.is_some()) {
+        main += "<p><label class=\"show\"><input type=\"checkbox\" id=\"python\"> Show the Python of every cell</label></p>\n";
+    }
+    main += "</header>\n";
 
     if let Some(comparison) = &run.comparison {
         let title = "Our losses beside the lecture’s";
@@ -73,7 +77,7 @@ pub fn write(notebooks: &[Notebook], run: &RunInfo) -> String {
     let (style, script) = (include_str!("page.css"), include_str!("page.js"));
     let contents = table_of_contents(&contents);
     format!(
-        "<!DOCTYPE html>\n<html lang=\"en-GB\">\n<head>\n<meta charset=\"utf-8\">\n\
+        "<!DOCTYPE html>\n<html lang=\"en-US\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <link rel=\"icon\" href=\"data:,\">\n\
@@ -149,8 +153,14 @@ fn notebook_section(notebook: &Notebook, ids: &mut Ids, contents: &mut Vec<Entry
                      <a class=\"count\" href=\"#{cell_id}\" aria-label=\"Link to cell {count} of {}\">{count}</a>\n",
                     escape(&title)
                 );
-                if !cell.text.is_empty() {
-                    html += &code(&cell.text, Some(Language::Rust));
+                let rust = code(&cell.text, Some(Language::Rust));
+                html += &match cell.is_plumbing() {
+                    true => fold("plumbing", &rust),
+                    false if cell.text.is_empty() => String::new(),
+                    false => rust,
+                };
+                if let Some(python) = &cell.python {
+                    html += &fold("python", &code(python, Some(Language::Python)));
                 }
                 if !cell.outputs.is_empty() {
                     let outputs: String = cell.outputs.iter().map(|o| output(o, &mut prose)).collect();
@@ -236,6 +246,12 @@ pub fn table(table: &Table) -> String {
 fn code(text: &str, language: Option<Language>) -> String {
     let html = language.map_or_else(|| escape(text), |language| colored(text, language));
     format!("<pre class=\"code\"><code>{html}</code></pre>\n")
+}
+
+/// What is shown on a click; its class is also its label.
+fn fold(class: &str, html: &str) -> String {
+    let label = class[..1].to_uppercase() + &class[1..];
+    format!("<details class=\"{class}\"><summary>{label}</summary>\n{html}</details>\n")
 }
 
 /// Code with each colored stretch in a `<span>`, whose class page.css gives a color.

@@ -31,6 +31,9 @@ pub fn to_string(notebook: &Notebook) -> Result<String> {
     let mut cells = Vec::new();
     for (i, cell) in notebook.cells().iter().enumerate() {
         let id = notebook.cell_id(i);
+        if let Some(python) = &cell.python {
+            cells.push(python_cell(&format!("{id}-python"), python));
+        }
         cells.push(match cell.kind {
             CellKind::Markdown => {
                 json!({"cell_type": "markdown", "id": id, "metadata": {}, "source": lines(&cell.text)})
@@ -41,7 +44,7 @@ pub fn to_string(notebook: &Notebook) -> Result<String> {
                     "cell_type": "code",
                     "execution_count": execution_count,
                     "id": id,
-                    "metadata": {},
+                    "metadata": metadata(cell),
                     "outputs": outputs(cell, execution_count),
                     "source": lines(&cell.text),
                 })
@@ -75,6 +78,21 @@ pub fn to_string(notebook: &Notebook) -> Result<String> {
     serde::Serialize::serialize(&notebook, &mut serializer)?;
     bytes.push(b'\n');
     Ok(String::from_utf8(bytes)?)
+}
+
+/// The same step in Python, folded, above the cell that does it in Rust.
+fn python_cell(id: &str, python: &str) -> Value {
+    let text = format!("<details><summary>Python</summary>\n\n```python\n{python}\n```\n\n</details>");
+    json!({"cell_type": "markdown", "id": id, "metadata": {}, "source": lines(&text)})
+}
+
+/// A cell's name, as jupytext keeps it; Jupyter folds the code of plumbing.
+fn metadata(cell: &Cell) -> Value {
+    match cell.name.as_str() {
+        "" => json!({}),
+        _ if cell.is_plumbing() => json!({"jupyter": {"source_hidden": true}, "title": cell.name}),
+        name => json!({"title": name}),
+    }
 }
 
 /// nbformat's multi-line string: a list of lines, each but the last with its newline.

@@ -9,6 +9,9 @@
 //! The lines that only make the file a module are not shown: its `//!` comment, the header of `run`, and the
 //! `Ok(())` and brace that end it.
 //!
+//! A name after the marker, `// %% fit`, pairs a cell with the cell `# %% embedding_dot: fit` of a Python program
+//! ([`Notebook::beside`]); a cell named `plumbing` is folded away.
+//!
 //! [`ipynb`] and [`html`] write the record out.
 
 pub mod highlight;
@@ -41,12 +44,24 @@ pub enum CellKind {
 pub struct Cell {
     /// Prose or code.
     pub kind: CellKind,
+    /// What stands after the `%%` of a code cell's marker; empty without.
+    pub name: String,
+    /// The same step in Python, where a program has a cell of that name.
+    pub python: Option<String>,
     /// The cell's text as a notebook shows it: Markdown without its `// `, code moved to the left margin.
     pub text: String,
     /// The lines of the file that the cell stands on, from 1, the end exclusive.
     pub lines: Range<usize>,
     /// In the order they were shown.
     pub outputs: Vec<Output>,
+}
+
+impl Cell {
+    /// Whether the code only makes the cells around it work (`use` lines, rows of a table): a page folds it away. Its
+    /// name is `plumbing`.
+    pub fn is_plumbing(&self) -> bool {
+        self.name == "plumbing"
+    }
 }
 
 /// Something that a cell shows.
@@ -176,6 +191,20 @@ impl Notebook {
         notebook
     }
 
+    /// Puts a Python program's cells beside those that they are named after: `# %% embedding_dot: fit` beside `// %% fit` of
+    /// this section.
+    pub fn beside(mut self, python: &str) -> Notebook {
+        for (name, text) in source::python_cells(python) {
+            let of_section = name.split_once(": ").filter(|(section, _)| *section == self.name());
+            let Some((_, name)) = of_section else { continue };
+            self.cells
+                .iter_mut()
+                .filter(|cell| cell.name == name)
+                .for_each(|cell| cell.python = Some(text.clone()));
+        }
+        self
+    }
+
     /// The file's name without `.rs`: `05_embedding_dot`.
     pub fn stem(&self) -> &str {
         &self.stem
@@ -212,12 +241,18 @@ impl Notebook {
         &self.cells
     }
 
-    /// The id of cell `i`, in the `.ipynb` and as an anchor in the page: `embedding_dot-03`.
+    /// The id of cell `i`, in the `.ipynb` and as an anchor in the page: `embedding_dot-fit` or, without a name,
+    /// `embedding_dot-03`.
     pub fn cell_id(&self, i: usize) -> String {
         // An id of nbformat has these characters, and 64 of them at most.
         let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-        let name: String = self.name().chars().map(allowed).take(60).collect();
-        format!("{name}-{:02}", i + 1)
+        let id = |text: &str, most: usize| text.chars().map(allowed).take(most).collect::<String>();
+        match &self.cells[i] {
+            cell if cell.name.is_empty() || cell.is_plumbing() => {
+                format!("{}-{:02}", id(self.name(), 50), i + 1)
+            }
+            cell => format!("{}-{}", id(self.name(), 25), id(&cell.name, 25)),
+        }
     }
 
     /// Shows a value (text, a number, a table, a picture) under the cell of the calling line.
@@ -301,7 +336,7 @@ impl Notebook {
         let first = self.cells.iter().position(in_run).or_else(|| self.cells.iter().position(is_code));
         self.latest.or(first).unwrap_or_else(|| {
             // A section without any code: its outputs need a place all the same.
-            self.cells.push(Cell { kind: CellKind::Code, text: String::new(), lines: 0..0, outputs: vec![] });
+            self.cells.push(cell(CellKind::Code, "", String::new(), 0..0));
             self.cells.len() - 1
         })
     }
@@ -333,37 +368,44 @@ fn second_level_headings(cell: &Cell) -> Vec<String> {
     cell.text.lines().filter(is_heading).map(str::to_string).collect()
 }
 
+fn cell(kind: CellKind, name: &str, text: String, lines: Range<usize>) -> Cell {
+    Cell { kind, name: name.to_owned(), python: None, text, lines, outputs: Vec::new() }
+}
+
 /// The cells of a section's source, without what only makes it a module, and the lines inside its `run`.
 fn cells(source: &str) -> (Vec<Cell>, Range<usize>) {
     let mut lines: Vec<&str> = source.lines().collect();
     let run_lines = blank_scaffolding(source, &mut lines);
 
     let mut cells = Vec::new();
-    let mut begin = |kind, text: String, lines| {
+    let mut begin = |kind, name: &str, text: String, lines| {
         if !text.trim().is_empty() {
-            cells.push(Cell { kind, text, lines, outputs: Vec::new() });
+            cells.push(cell(kind, name, text, lines));
         }
     };
     let is_marker = |line: &&str| line.trim_start().strip_prefix("//").is_some_and(is_percent);
     let markers: Vec<usize> = (0..lines.len()).filter(|&i| is_marker(&lines[i])).collect();
     let first = markers.first().copied().unwrap_or(lines.len());
-    begin(CellKind::Code, source::dedent(&lines[..first].join("\n")), 1..first + 1);
+    begin(CellKind::Code, "", source::dedent(&lines[..first].join("\n")), 1..first + 1);
     for (m, &marker) in markers.iter().enumerate() {
         let end = markers.get(m + 1).copied().unwrap_or(lines.len());
         let mut start = marker + 1;
-        if lines[marker].contains("[markdown]") || lines[marker].contains("[md]") {
+        let mut name = lines[marker].split_once("%%").map_or("", |(_, name)| name.trim());
+        if name.starts_with("[markdown]") || name.starts_with("[md]") {
+            name = "";
             // Prose ends where a line is no comment: code may follow without a marker of its own.
             let is_code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
             let prose_end = lines[start..end].iter().position(is_code).map_or(end, |i| start + i);
             let prose: Vec<&str> = lines[start..prose_end].iter().map(|line| uncommented(line)).collect();
             begin(
                 CellKind::Markdown,
+                "",
                 prose.join("\n").trim_matches('\n').to_string(),
                 start + 1..prose_end + 1,
             );
             start = prose_end;
         }
-        begin(CellKind::Code, source::dedent(&lines[start..end].join("\n")), start + 1..end + 1);
+        begin(CellKind::Code, name, source::dedent(&lines[start..end].join("\n")), start + 1..end + 1);
     }
     (cells, run_lines)
 }

@@ -48,4 +48,10 @@ const reachable = () => {
   }
 };
 addEventListener("resize", reachable);
+document.addEventListener("toggle", reachable, true);
 reachable();
+
+// One box shows or hides the Python of every cell.
+document.getElementById("python")?.addEventListener("change", (event) => {
+  for (const python of document.querySelectorAll("details.python")) python.open = event.target.checked;
+});

@@ -134,6 +134,20 @@ pub(super) fn function_lines(text: &str, name: &str) -> Option<FunctionLines> {
     })
 }
 
+/// The named cells of a Python program in the percent format, in order: each name and its text.
+pub fn python_cells(program: &str) -> Vec<(String, String)> {
+    let mut cells: Vec<(String, String)> = Vec::new();
+    for line in program.lines() {
+        match (line.strip_prefix("# %%"), cells.last_mut()) {
+            (Some(name), _) => cells.push((name.trim().to_owned(), String::new())),
+            (None, Some((_, text))) => *text += &format!("{line}\n"),
+            (None, None) => {} // the program's docstring
+        }
+    }
+    cells.iter_mut().for_each(|(_, text)| *text = text.trim().to_owned());
+    cells
+}
+
 /// `text` moved left by the indentation that all its lines share, without blank lines at either end.
 pub(super) fn dedent(text: &str) -> String {
     let indentation = |line: &str| line.len() - line.trim_start_matches(' ').len();

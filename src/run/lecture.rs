@@ -24,7 +24,7 @@ use crate::run::options::RunOptions;
 use crate::run::progress::{Follow, Telling, epoch_event, say};
 use crate::run::reference::{self, ReferenceFit};
 use crate::saved::model_file::{self, ModelCard};
-use crate::settings::{ModelKind, Settings};
+use crate::settings::{ModelKind, Plan, Settings};
 
 /// A run of the lecture, section by section.
 pub struct Lecture {
@@ -172,9 +172,10 @@ impl Lecture {
         self.history(name).is_some()
     }
 
-    /// The validation loss of a recorded fit after so many epochs.
-    pub fn validation_loss(&self, name: &str, epochs: usize) -> Option<f64> {
-        self.history(name)?.epochs.get(epochs.checked_sub(1)?).map(|epoch| epoch.val)
+    /// The validation losses of a recorded fit, one an epoch; none without such a fit.
+    pub fn validation_losses(&self, name: &str) -> Vec<f64> {
+        let epochs = self.history(name).map_or(&[][..], |history| &history.epochs);
+        epochs.iter().map(|epoch| epoch.val).collect()
     }
 
     fn history(&self, name: &str) -> Option<&History> {
@@ -202,12 +203,14 @@ impl Lecture {
         figure.save(&self.run.out.join("plots"), self.run.dpi, self.run.svg)
     }
 
-    /// The loss curves of a recorded fit; `set_lrs` lists after how many epochs the rate changed, and to which value.
-    pub fn loss_curves(&self, name: &str, title: &str, set_lrs: &[(usize, f64)]) -> Result<Figure> {
+    /// The loss curves of a recorded fit, with its changes of the rate between epochs.
+    pub fn loss_curves(&self, name: &str, title: &str) -> Result<Figure> {
+        let (plan, still) = self.rates(name);
+        let set_lrs = if still { plan.rate_changes() } else { Vec::new() };
         let history = self.history(name).expect("the fit is recorded");
         let epochs = losses(history);
         let (running, lecture) = (&history.running[..], self.lecture_losses(name));
-        let fit = plots::FitLosses { name, running, epochs: &epochs, lecture, set_lrs };
+        let fit = plots::FitLosses { name, running, epochs: &epochs, lecture, set_lrs: &set_lrs };
         plots::loss_curves(&format!("{name}_losses"), title, &fit)
     }
 
@@ -230,6 +233,51 @@ impl Lecture {
 
     fn lecture_losses(&self, name: &str) -> &'static [[f64; 2]] {
         self.reference(name).map_or(&[], |fit| &fit.losses)
+    }
+
+    /// The learning rate of each epoch of a recorded fit (its mean, where it moved within the epoch), equal ones together;
+    /// and whether it stood still within epochs.
+    fn rates(&self, name: &str) -> (Plan, bool) {
+        let (mut steps, mut still) = (Vec::<(f64, usize)>::new(), true);
+        if let Some(history) = self.history(name).filter(|history| !history.epochs.is_empty()) {
+            let n_batches = (history.rates.len() / history.epochs.len()).max(1);
+            for rates in history.rates.chunks_exact(n_batches) {
+                still &= rates.iter().all(|rate| *rate == rates[0]);
+                let mean = if still { rates[0] } else { rates.iter().sum::<f64>() / rates.len() as f64 };
+                match steps.last_mut() {
+                    Some((rate, epochs)) if *rate == mean => *epochs += 1,
+                    _ => steps.push((mean, 1)),
+                }
+            }
+        }
+        (Plan::Steps(steps), still)
+    }
+
+    /// The settings that a recorded fit really had: the rates of its history, the optimizer's rule and decay, the sizes of
+    /// the layers. How the weights started (`init`) can no longer be seen in them.
+    pub fn settings_of(
+        &self,
+        model: ModelKind,
+        init: (f64, f64),
+        data: &ColumnarModelData,
+        opt: &Optimizer,
+    ) -> Settings {
+        let size = |name: &str, dim: usize| {
+            opt.parameters().iter().find(|(of, _)| of == name).map(|(_, weights)| weights.size()[dim])
+        };
+        let outputs = (1..).map_while(|layer| size(&format!("lin{layer}.weight"), 0));
+        let hidden: Vec<i64> = outputs.filter(|&outputs| outputs > 1).collect();
+        let lecture = self.settings(model);
+        Settings {
+            rule: opt.rule,
+            plan: self.rates(model.lecture_fit()).0,
+            wd: opt.slots.first().map_or(lecture.wd, |slot| slot.weight_decay),
+            init,
+            n_factors: (size("u.weight", 1).unwrap_or(0), size("m.weight", 1).unwrap_or(0)),
+            batch_size: data.bs,
+            hidden: if hidden.is_empty() { lecture.hidden } else { hidden },
+            ..lecture
+        }
     }
 
     /// The lecture's settings for a model, with the run's seed.

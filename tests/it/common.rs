@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test module uses only a part.
 
 use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard};
 
@@ -22,4 +23,22 @@ static GENERATOR: Mutex<()> = Mutex::new(());
 
 pub fn alone() -> MutexGuard<'static, ()> {
     GENERATOR.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A Python with these modules (the one in LECTURE5_PYTHON, `python3`, or one that scripts/bench.sh has made), or a line that
+/// says what is missing.
+pub fn python_with(modules: &[&str]) -> Option<PathBuf> {
+    let import = format!("import {}", modules.join(", "));
+    let named = std::env::var_os("LECTURE5_PYTHON").map(PathBuf::from);
+    let made = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/lecture5"));
+    let made = made.and_then(|cache| std::fs::read_dir(cache).ok()).into_iter().flatten().flatten();
+    let made = made.map(|folder| folder.path().join("bin/python"));
+    let runs = |python: &PathBuf| {
+        Command::new(python).args(["-c", &import]).output().is_ok_and(|finished| finished.status.success())
+    };
+    let found = named.into_iter().chain([PathBuf::from("python3")]).chain(made).find(runs);
+    if found.is_none() {
+        println!("skipped: no Python here has all of {} (set LECTURE5_PYTHON)", modules.join(", "));
+    }
+    found
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use lecture5::movielens::{
-    CollabFilterDataset, Id, Ids, LECTURE_SHA256, MovieLens, Snapshot, Split, busiest, get_cv_idxs,
+    CollabFilterDataset, Id, Ids, LECTURE_SHA256, MovieLens, Snapshot, Split, get_cv_idxs,
 };
 use sha2::{Digest, Sha256};
 
@@ -113,19 +113,6 @@ fn ids_become_contiguous_in_the_order_in_which_they_first_appear() {
     let ml = lectures();
     let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating").unwrap();
     assert_eq!(cf.items.find("1"), Some(417), "as the lecture's spreadsheet heads its column");
-}
-
-#[test]
-fn the_busiest_users_and_movies_are_those_of_the_lectures_spreadsheet() {
-    let ml = lectures();
-    let users = busiest(&ml.ratings, "userId", 5).unwrap();
-    let shown = lecture5::run::lecture::head(&users, 5).unwrap().rows;
-    let expected = [(547, 2391), (564, 1868), (624, 1735), (15, 1700), (73, 1610)];
-    assert_eq!(shown, expected.map(|(id, count)| [id, count].map(|n: i32| n.to_string()).to_vec()));
-    let movies = busiest(&ml.ratings, "movieId", 15).unwrap();
-    let movies: Vec<Id> = Ids::map(movies.column("movieId").unwrap()).unwrap().0.ids().collect();
-    let expected = [356, 296, 318, 593, 260, 480, 2571, 1, 527, 589, 1196, 110, 1270, 608, 1198];
-    assert_eq!(movies, expected.map(Id::Whole));
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod interpretation;
 mod interruption;
 mod machines;
 mod notebook;
+mod one_to_one;
 mod parity;
 mod parquet;
 mod plots;

@@ -4,12 +4,14 @@
 //! interpreter in LECTURE5_PYTHON, or `python3`), and Chromium.
 
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output as Finished};
 use std::rc::Rc;
 
 use lecture5::notebook::html::{self, RunInfo};
 use lecture5::notebook::{Align, CellKind, Echo, Notebook, Output, Table, ipynb, source};
+
+use crate::common::python_with;
 
 #[path = "../fixtures/01_movielens.rs"]
 mod movielens;
@@ -352,18 +354,6 @@ fn the_page_asks_for_nothing_from_elsewhere() {
 }
 
 // The real tools
-
-/// A Python with these modules, or a line that says what is missing.
-fn python_with(modules: &[&str]) -> Option<PathBuf> {
-    let python = PathBuf::from(std::env::var_os("LECTURE5_PYTHON").unwrap_or_else(|| "python3".into()));
-    let import = format!("import {}", modules.join(", "));
-    let found = Command::new(&python).args(["-c", &import]).output();
-    if found.is_ok_and(|finished| finished.status.success()) {
-        return Some(python);
-    }
-    println!("skipped: {} has not all of {} (set LECTURE5_PYTHON)", python.display(), modules.join(", "));
-    None
-}
 
 /// Runs a Python program on a folder with the written notebooks; panics with its output if it fails.
 fn run_python(python: &Path, program: &str) -> String {
