@@ -179,7 +179,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% plumbing
     let mut times_rated = vec![0_u32; cf.items.len() as usize];
     for &row in &split.trn {
-        times_rated[cf.cats[row][1] as usize] += 1;
+        times_rated[cf.item_idx[row] as usize] += 1;
     }
     let never_rated: Vec<i64> = (0..cf.items.len()).filter(|&m| times_rated[m as usize] == 0).collect();
     if !never_rated.is_empty() {
@@ -193,7 +193,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
             if largest < 0.01 * high { "." } else { ": so few steps do not take them to zero." }
         ));
     }
-    let known: Vec<u32> = split.val.iter().map(|&row| times_rated[cf.cats[row][1] as usize]).collect();
+    let known: Vec<u32> = split.val.iter().map(|&row| times_rated[cf.item_idx[row] as usize]).collect();
     let residuals: Vec<f32> = y.iter().zip(&preds).map(|(y, p)| y - p).collect();
     let title = "Error by how often a movie was rated in training";
     lecture

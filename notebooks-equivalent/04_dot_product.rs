@@ -117,11 +117,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %% plumbing
     let (cf, _) = lecture.ratings();
-    let same = cf
-        .cats
-        .iter()
-        .zip(users.iter().zip(&movies))
-        .all(|(&[u, m], (&user, &movie))| (u, m) == (user, movie));
+    let same = (&cf.user_idx, &cf.item_idx) == (&users, &movies);
     nb.print(if same { "cf has the same indices." } else { "cf has other indices: that is a fault." });
 
     // %% [markdown]

@@ -170,11 +170,11 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %% plumbing
     let mut times_rated = vec![0_u32; n_movies as usize];
-    split.trn.iter().for_each(|&row| times_rated[cf.cats[row][1] as usize] += 1);
+    split.trn.iter().for_each(|&row| times_rated[cf.item_idx[row] as usize] += 1);
     let mse = |preds: &dyn Fn(usize) -> f32, rows: &[usize]| {
         rows.iter().map(|&row| f64::from(preds(row) - y[row]).powi(2)).sum::<f64>() / rows.len().max(1) as f64
     };
-    let of_movie = |row: usize| times_rated[cf.cats[split.val[row]][1] as usize];
+    let of_movie = |row: usize| times_rated[cf.item_idx[split.val[row]] as usize];
     let (unknown, known): (Vec<usize>, Vec<usize>) = (0..y.len()).partition(|&row| of_movie(row) == 0);
     let all: Vec<usize> = (0..y.len()).collect();
     let mean =

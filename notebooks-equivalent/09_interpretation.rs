@@ -99,7 +99,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let mut stars = vec![0.0; cf.items.len() as usize];
     let mut raters = vec![0.0; cf.items.len() as usize];
     for &row in &split.trn {
-        let [user, movie] = cf.cats[row].map(|index| index as usize);
+        let [user, movie] = cf.cats(row).map(|index| index as usize);
         stars[movie] += f64::from(cf.y[row]) / f64::from(times_rated[movie]);
         raters[movie] += f64::from(user_bias[user]) / f64::from(times_rated[movie]);
     }
@@ -276,7 +276,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %%
     let mut rated: Vec<BTreeMap<i64, f64>> = vec![BTreeMap::new(); cf.users.len() as usize];
-    for (&[user, movie], &y) in cf.cats.iter().zip(&cf.y) {
+    for ((&user, &movie), &y) in cf.user_idx.iter().zip(&cf.item_idx).zip(&cf.y) {
         rated[user as usize].insert(movie, f64::from(y));
     }
     for ratings in &mut rated {

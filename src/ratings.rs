@@ -21,7 +21,7 @@ pub struct Columns {
 
 impl Columns {
     fn new(data: &CollabFilterDataset, rows: &[usize], device: Device) -> Columns {
-        let cats: Vec<i64> = rows.iter().flat_map(|&row| data.cats[row]).collect();
+        let cats: Vec<i64> = rows.iter().flat_map(|&row| data.cats(row)).collect();
         let y: Vec<f32> = rows.iter().map(|&row| data.y[row]).collect();
         Columns {
             cats: Tensor::from_slice(&cats).view([-1, 2]).to_device(device), // (n, 2)

@@ -45,8 +45,15 @@ fn fifty_thousand_steps(model: ModelKind, stepper: StepperKind, dropout: (f64, f
     // 8 users × 8 movies: 32 batches of 2 rows per epoch, for many steps and epochs.
     let pairs: Vec<[i64; 2]> = (0..8).flat_map(|u| (0..8).map(move |m| [u, m])).chain([[0, 0]]).collect();
     let y = pairs.iter().map(|[u, m]| 0.5 + 0.5 * ((u * 3 + m * 5) % 10) as f32).collect();
-    let cf =
-        CollabFilterDataset { users: Ids::new(0..8), items: Ids::new(0..8), cats: pairs, y, scale: None };
+    let (user_idx, item_idx) = pairs.iter().map(|pair| (pair[0], pair[1])).unzip();
+    let cf = CollabFilterDataset {
+        users: Ids::new(0..8),
+        items: Ids::new(0..8),
+        user_idx,
+        item_idx,
+        y,
+        scale: None,
+    };
     let split = Split::new(cf.len(), &[64]);
     let settings = Settings {
         plan: Plan::Steps(vec![(1e-4, STEPS / 32 + 1)]),

@@ -53,8 +53,8 @@ pub fn from_lecture(
         _ => Vec::new(),
     };
     let pairs = Pairs {
-        user: cf.cats.iter().map(|c| c[0] as usize).collect(),
-        item: cf.cats.iter().map(|c| c[1] as usize).collect(),
+        user: cf.user_idx.iter().map(|&user| user as usize).collect(),
+        item: cf.item_idx.iter().map(|&item| item as usize).collect(),
         time,
     };
     let all = Rated { pairs, y: cf.y.iter().map(|&y| f64::from(y)).collect() };

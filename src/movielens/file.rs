@@ -78,6 +78,18 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
     Ok(unpacked)
 }
 
+/// What Windows-1252 has where Latin-1 has control characters: typographic quotes, dashes, the euro. No text means the
+/// latter, so a file that says Latin-1 is read as Windows-1252, as browsers do.
+const WINDOWS: [char; 32] = [
+    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}',
+    '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+];
+
+fn windows_1252(byte: u8) -> char {
+    let special = byte.checked_sub(0x80).and_then(|at| WINDOWS.get(usize::from(at)));
+    special.copied().unwrap_or(char::from(byte))
+}
+
 /// A file's text, without a byte order mark and with Unix line ends: UTF-8 or, where it cannot be that, Latin-1; the
 /// second answer says so.
 ///
@@ -102,7 +114,7 @@ pub fn text(path: &Path, bytes: Vec<u8>) -> Result<(String, bool)> {
                 "{shown} line {}: not UTF-8 text, which it is before; save it as UTF-8",
                 line_at(bytes, valid)
             );
-            (bytes.iter().map(|&byte| char::from(byte)).collect(), true)
+            (bytes.iter().map(|&byte| windows_1252(byte)).collect(), true)
         }
     };
     if text.starts_with('\u{feff}') {

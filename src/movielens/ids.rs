@@ -158,8 +158,10 @@ pub struct CollabFilterDataset {
     pub users: Ids,
     /// movieId ↔ index.
     pub items: Ids,
-    /// One [user index, movie index] a rating.
-    pub cats: Vec<[i64; 2]>,
+    /// The user's index, one a rating.
+    pub user_idx: Vec<i64>,
+    /// The movie's index, one a rating.
+    pub item_idx: Vec<i64>,
     /// The ratings, in stars.
     pub y: Vec<f32>,
     /// Lowest and highest rating that can be given, where the data's own are not meant.
@@ -179,16 +181,21 @@ impl CollabFilterDataset {
             let items = Ids::map(item);
             (users.join(), items)
         });
-        let (users, user_rows) = users.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let (items, item_rows) = items?;
-        let cats = user_rows.into_iter().zip(item_rows).map(|(user, item)| [user, item]).collect();
-        let y = ratings.column(rating)?.f64()?.iter().flatten().map(|r| r as f32).collect();
-        Ok(CollabFilterDataset { users, items, cats, y, scale: None })
+        let (users, user_idx) = users.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let (items, item_idx) = items?;
+        let mut y = Vec::with_capacity(ratings.height());
+        y.extend(ratings.column(rating)?.f64()?.iter().flatten().map(|r| r as f32));
+        Ok(CollabFilterDataset { users, items, user_idx, item_idx, y, scale: None })
     }
 
     /// The same ratings, of a scale that need not end where they do.
     pub fn on_scale(self, scale: Option<(f64, f64)>) -> Self {
         CollabFilterDataset { scale, ..self }
+    }
+
+    /// The lecture's `cats` of a rating: the indices of its user and its movie.
+    pub fn cats(&self, row: usize) -> [i64; 2] {
+        [self.user_idx[row], self.item_idx[row]]
     }
 
     /// Number of ratings.
@@ -213,7 +220,7 @@ impl CollabFilterDataset {
 
     /// How many ratings are of a pair of user and movie that an earlier row has rated already.
     pub fn repeated(&self) -> usize {
-        let mut pairs = self.cats.clone();
+        let mut pairs: Vec<[i64; 2]> = (0..self.len()).map(|row| self.cats(row)).collect();
         pairs.sort_unstable();
         pairs.dedup();
         self.len() - pairs.len()

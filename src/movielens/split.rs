@@ -62,10 +62,10 @@ impl SplitBy {
                     None => numpy_permutation(n, seed).into_iter().map(|row| row as usize).collect(),
                 };
                 match times {
-                    Some(times) => order.sort_by_key(|&row| (data.cats[row][0], times[row])),
-                    None => order.sort_by_key(|&row| data.cats[row][0]),
+                    Some(times) => order.sort_by_key(|&row| (data.user_idx[row], times[row])),
+                    None => order.sort_by_key(|&row| data.user_idx[row]),
                 }
-                let of_one_user = order.chunk_by(|&a, &b| data.cats[a][0] == data.cats[b][0]);
+                let of_one_user = order.chunk_by(|&a, &b| data.user_idx[a] == data.user_idx[b]);
                 of_one_user.flat_map(|rows| &rows[rows.len() - fifth(rows.len())..]).copied().collect()
             }
         };
@@ -109,15 +109,28 @@ fn numpy_permutation(n: usize, seed: u32) -> Vec<u32> {
     let mut generator = Mt::new(seed);
     // Half the memory of `usize`: swapping at random in it is most of the work.
     let mut rows: Vec<u32> = (0..n as u32).collect();
-    for last in (1..n as u32).rev() {
+    let mut below = |last: u32| {
         let mask = (last + 1).next_power_of_two() - 1;
-        let at = loop {
+        loop {
             let drawn = generator.next_u32() & mask;
             if drawn <= last {
-                break drawn;
+                return drawn as usize;
             }
-        };
-        rows.swap(last as usize, at as usize);
+        }
+    };
+    // What is drawn does not depend on what is swapped: places are drawn some ahead and read at once, so that the memory
+    // of many millions of rows is waited for once for all of them.
+    const AHEAD: u32 = 32;
+    let mut left = n as u32;
+    while left > 1 {
+        let lasts = (left.saturating_sub(AHEAD).max(1)..left).rev();
+        let mut places = [0; AHEAD as usize];
+        places.iter_mut().zip(lasts.clone()).for_each(|(place, last)| *place = below(last));
+        std::hint::black_box(places.map(|place| rows[place]));
+        for (last, place) in lasts.clone().zip(places) {
+            rows.swap(last as usize, place);
+        }
+        left -= lasts.len() as u32;
     }
     rows
 }
@@ -139,7 +152,10 @@ impl Split {
         for &row in val_idxs {
             held_out[row] = true;
         }
-        let (val, trn) = (0..n).partition(|&row| held_out[row]);
+        let (mut trn, mut val) = (Vec::with_capacity(n - val_idxs.len()), Vec::with_capacity(val_idxs.len()));
+        for (row, held_out) in held_out.into_iter().enumerate() {
+            if held_out { val.push(row) } else { trn.push(row) }
+        }
         Split { trn, val }
     }
 }

@@ -53,7 +53,8 @@ impl Lecture {
     /// The ratings cannot be split as requested.
     pub fn new(run: RunOptions, ml: MovieLens) -> Result<Lecture> {
         let cf = ml.dataset()?;
-        let val_idxs = run.split.val_idxs(&cf, ml.times().as_deref());
+        let times = if let SplitBy::Random { .. } = run.split { None } else { ml.times() };
+        let val_idxs = run.split.val_idxs(&cf, times.as_deref());
         let split = Split::new(cf.len(), &val_idxs.with_context(|| format!("{}", ml.file.display()))?);
         let metrics = Metrics::new(&run, &ml, &cf);
         Ok(Lecture {

@@ -51,7 +51,7 @@ impl ModelCard {
         let names = |ids: &Ids| (0..ids.len()).map(|index| ids.name(index)).collect();
         let mut ratings = [vec![0; cf.users.len() as usize], vec![0; cf.items.len() as usize]];
         for &row in &split.trn {
-            for (counts, index) in ratings.iter_mut().zip(cf.cats[row]) {
+            for (counts, index) in ratings.iter_mut().zip(cf.cats(row)) {
                 counts[index as usize] += 1;
             }
         }

@@ -140,6 +140,8 @@ fn what_people_have_is_read_row_by_row_and_nothing_is_dropped_in_silence() {
     assert_eq!(lone.ratings.height(), 3);
     let latin_1 = told("r.csv", b"u;i;r\nJos\xe9;x;2\n", uir, Told::default()).unwrap();
     assert!(shown(&latin_1).contains("José") && latin_1.notes[0].contains("read as Latin-1"));
+    let typographic = told("r.csv", b"u;i;r\nJos\xe9\x92s;\x93x\x94;2\n", uir, Told::default()).unwrap();
+    assert!(shown(&typographic).contains("José’s") && shown(&typographic).contains("“x”"));
     let missing = Told { missing: Some("0".to_owned()), ..Told::default() };
     let rated = told("r.csv", b"u,i,r\na,x,0\na,y,2\nb,y,0.0\n", uir, missing).unwrap();
     assert_eq!(rated.ratings.height(), 1);
@@ -230,7 +232,7 @@ fn ids_of_text_keep_their_order_and_every_character() {
     let names = |ids: &Ids| (0..ids.len()).map(|index| ids.name(index)).collect::<Vec<_>>();
     assert_eq!(names(&cf.users), ["zoe", "ann", "Änne"]);
     assert_eq!(names(&cf.items), ["7", "007", "+7"], "three ids, not one");
-    assert_eq!(cf.cats, [[0, 0], [1, 1], [0, 2], [2, 0]]);
+    assert_eq!((cf.user_idx, cf.item_idx), (vec![0, 1, 0, 2], vec![0, 1, 2, 0]));
     assert_eq!(
         (cf.users.find("ann"), cf.users.find(" ann "), cf.users.find("Ann")),
         (Some(1), Some(1), None)
@@ -251,9 +253,16 @@ fn ids_beyond_64_bits_turn_a_column_into_text_without_changing_the_others() {
 
 /// Six ratings of user 0 and four of user 1, not in order of time.
 fn ten() -> (CollabFilterDataset, Vec<i64>) {
-    let cats = vec![[0, 0], [1, 0], [0, 1], [0, 2], [1, 1], [0, 3], [0, 4], [1, 2], [0, 5], [1, 3]];
+    let (user_idx, item_idx) = (vec![0, 1, 0, 0, 1, 0, 0, 1, 0, 1], vec![0, 0, 1, 2, 1, 3, 4, 2, 5, 3]);
     let y = (0..10).map(|i| i as f32).collect();
-    let cf = CollabFilterDataset { users: Ids::new(0..2), items: Ids::new(0..6), cats, y, scale: None };
+    let cf = CollabFilterDataset {
+        users: Ids::new(0..2),
+        items: Ids::new(0..6),
+        user_idx,
+        item_idx,
+        y,
+        scale: None,
+    };
     (cf, vec![50, 10, 90, 20, 80, 60, 30, 40, 70, 99])
 }
 
@@ -274,7 +283,7 @@ fn a_split_by_user_holds_out_a_fifth_of_each_users_ratings_her_last_where_there_
     let by_user = |seed, times| SplitBy::User { seed }.val_idxs(&cf, times).unwrap();
     assert_eq!(by_user(42, Some(&times[..])), [2], "of six ratings one, the last; of four none");
     let drawn: Vec<Vec<usize>> = (0..20).map(|seed| by_user(seed, None)).collect();
-    assert!(drawn.iter().all(|rows| rows.len() == 1 && cf.cats[rows[0]][0] == 0), "{drawn:?}");
+    assert!(drawn.iter().all(|rows| rows.len() == 1 && cf.user_idx[rows[0]] == 0), "{drawn:?}");
     assert!(drawn.iter().any(|rows| *rows != drawn[0]), "the seed matters");
     assert_eq!(by_user(3, None), by_user(3, None));
 }

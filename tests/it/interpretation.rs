@@ -26,7 +26,8 @@ fn tastes() -> (CollabFilterDataset, Split) {
     let cf = CollabFilterDataset {
         users: Ids::new(100..160),
         items: Ids::new(500..540),
-        cats: pairs,
+        user_idx: pairs.iter().map(|pair| pair[0]).collect(),
+        item_idx: pairs.iter().map(|pair| pair[1]).collect(),
         y,
         scale: None,
     };
@@ -59,7 +60,7 @@ fn an_opened_model_predicts_what_it_predicted_before_it_was_saved() {
     for model in ModelKind::ALL {
         let (opened, before) = trained(model, &folder.path().join("model.safetensors"));
         for (&row, before) in split.val.iter().zip(before) {
-            let [user, movie] = cf.cats[row];
+            let [user, movie] = cf.cats(row);
             let user = opened.user(&cf.users.name(user)).unwrap();
             let movie = opened.movie(&cf.items.name(movie)).unwrap();
             let after = opened.predict(user, &[movie]).unwrap()[0];

@@ -262,7 +262,8 @@ fn ratings() -> (CollabFilterDataset, Split) {
         .collect();
     let y = pairs.iter().map(|[u, m]| 0.5 + 0.5 * ((u * 3 + m * 5) % 10) as f32).collect();
     let (users, items) = (Ids::new(0..ROWS.0), Ids::new(0..30));
-    let cf = CollabFilterDataset { users, items, cats: pairs, y, scale: None };
+    let (user_idx, item_idx) = pairs.iter().map(|pair| (pair[0], pair[1])).unzip();
+    let cf = CollabFilterDataset { users, items, user_idx, item_idx, y, scale: None };
     let split = Split::new(cf.len(), &(0..cf.len()).step_by(5).collect::<Vec<_>>());
     (cf, split)
 }

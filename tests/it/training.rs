@@ -25,8 +25,15 @@ fn small() -> (CollabFilterDataset, Split) {
         .filter(|[u, m]| (u * 7 + m * 11) % 3 == 0)
         .collect();
     let y = pairs.iter().map(|[u, m]| 0.5 + 0.5 * ((u * 3 + m * 5) % 10) as f32).collect::<Vec<_>>();
-    let cf =
-        CollabFilterDataset { users: Ids::new(0..40), items: Ids::new(0..30), cats: pairs, y, scale: None };
+    let (user_idx, item_idx) = pairs.iter().map(|pair| (pair[0], pair[1])).unzip();
+    let cf = CollabFilterDataset {
+        users: Ids::new(0..40),
+        items: Ids::new(0..30),
+        user_idx,
+        item_idx,
+        y,
+        scale: None,
+    };
     let val: Vec<usize> = (0..cf.len()).step_by(5).collect();
     let split = Split::new(cf.len(), &val);
     (cf, split)
@@ -412,7 +419,7 @@ fn a_saved_model_says_what_it_is_whom_its_rows_stand_for_and_what_it_saw() {
         assert_eq!((read.range, read.users[39].as_str(), read.movies.len()), ((0.5, 5.0), "39", 30));
         let (cf, split) = small();
         assert_eq!(read.user_ratings.iter().sum::<u32>() as usize, split.trn.len());
-        let of_movie_3 = split.trn.iter().filter(|&&row| cf.cats[row][1] == 3).count();
+        let of_movie_3 = split.trn.iter().filter(|&&row| cf.item_idx[row] == 3).count();
         assert_eq!(read.movie_ratings[3] as usize, of_movie_3);
         assert_eq!(tensors["u.weight"].size(), [40, 4]);
     }

@@ -126,8 +126,8 @@ impl Asked {
     pub fn rated_by(&self, user: &str) -> BTreeMap<i64, f32> {
         let Some(cf) = &self.cf else { return BTreeMap::new() };
         let Some(user) = cf.users.find(user) else { return BTreeMap::new() };
-        let theirs = cf.cats.iter().zip(&cf.y).filter(|(cats, _)| cats[0] == user);
-        theirs.filter_map(|(cats, &y)| Some((*self.rows.get(&cats[1])?, y))).collect()
+        let theirs = (0..cf.len()).filter(|&row| cf.user_idx[row] == user);
+        theirs.filter_map(|row| Some((*self.rows.get(&cf.item_idx[row])?, cf.y[row]))).collect()
     }
 
     /// The stars that a person would give to each of `movies`.
