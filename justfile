@@ -40,6 +40,10 @@ supply-chain:
 ensemble *arguments:
     scripts/ensemble.py {{arguments}}
 
+# The spelling of everything.
+spelling:
+    scripts/spelling.sh
+
 # Which checks notice which deliberate faults.
 faults *arguments:
     scripts/faults.py {{arguments}}

@@ -26,7 +26,7 @@ HEAD = """\
 Written by `scripts/licenses.py` from `Cargo.lock`. Each of these licenses permits redistribution of the program under
 any terms, with the license texts: `scripts/licenses.py --texts FILE` collects them.
 Not in this list: libtorch, which is loaded when the program starts (BSD-3-Clause; the licenses of libtorch and its
-bundled parts are in the folder `licences` next to its `lib`), the font DejaVu Sans inside the crate `dejavu` (Bitstream
+bundled parts are in the folder `licenses` next to its `lib`), the font DejaVu Sans inside the crate `dejavu` (Bitstream
 Vera's and Arev's licenses: free to embed and redistribute, not to sell by itself), and the ratings
 ([GroupLens' own terms](../data/ml-latest-small/README.md)).
 

@@ -30,7 +30,7 @@ def destination(name: str) -> PurePosixPath | None:
     if path.parts[0] == "torch.libs" or PROFILER.match(path.name):
         return PurePosixPath("lib", path.name)
     if path.parts[0].endswith(".dist-info") and path.name.upper().startswith("LICENSE"):
-        return PurePosixPath("licences", path.parts[0].split("-")[0], *path.parts[2:])
+        return PurePosixPath("licenses", path.parts[0].split("-")[0], *path.parts[2:])
     return None
 
 

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 /// How the learning rate goes from batch to batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Schedule {
-    /// The optimiser's rate stays what it is.
+    /// The optimizer's rate stays what it is.
     Constant,
     /// Cosine annealing with restarts (Loshchilov and Hutter, "SGDR"), as fastai of 2017 stepped it.
     Cosine(CosineRestarts),
@@ -86,7 +86,7 @@ impl CosineRestarts {
 }
 
 impl Schedule {
-    /// The rate of batch `t` of a fit, or `None` where the optimiser's own stays in force.
+    /// The rate of batch `t` of a fit, or `None` where the optimizer's own stays in force.
     pub fn rate(&self, t: usize, n_batches: usize) -> Option<f64> {
         match self {
             Schedule::Constant => None,

@@ -13,7 +13,7 @@ use crate::libtorch::memory::slice_mut;
 /// under SGD, 2 MiB.
 pub(super) const MOST_STEPS_BEHIND: u32 = 1 << 16;
 
-/// Numbers that are moved together: weights, and what the optimiser remembers of each (SGD has no second).
+/// Numbers that are moved together: weights, and what the optimizer remembers of each (SGD has no second).
 #[derive(Debug)]
 pub(super) struct Row<'a> {
     pub p: &'a mut [f32],
@@ -62,7 +62,7 @@ pub(super) trait Steps: Debug + Sync {
 /// Tables that the same ids look up, as a user's factors and bias are, in memory of their own.
 ///
 /// Of large tables hardly a row is in the processor's cache, and a step waits for memory longer than it computes. So
-/// all that belongs to an id lies side by side: its rows, what the optimiser remembers of them, and the steps they
+/// all that belongs to an id lies side by side: its rows, what the optimizer remembers of them, and the steps they
 /// have taken part in. The parameters have these numbers after [`ByRow::settle`].
 #[derive(Debug)]
 pub(super) struct Table {
@@ -75,7 +75,7 @@ pub(super) struct Table {
     widths: Vec<usize>,
     /// Numbers of a row of all of them together.
     width: usize,
-    /// Whether the optimiser remembers two things of each weight.
+    /// Whether the optimizer remembers two things of each weight.
     has_second: bool,
     /// For each row its weights, as many numbers of each buffer, and the steps it has taken part in (as bits);
     /// filled up to whole cache lines.

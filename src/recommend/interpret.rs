@@ -48,8 +48,8 @@ pub fn pca(table: &Tensor, k: i64) -> Result<Pca> {
     let (rows, columns) = table.size2()?;
     ensure!(k <= rows.min(columns), "a table of {rows} rows and {columns} columns has no {k} components");
     let table = table.to_kind(Kind::Double);
-    let centred = &table - table.mean_dim(0, true, None);
-    let (u, s, _) = centred.f_svd(true, true)?; // (rows, r), (r,)
+    let centered = &table - table.mean_dim(0, true, None);
+    let (u, s, _) = centered.f_svd(true, true)?; // (rows, r), (r,)
     let scores = (u * &s).narrow(1, 0, k); // (rows, k)
     let furthest = scores.abs().argmax(0, true); // (1, k)
     let scores = &scores * scores.gather(0, &furthest, false).sign();
