@@ -97,7 +97,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
          below it{}. A model that predicts the mean for everything is off by one standard deviation (root mean \
          square), here {spread:.2}, and that is what a better one has to beat.",
         share(&|v| v.fract() == 0.0),
-        if praise > blame { ": people choose what they watch" } else { "" }
+        if praise > 1.5 * blame { ": people choose what they watch" } else { "" }
     ));
 
     // %% [markdown]

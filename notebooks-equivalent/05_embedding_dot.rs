@@ -34,9 +34,6 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // - **`forward`** takes `cats`, the categorical variables, and pulls its two columns apart:
     //   `users, movies = cats[:,0], cats[:,1]`. The lecture's `conts`, the continuous variables, are none, and
     //   are left out here. (`forward_t` is told whether it trains; this model does the same either way.)
-    //
-    // Why 0 to 0.05? With 50 factors the first predictions are then near 50 × 0.025² = 0.03 stars: small, positive, and
-    // free to grow.
 
     // %% EmbeddingDot
     let n_factors = 50;
@@ -64,6 +61,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
             (u * m).sum_dim_intlist(1, false, None) // (bs,)
         }
     }
+
+    // %% plumbing
+    let middle = (init.0 + init.1) / 2.0;
+    nb.markdown(format!(
+        "Why from {} to {}? The first predictions are then near {n_factors} × {middle}² = {:.2} stars: small, and free to grow.",
+        init.0,
+        init.1,
+        n_factors as f64 * middle * middle
+    ));
 
     // %% [markdown]
     // It is this struct that is trained below. Change it here (another number of factors, another start, a constant added
@@ -123,8 +129,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Set the learning rate
     //
-    // At 0.1 the steps have become too long for what is left to learn. The same model and the same optimizer go on at a
-    // tenth:
+    // By now the steps are too long for what is left to learn. The same model and the same optimizer go on at a smaller rate:
 
     // %% set_lrs
     opt.set_lrs(0.01);
@@ -141,14 +146,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %% [markdown]
     // ## What the losses say
-    //
-    // **The training loss drops where an epoch starts.** Within an epoch every rating comes up once. In the next one each
-    // has been learned from before, and a model with so many weights to so few ratings knows it again. That is memory, not
-    // insight: the validation loss knows nothing of it.
 
     // %% plumbing
     let n_batches = data.n_batches();
-    if n_batches >= 200 {
+    if n_batches >= 200 && epochs.len() > 1 && running[n_batches + 99] < running[n_batches - 1] {
+        nb.markdown(
+            "**The training loss drops where an epoch starts**, above all in the first ones. Within an epoch every rating \
+             comes up once. In the next one each has been learned from before, and a model with so many weights to so few \
+             ratings knows it again. That is memory, not insight: the validation loss knows nothing of it.",
+        );
         for epoch in 1..epochs.len() {
             let start = epoch * n_batches;
             nb.print(format!(
@@ -169,13 +175,17 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     lecture.plot(nb, plots::joint("embedding_dot_joint", title, &preds, &y, true)?)?;
 
     // %% plumbing
-    let mut times_rated = vec![0_u32; n_movies as usize];
-    split.trn.iter().for_each(|&row| times_rated[cf.item_idx[row] as usize] += 1);
+    let mut seen = [vec![false; n_users as usize], vec![false; n_movies as usize]];
+    let columns = [&cf.user_idx, &cf.item_idx];
+    for (seen, indices) in seen.iter_mut().zip(columns) {
+        split.trn.iter().for_each(|&row| seen[indices[row] as usize] = true);
+    }
+    let is_new = |row: usize, column: usize| !seen[column][columns[column][split.val[row]] as usize];
     let mse = |preds: &dyn Fn(usize) -> f32, rows: &[usize]| {
         rows.iter().map(|&row| f64::from(preds(row) - y[row]).powi(2)).sum::<f64>() / rows.len().max(1) as f64
     };
-    let of_movie = |row: usize| times_rated[cf.item_idx[split.val[row]] as usize];
-    let (unknown, known): (Vec<usize>, Vec<usize>) = (0..y.len()).partition(|&row| of_movie(row) == 0);
+    let (unknown, known): (Vec<usize>, Vec<usize>) =
+        (0..y.len()).partition(|&row| is_new(row, 0) || is_new(row, 1));
     let all: Vec<usize> = (0..y.len()).collect();
     let mean =
         (split.trn.iter().map(|&row| f64::from(cf.y[row])).sum::<f64>() / split.trn.len() as f64) as f32;
@@ -189,12 +199,13 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         let guess = unknown.iter().map(|&row| f64::from(preds[row])).sum::<f64>() / unknown.len() as f64;
         let (of_unknown, of_known) = (mse(&|row| preds[row], &unknown), mse(&|row| preds[row], &known));
         nb.markdown(format!(
-            "**The movies that it has never seen** are {} of the {} rows held out. No training row has moved their vectors: they \
-             are as small as at the start, and times any user's that makes little, {guess:.2} on average. That is the lump at \
-             the left of the picture. Their mean squared error is {of_unknown:.2}, that of all other rows {of_known:.3} \
-             (the mean: {:.3}).",
-            unknown.len(),
+            "**What it has never seen.** {} of the {} rows held out are of a movie that no training row has, and {} of such a \
+             user. Nothing has moved their vectors: they are as small as at the start, and a product with them makes little, \
+             {guess:.2} on average. That is the lump at the left of the picture. The mean squared error of these rows is \
+             {of_unknown:.2}, that of all others {of_known:.3} (the mean: {:.3}).",
+            unknown.iter().filter(|&&row| is_new(row, 1)).count(),
             y.len(),
+            unknown.iter().filter(|&&row| is_new(row, 0)).count(),
             mse(&|_| mean, &known)
         ));
     }

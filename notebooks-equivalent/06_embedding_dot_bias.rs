@@ -54,7 +54,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Let's improve our model
     //
-    // `get_emb(ni, nf)` makes one embedding, `ni` rows of `nf` numbers, and fills it between −0.01 and 0.01:
+    // `get_emb(ni, nf)` makes one embedding, `ni` rows of `nf` numbers, and fills it with numbers between two bounds:
 
     // %% get_emb
     let init = (-0.01, 0.01);
@@ -127,8 +127,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
             match bias.val < *last {
                 true =>
                     "One number for each user, one for each movie and a fixed range bring more than a smaller learning rate \
-                     did. A movie that the training rows lack is now predicted from its user's bias, near the middle of the \
-                     range, and no longer near zero.",
+                     did. What is predicted of a movie that the training rows lack starts from the middle of the range and its \
+                     user's bias, and no longer from zero.",
                 false => "Here the biases bring nothing.",
             }
         ));

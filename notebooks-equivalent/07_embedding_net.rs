@@ -91,7 +91,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // PyTorch's `nn.Linear` starts its weights and biases between ±1/√inputs. tch's own starts them wider, so the layer is
     // put together here:
 
-    // %% get_emb and linear
+    // %% get_emb
     fn get_emb(vs: Path, ni: i64, nf: i64, (lo, up): (f64, f64)) -> Embedding {
         let uniform = EmbeddingConfig { ws_init: Init::Uniform { lo, up }, ..Default::default() };
         embedding(vs, ni, nf, uniform)
@@ -199,7 +199,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // | P7 | picture: the sheet of the dot product | [`crosstab`](#excel_subset-crosstab) | same | in the section on the subset |
     // | P8 | picture: all users beside all movies | the first paragraph | differs | in words |
     // | P9 | picture: mini net | [`EmbeddingNet`](#embedding_net-EmbeddingNet) | differs | in code |
-    // | 36 | `class EmbeddingNet` | [`EmbeddingNet`](#embedding_net-EmbeddingNet), [`get_emb and linear`](#embedding_net-get_emb_and_linear) | same | dropout is told that it does not train, as it took for granted in 2017; the layers come from the next cell |
+    // | 36 | `class EmbeddingNet` | [`EmbeddingNet`](#embedding_net-EmbeddingNet), [`get_emb`](#embedding_net-get_emb) | same | dropout is told that it does not train, as it took for granted in 2017; the layers come from the next cell |
     // | 37 | `wd`, `model`, `opt` | [`opt`](#embedding_net-opt) | same | |
     // | 38 | `fit(model, data, 3, …)` | [`fit`](#embedding_net-fit) | same | another random start |
     // | 39 | `set_lrs(opt, 1e-3)` | [`set_lrs`](#embedding_net-set_lrs) | same | |

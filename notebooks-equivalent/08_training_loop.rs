@@ -408,25 +408,35 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         Ok(Pair { b: b.double_value(&[0]), a: a.double_value(&[0]) })
     }
 
-    let trained = [
-        ("libtorch's SGD", 1e-4, train_line(&points, Rule::Sgd { momentum: 0.0 }, 1e-4, 0.0)?),
-        ("libtorch's SGD, momentum 0.9", 1e-5, train_line(&points, Rule::Sgd { momentum: 0.9 }, 1e-5, 0.0)?),
-        ("libtorch's Adam", 1.0, train_line(&points, Rule::Adam, 1.0, 0.0)?),
-        ("libtorch's Adam, L2 decay 0.01", 1.0, train_line(&points, Rule::Adam, 1.0, 0.01)?),
-        ("libtorch's AdamW, decay 0.01", 1.0, train_line(&points, Rule::AdamW, 1.0, 0.01)?),
-    ];
+    let mut trained = Vec::new();
+    for (name, rule, lr, wd) in [
+        ("SGD", Rule::Sgd { momentum: 0.0 }, 1e-4, 0.0),
+        ("SGD with momentum", Rule::Sgd { momentum: 0.9 }, 1e-5, 0.0),
+        ("Adam", Rule::Adam, 1.0, 0.0),
+        ("Adam with L2", Rule::Adam, 1.0, 0.01),
+        ("AdamW", Rule::AdamW, 1.0, 0.01),
+    ] {
+        trained.push((name, lr, wd, train_line(&points, rule, lr, wd)?));
+    }
 
     // %% plumbing
-    let mut table = Table::new(["optimizer", "rate", "b", "a", "RMSE at the end"]);
-    for (name, lr, w) in [("the sheet's basic SGD", 1e-4, traces[0].end.w)].iter().chain(&trained) {
+    let mut table = Table::new(["libtorch's", "rate", "decay", "b", "a", "RMSE at the end"]);
+    let sheet = ("(the sheet's basic SGD)", traces[0].settings.lr, 0.0, traces[0].end.w);
+    for (name, lr, wd, w) in std::iter::once(&sheet).chain(&trained) {
+        let weights = [w.b, w.a].map(|w| format!("{w:.4}"));
+        let settings = [(*name).to_owned(), lr.to_string(), wd.to_string()];
         let rmse = format!("{:.3}", descent::rmse(*w, &points));
-        table.push([(*name).to_owned(), lr.to_string(), format!("{:.4}", w.b), format!("{:.4}", w.a), rmse]);
+        table.push(settings.into_iter().chain(weights).chain([rmse]));
     }
     nb.show(table);
-    let [.., adam, l2, adamw] = trained.map(|(_, _, w)| w.b);
+    let [.., (_, _, _, adam), (_, _, _, l2), (_, lr, wd, adamw)] = &trained[..] else { unreachable!() };
     nb.markdown(format!(
-        "The last two have the same decay. Added to the gradient it is hardly felt: b ends at {l2:.1}, and without decay at \
-         {adam:.1}. AdamW takes a hundredth of each weight at every step (the rate times the decay), and b ends at {adamw:.1}."
+        "Two of them decay. Added to the gradient, the decay is hardly felt: b ends at {:.1}, and without it at {:.1}. AdamW \
+         takes {} of each weight at every step, the rate times the decay, and b ends at {:.1}.",
+        l2.b,
+        adam.b,
+        lr * wd,
+        adamw.b
     ));
 
     // %% [markdown]

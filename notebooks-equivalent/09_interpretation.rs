@@ -46,10 +46,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The movies to look at
     //
-    // Of a movie with a rating or two the learner knows next to nothing: two ratings cannot say fifty things, and weight
-    // decay has shrunk what chance had put into its vector. So only the 3,000 most rated are looked at, the most rated
-    // first, as fast.ai's lesson does; movies that the training rows lack are left out in any case. A movie without a title
-    // is called by its id.
+    // Of a movie with a rating or two the learner knows next to nothing: two ratings cannot say fifty things. So only the
+    // 3,000 most rated are looked at, the most rated first, as fast.ai's lesson does; movies that the training rows lack are
+    // left out in any case. A movie without a title is called by its id.
 
     // %%
     let times_rated = &learner.about.movie_ratings;
@@ -65,7 +64,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     sorted.sort();
     nb.print(format!("half of all movies have {} ratings or fewer in training", sorted[sorted.len() / 2]));
     let fewest = top.last().map_or(0, |&movie| times_rated[movie as usize]);
-    nb.print(format!("looked at: {} movies, with {fewest} ratings or more", top.len()));
+    nb.print(format!("looked at: {} movies, each with at least {fewest} of them", top.len()));
     let length = |which: &dyn Fn(u32) -> bool| {
         let rows: Vec<i64> =
             (0..cf.items.len()).filter(|&movie| which(times_rated[movie as usize])).collect();
@@ -76,16 +75,17 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
             .sqrt();
         (!rows.is_empty()).then(|| lengths.median().double_value(&[]))
     };
-    for (movies, median) in [
-        ("movies with one or two ratings", length(&|n| n == 1 || n == 2)),
-        ("movies with fifty or more", length(&|n| n >= 50)),
-    ] {
-        if let Some(median) = median {
-            nb.print(format!("median length of the vectors of {movies}: {median:.3}"));
-        }
+    let start = learner.about.settings.init.1 * (m.size()[1] as f64 / 3.0).sqrt();
+    if let (Some(few), Some(many)) = (length(&|n| n == 1 || n == 2), length(&|n| n >= 50)) {
+        nb.markdown(format!(
+            "The median length of their vectors: {few:.3} for movies with one or two ratings{}, {many:.3} for movies with fifty \
+             or more.",
+            match few < start {
+                true => format!(", less than the {start:.3} of the random start, since weight decay has shrunk them"),
+                false => String::new(),
+            }
+        ));
     }
-    let bound = learner.about.settings.init.1;
-    nb.print(format!("at the random start: {:.3}", bound * (m.size()[1] as f64 / 3.0).sqrt()));
 
     // %% [markdown]
     // ## Best and worst by bias

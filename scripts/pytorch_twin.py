@@ -45,7 +45,7 @@ FITS = {
     "embedding_net": ["embedding_net: opt", "embedding_net: fit", "embedding_net: set_lrs", "embedding_net: fit again"],
 }
 # `get_emb` is defined twice in the lecture.
-GET_EMB = {"embedding_dot_bias": "embedding_dot_bias: get_emb", "embedding_net": "embedding_dot_bias: get_emb again"}
+GET_EMB = {"embedding_dot_bias": "embedding_dot_bias: get_emb", "embedding_net": "embedding_net: get_emb"}
 
 
 # --- the program's cells --------------------------------------------------------------------------------

@@ -187,8 +187,8 @@ opt = optim.SGD(model.parameters(), 1e-1, weight_decay=wd, momentum=0.9)
 # %% embedding_dot_bias: fit
 losses = fit(model, data, 3, opt, F.mse_loss)
 
-# %% embedding_dot_bias: get_emb again
-from fastai_2017 import get_emb  # the lecture's cell defines it anew: ±0.05 from here on
+# %% embedding_net: get_emb
+from fastai_2017 import get_emb  # defined anew by the cell before: between -0.05 and 0.05
 
 
 # %% embedding_net: EmbeddingNet

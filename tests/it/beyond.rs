@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use lecture5::beyond::data::from_lecture;
 use lecture5::beyond::rows::{Pairs, Rated, World};
-use lecture5::beyond::{MODELS, models_for};
+use lecture5::beyond::{MODELS, models_for, nets};
 use lecture5::fit::Options;
 use lecture5::learner::Learner;
 use lecture5::movielens::{CollabFilterDataset, MovieLens, Split, get_cv_idxs};
@@ -175,4 +175,11 @@ fn the_rate_finder_multiplies_the_rate_by_the_same_factor_each_batch() {
     let factor = found[1].0 / found[0].0;
     assert!(found.windows(2).all(|w| (w[1].0 / w[0].0 - factor).abs() < 1e-9));
     assert!(found.iter().all(|(_, loss)| loss.is_finite()));
+}
+
+#[test]
+fn the_suggested_rate_is_a_tenth_of_where_the_loss_is_lowest_to_one_digit() {
+    let found = [(1e-3, 2.0), (0.1, 1.0), (0.312, 0.8), (1.0, 1.5)];
+    assert_eq!(nets::suggested_lr(&found), 0.03);
+    assert_eq!(nets::suggested_lr(&[]), 0.01);
 }

@@ -106,6 +106,35 @@ fn code_after_prose_needs_no_marker_and_prose_above_run_stays() {
     assert_eq!(texts, ["# T\n\n   indented", "const A: i64 = 1;", "last", "b();"]);
 }
 
+#[test]
+fn the_python_of_a_cells_name_stands_folded_below_it_and_plumbing_is_folded_away() {
+    let source = "// %% [markdown]\n// # T\n// %% plumbing\nuse anyhow::Result;\n// %% fit again\nlet a = 1;\n// %%\nb();\n";
+    let python = "\"\"\"doc\"\"\"\n\n# %% import\nimport torch\n\n# %% t: fit again\na = 1\n\n# %% other: fit again\na = 2\n";
+    let notebook = Notebook::new("01_t", source, Echo::Quiet).beside(python);
+    let beside: Vec<Option<&str>> = notebook.cells().iter().map(|cell| cell.python.as_deref()).collect();
+    assert_eq!(beside, [None, None, Some("a = 1"), None]);
+    let ids: Vec<String> = (0..4).map(|i| notebook.cell_id(i)).collect();
+    assert_eq!(ids, ["t-01", "t-02", "t-fit_again", "t-04"]);
+
+    let page = html::write(std::slice::from_ref(&notebook), &run_info());
+    let (rust, python) = (page.find("<span class=\"k\">let</span>"), page.find("<details class=\"python\">"));
+    assert!(rust < python && python.is_some() && rust.is_some(), "{page}");
+    assert_eq!(page.matches("<details class=\"plumbing\"><summary>Plumbing</summary>").count(), 1, "{page}");
+    assert!(page.contains("id=\"python\""), "a box that shows all of it");
+    assert!(!html::write(&lecture(), &run_info()).contains("id=\"python\""), "no box without Python");
+
+    let ipynb: serde_json::Value =
+        serde_json::from_str(&ipynb::to_string(&notebook).expect("JSON")).expect("JSON");
+    let cells = ipynb["cells"].as_array().expect("cells");
+    assert_eq!(cells[1]["metadata"]["jupyter"]["source_hidden"], true);
+    assert_eq!((&cells[2]["id"], &cells[2]["cell_type"]), (&"t-fit_again-python".into(), &"markdown".into()));
+    assert!(cells[2]["source"].to_string().contains("```python"), "{}", cells[2]);
+    assert_eq!(
+        (&cells[3]["id"], &cells[3]["metadata"]["title"]),
+        (&"t-fit_again".into(), &"fit again".into())
+    );
+}
+
 // Outputs
 
 #[test]

@@ -3,13 +3,17 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use lecture5::fast::StepperKind;
 use lecture5::fit::{Options, fit, mse_loss, predict, validate};
 use lecture5::history::{Batch, Callback, Epoch, FitState, RunningMean};
 use lecture5::learner::Learner;
-use lecture5::models::{EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range};
-use lecture5::movielens::{CollabFilterDataset, Ids, Split};
+use lecture5::models::{EmbeddingDot, EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range};
+use lecture5::movielens::{CollabFilterDataset, Ids, MovieLens, Split, SplitBy};
 use lecture5::optim::{self, Optimizer, Rule, named_parameters};
 use lecture5::ratings::ColumnarModelData;
+use lecture5::run::lecture::Lecture;
+use lecture5::run::options::RunOptions;
+use lecture5::run::progress::Telling;
 use lecture5::saved::model_file::{self, ModelCard};
 use lecture5::schedule::{CosineRestarts, Schedule};
 use lecture5::settings::{ModelKind, Plan, Settings};
@@ -464,4 +468,43 @@ fn a_schedule_reads_back_as_it_is_written() {
         let error = text.parse::<Plan>().unwrap_err().to_string();
         assert!(error.contains(why), "{text}: {error}");
     }
+}
+
+#[test]
+fn what_a_cell_changes_is_in_the_saved_settings_and_in_the_plots_label() {
+    let _alone = alone();
+    let out = tempfile::tempdir().unwrap();
+    let run = RunOptions {
+        seed: 5,
+        device: Device::Cpu,
+        stepper: StepperKind::Libtorch,
+        split: SplitBy::LECTURE,
+        out: out.path().to_owned(),
+        dpi: 100,
+        svg: false,
+        telling: Telling::Quiet,
+    };
+    let ml = MovieLens::read(Path::new("data/ml-latest-small")).unwrap();
+    let mut lecture = Lecture::new(run, ml).unwrap();
+    let (cf, split) = lecture.ratings();
+    let data = ColumnarModelData::new(&cf, &split, 512, Device::Cpu).unwrap();
+    let init = (0.0, 0.1);
+    let e = Embeddings { n_users: cf.users.len(), n_movies: cf.items.len(), n_factors: (7, 7), init };
+    let vs = VarStore::new(Device::Cpu);
+    let model = EmbeddingDot::new(&vs.root(), &e);
+    let mut opt = optim::sgd(&vs, 0.2).weight_decay(3e-3).momentum(0.5);
+    let mut history = fit(&model, &data, 1, &mut opt, mse_loss).unwrap();
+    opt.set_lrs(0.05);
+    history.extend(fit(&model, &data, 2, &mut opt, mse_loss).unwrap());
+    lecture.record("embedding_dot", history);
+
+    let settings = lecture.settings_of(ModelKind::Dot, init, &data, &opt);
+    assert_eq!(settings.plan.to_string(), "0.2x1,0.05x2");
+    assert_eq!((settings.rule, settings.wd), (Rule::Sgd { momentum: 0.5 }, 3e-3));
+    assert_eq!(
+        (settings.n_factors, settings.init, settings.batch_size, settings.seed),
+        ((7, 7), init, 512, 5)
+    );
+    let figure = lecture.loss_curves("embedding_dot", "changed").unwrap();
+    assert!(figure.svg().contains("set_lrs(0.05)"), "the label has the rate that the cell set");
 }
