@@ -193,13 +193,14 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     fn crosstab_csv(crosstab: &Crosstab) -> String {
         let mut text = String::from("userId");
         for (id, title) in crosstab.movies.iter().zip(&crosstab.titles) {
-            text += &format!(",\"{}\"", format!("{id} {title}").replace('"', "\"\""));
+            text += &format!(",{}", excel::csv_text(&format!("{id} {title}")));
         }
         text.push('\n');
         for (user, row) in crosstab.users.iter().zip(&crosstab.ratings) {
-            let user = user.to_string();
-            let plain = !user.contains(['"', ',', '\n', '\r']);
-            text += &if plain { user } else { format!("\"{}\"", user.replace('"', "\"\"")) };
+            text += &match user {
+                Id::Whole(id) => id.to_string(),
+                Id::Text(id) => excel::csv_text(id),
+            };
             for rating in row {
                 text += &rating.map_or(",".to_owned(), |y| format!(",{y:.1}"));
             }

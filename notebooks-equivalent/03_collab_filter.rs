@@ -102,7 +102,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // validation loss, both mean squared errors.
 
     // %% learn.fit
-    let cosine = CosineRestarts { lr: 1e-2, cycles: 2, len: 1, mult: 2 };
+    let cosine = CosineRestarts { lr: lecture.rate(1e-2), cycles: 2, len: 1, mult: 2 };
     let options = Options { schedule: Schedule::Cosine(cosine), ..lecture.options(nb) };
     let history = learn.fit(cosine.epochs(), options)?;
 

@@ -115,7 +115,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let mut vs = VarStore::new(Device::Cpu);
     let model = EmbeddingDot::new(vs.root(), n_users, n_movies, n_factors, init);
     vs.set_device(lecture.run.device);
-    let mut opt = optim::sgd(&vs, 1e-1).weight_decay(wd).momentum(0.9);
+    let mut opt = optim::sgd(&vs, lecture.rate(1e-1)).weight_decay(wd).momentum(0.9);
 
     // %% [markdown]
     // ## Fit
@@ -132,7 +132,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // By now the steps are too long for what is left to learn. The same model and the same optimizer go on at a smaller rate:
 
     // %% set_lrs
-    opt.set_lrs(0.01);
+    opt.set_lrs(lecture.rate(0.01));
 
     // %% fit again
     history.extend(fit_with(&model, &data, 3, &mut opt, mse_loss, lecture.options(nb))?);

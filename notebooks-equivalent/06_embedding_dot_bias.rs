@@ -110,7 +110,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         max_rating,
     };
     vs.set_device(lecture.run.device);
-    let mut opt = optim::sgd(&vs, 1e-1).weight_decay(wd).momentum(0.9);
+    let mut opt = optim::sgd(&vs, lecture.rate(1e-1)).weight_decay(wd).momentum(0.9);
 
     // %% fit
     let history = fit_with(&model, &data, 3, &mut opt, mse_loss, lecture.options(nb))?;

@@ -119,7 +119,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         training,
     };
     vs.set_device(lecture.run.device);
-    let mut opt = optim::sgd(&vs, 1e-2).weight_decay(wd).momentum(0.9);
+    let mut opt = optim::sgd(&vs, lecture.rate(1e-2)).weight_decay(wd).momentum(0.9);
 
     // %% [markdown]
     // The layers as they really are: `lin1` has its bias, which is what the third argument asked for, and a width
@@ -155,7 +155,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## Let's explore the learning rate
 
     // %% set_lrs
-    opt.set_lrs(1e-3);
+    opt.set_lrs(lecture.rate(1e-3));
 
     // %% fit again
     history.extend(fit_with(&model, &data, 3, &mut opt, mse_loss, lecture.options(nb))?);

@@ -10,7 +10,7 @@
 // %% plumbing
 use std::collections::{BTreeMap, HashMap};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rand_mt::Mt;
 
 use lecture5::learner::Learner;
@@ -19,7 +19,6 @@ use lecture5::plots;
 use lecture5::recommend::interpret::{in_common, nearest, pca};
 use lecture5::recommend::titles::short;
 use lecture5::run::lecture::Lecture;
-use lecture5::saved::trained::Trained;
 use lecture5::settings::ModelKind;
 use lecture5::system::arithmetic::mean;
 
@@ -27,8 +26,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The trained learner
     //
-    // It comes from its file, `models/collab_learner.safetensors`. Where this run has not made that file, the
-    // learner is trained now, as the lecture trains it.
+    // It is the one that this run has trained. Where it has trained none, it trains it now, as the lecture does.
 
     // %%
     let (cf, split) = lecture.ratings();
@@ -39,7 +37,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         lecture.record("collab_learner", history);
         lecture.save("collab_learner", &settings, &learn.opt)?;
     }
-    let learner = Trained::open(&lecture.model_path("collab_learner"))?;
+    let learner = lecture.trained_learner().context("the learner has not been kept")?;
     let (u, m) = learner.vectors();
     nb.print(format!("u {:?}, m {:?}", u.size(), m.size()));
 

@@ -152,12 +152,12 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // Mean squared error, its root and the mean absolute error, in stars. The interval resamples whole users, since one
     // user's errors go together; it is wide because users differ, and most of that is the same for all models.
-    // So the last but one column compares with fastai's learner row by row: the difference of the mean squared errors, and
-    // its own interval.
+    // So the last column compares with fastai's learner row by row: the difference of the mean squared errors, and its
+    // own interval. How long each took is in `metrics.json`.
 
     // %%
     let learner = squared_errors(&of(&predictions, "fastai's learner"), &y);
-    let columns = ["model", "MSE", "95 % interval", "RMSE", "MAE", "against the learner", "seconds"];
+    let columns = ["model", "MSE", "95 % interval", "RMSE", "MAE", "against the learner"];
     let mut table = Table::new(columns);
     let mut rows = Vec::new();
     for (name, _, stars, seconds) in &predictions {
@@ -173,7 +173,6 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
             format!("{:.4}", s.rmse),
             format!("{:.4}", s.mae),
             format!("{mean:+.4} ({low:+.3} to {high:+.3})"),
-            format!("{seconds:.1}"),
         ]);
         rows.push(BeyondRow {
             name: name.clone(),

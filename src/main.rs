@@ -4,10 +4,25 @@ mod cli;
 
 use std::process::ExitCode;
 
+use lecture5::libtorch;
 use lecture5::system::allocator::OneLine;
+use lecture5::system::machine;
 
 #[global_allocator]
 static ALLOCATOR: OneLine = OneLine;
+
+/// What comes before libtorch itself starts, which already takes more memory than there may be, and ends the process where
+/// the working folder is gone.
+extern "C" fn before_libtorch() {
+    libtorch::explain_terminations();
+    machine::end_without_a_folder();
+}
+
+// `unsafe`: the section is the one for functions of this type that run before the libraries are initialized.
+#[cfg(target_os = "linux")]
+#[used]
+#[unsafe(link_section = ".preinit_array")]
+static BEFORE_LIBTORCH: extern "C" fn() = before_libtorch;
 
 fn main() -> ExitCode {
     cli::main()

@@ -71,6 +71,14 @@ impl Plan {
         }
     }
 
+    /// The same plan at rates so many times as large.
+    pub fn times(self, factor: f64) -> Plan {
+        match self {
+            Plan::Steps(steps) => Plan::Steps(steps.into_iter().map(|(lr, n)| (lr * factor, n)).collect()),
+            Plan::Cosine(cosine) => Plan::Cosine(CosineRestarts { lr: cosine.lr * factor, ..cosine }),
+        }
+    }
+
     /// The rate that the optimizer is made with.
     pub fn first_lr(&self) -> f64 {
         match self {

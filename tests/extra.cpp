@@ -25,6 +25,7 @@ void refused(char *message) {
 int main() {
   CHECK_THAT(std::string(lecture5_torch_version()).rfind("2.", 0) == 0);
   lecture5_flush_denormal(true);
+  lecture5_explain_terminations();
 
   // From a saved state the generator gives the same numbers again; no other tensor is accepted as a state.
   at::Tensor *state = nullptr;

@@ -39,6 +39,16 @@ fn year_of(title: &str) -> Option<f64> {
     (1850.0..2200.0).contains(&year).then_some(year)
 }
 
+/// Times in seconds, where they are in milli-, micro- or nanoseconds since 1970: nobody has rated anything after the year
+/// 5000.
+fn in_seconds(mut times: Vec<f64>) -> Vec<f64> {
+    const YEAR_5000: f64 = 1e11;
+    let latest = times.iter().fold(0.0, |latest: f64, time| latest.max(time.abs()));
+    let unit = [1.0, 1e3, 1e6, 1e9].into_iter().find(|unit| latest / unit < YEAR_5000).unwrap_or(1e9);
+    times.iter_mut().for_each(|time| *time /= unit);
+    times
+}
+
 /// The lecture's data as these models see it: the world, the training ratings, and the pairs held out with
 /// their ratings apart.
 pub fn from_lecture(
@@ -48,7 +58,7 @@ pub fn from_lecture(
 ) -> Result<(World, Rated, Pairs, Vec<f64>)> {
     let time = match ml.ratings.column("timestamp") {
         Ok(column) if column.null_count() == 0 => {
-            column.cast(&DataType::Float64)?.f64()?.iter().flatten().collect()
+            in_seconds(column.cast(&DataType::Float64)?.f64()?.iter().flatten().collect())
         }
         _ => Vec::new(),
     };
@@ -71,6 +81,15 @@ pub fn from_lecture(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_in_smaller_units_become_seconds() {
+        let seconds = vec![789652009.0, 1476640644.0];
+        for unit in [1.0, 1e3, 1e6, 1e9] {
+            assert_eq!(in_seconds(seconds.iter().map(|time| time * unit).collect()), seconds);
+        }
+        assert_eq!(in_seconds(vec![1.0, 2.0]), [1.0, 2.0]);
+    }
 
     #[test]
     fn the_year_stands_in_the_last_brackets_of_a_title() {

@@ -13,7 +13,8 @@ use lecture5::run::lecture::Lecture;
 use lecture5::run::options::RunOptions;
 use lecture5::run::progress::{Telling, say};
 use lecture5::system::failure::wrong_use;
-use lecture5::system::{files, interrupt};
+use lecture5::system::lock::Lock;
+use lecture5::system::{files, interrupt, machine};
 use lecture5::{libtorch, plots};
 
 #[derive(Args)]
@@ -73,9 +74,19 @@ impl Common {
         files.iter().try_for_each(|file| files::check_writable(&self.out.join(file)))
     }
 
+    /// Takes the folder of results for this process, and removes what a killed one left half-written there.
+    pub fn lock_out(&self) -> Result<Lock> {
+        let lock = Lock::take(&self.out, "--out")?;
+        for folder in ["", "plots", "notebooks", "excel", "models"] {
+            files::remove_half_written(&self.out.join(folder))?;
+        }
+        Ok(lock)
+    }
+
     /// Sets the process up, reads the data and begins a run.
     pub fn begin(&self) -> Result<Lecture> {
         self.data.check().map_err(wrong_use)?;
+        machine::check_threads(self.threads as usize)?;
         let device = libtorch::device(&self.device)?;
         // Before libtorch starts its threads, which inherit it.
         libtorch::flush_subnormals();
@@ -91,6 +102,7 @@ impl Common {
             seed: self.seed,
             device,
             stepper,
+            rate: 1.0,
             split: self.data.split(),
             out: self.out.clone(),
             dpi: self.dpi,

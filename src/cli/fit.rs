@@ -1,11 +1,12 @@
 //! `lecture5 fit`: one training run with any setting.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
 use super::common::{Common, finish, write_metrics};
+use super::kept;
 use super::parse::{not_negative, number, share, whole};
 use lecture5::fit::Options;
 use lecture5::history::{Callback, Epoch, FitState};
@@ -15,7 +16,8 @@ use lecture5::run::progress::{Telling, epoch_event, say};
 use lecture5::saved::checkpoint::Checkpoint;
 use lecture5::settings::{ModelKind, Plan, Settings};
 use lecture5::system::failure::wrong_use;
-use lecture5::system::interrupt::Interrupted;
+use lecture5::system::interrupt::{self, Interrupted};
+use lecture5::system::lock::Lock;
 
 #[derive(Args)]
 pub struct Fit {
@@ -57,6 +59,9 @@ pub struct Fit {
     /// data. Where nothing is kept yet, begin.
     #[arg(long, requires = "checkpoint")]
     resume: bool,
+    /// Replace what --out holds of another run, instead of adding to it or refusing.
+    #[arg(long)]
+    fresh: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -159,14 +164,28 @@ impl Fit {
         s.check().context("--factors")?;
         Ok(s)
     }
+
+    /// Takes the folder of the checkpoint, unless it is that of the results, which is taken already.
+    fn lock_checkpoint(&self) -> Result<Option<Lock>> {
+        let Some(folder) = &self.checkpoint else { return Ok(None) };
+        let whole = |path: &Path| std::fs::canonicalize(path).ok();
+        let same = whole(folder).is_some() && whole(folder) == whole(&self.common.out);
+        (!same).then(|| Lock::take(folder, "--checkpoint")).transpose()
+    }
 }
+
+const NOTHING_KEPT: &str =
+    "interrupted: nothing was kept; with --checkpoint DIR a fit is kept after each epoch";
 
 /// `lecture5 fit`
 pub fn fit(args: Fit) -> Result<()> {
     let settings = args.settings().map_err(wrong_use)?;
     args.common.check_out(&["metrics.json", "plots/_", "models/_"])?;
     let mut lecture = args.common.begin()?;
+    let _lock = args.common.lock_out()?;
+    let _checkpoint_lock = args.lock_checkpoint()?;
     let name = settings.model.name();
+    kept::of_a_lecture(&mut lecture, args.fresh)?;
     let mut learner = lecture.learner(&settings)?;
     let telling = lecture.run.telling;
     let mut checkpoint =
@@ -190,13 +209,15 @@ pub fn fit(args: Fit) -> Result<()> {
         }
         done += 1;
     };
+    if checkpoint.is_none() {
+        interrupt::last_words(NOTHING_KEPT.to_owned());
+    }
     let mut options = Options { resume, ..lecture.options_of(name.to_owned(), tell) };
     options.callbacks.extend(checkpoint.as_mut().map(|c| Box::new(c) as Box<dyn Callback>));
     let history = learner.fit_plan(options).map_err(|error| match &checkpoint {
         _ if !error.is::<Interrupted>() => error,
         Some(checkpoint) => error.context(checkpoint.how_to_resume()),
-        None => error
-            .context("interrupted: nothing was kept; with --checkpoint DIR a fit is kept after each epoch"),
+        None => error.context(NOTHING_KEPT),
     })?;
 
     let (preds, y) = (learner.predict()?, Vec::<f32>::try_from(&learner.data.val.y)?);

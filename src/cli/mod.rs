@@ -4,6 +4,7 @@ mod ask;
 mod common;
 mod data;
 mod fit;
+mod kept;
 mod parse;
 mod run;
 mod sections;
@@ -54,9 +55,15 @@ enum Command {
     Doctor,
 }
 
-/// Parses the arguments and runs the command. Status 2: used wrongly; 1: failed; 130: interrupted.
+/// Parses the arguments and runs the command. Status 2: used wrongly; 3: `verify` could not judge; 1: failed; 130:
+/// interrupted.
 pub fn main() -> ExitCode {
     failure::tell_panics_in_a_line();
+    #[cfg(not(target_os = "linux"))]
+    lecture5::libtorch::explain_terminations();
+    if let Err(error) = failure::survive_limits() {
+        return failure::tell(&error);
+    }
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Run(args) => run::run(args),

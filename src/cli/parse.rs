@@ -28,3 +28,9 @@ pub fn share(text: &str) -> Result<f64> {
     ensure!((0.0..1.0).contains(&x), "it must be at least 0 and below 1");
     Ok(x)
 }
+
+pub fn positive(text: &str) -> Result<f64> {
+    let x = number(text)?;
+    ensure!(x > 0.0 && x <= 1e6, "it must be above 0, and at most a million");
+    Ok(x)
+}

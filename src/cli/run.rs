@@ -2,23 +2,35 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Error, Result, bail};
 use clap::Args;
 
 use super::common::{Common, finish, write_metrics};
-use super::sections::{self, Section};
-use lecture5::notebook::{Echo, html, ipynb};
+use super::kept;
+use super::parse::positive;
+use super::sections::{self, SECTIONS, Section};
+use lecture5::fit::TRY;
+use lecture5::notebook::html::Part;
+use lecture5::notebook::kept::Kept;
+use lecture5::notebook::{Echo, Notebook, html, ipynb};
 use lecture5::run::lecture::Lecture;
 use lecture5::run::progress::{Telling, say};
-use lecture5::system::failure::wrong_use;
-use lecture5::system::files;
+use lecture5::system::failure::{self, complain, wrong_use};
 use lecture5::system::interrupt::{self, Interrupted};
+use lecture5::system::{files, panics};
 
 #[derive(Args)]
 pub struct Run {
-    /// Sections to run, as `lecture5 list` names them; all of them when none is named.
+    /// Sections to run, as `lecture5 list` names them; all of them when none is named. What an earlier run of the same
+    /// data, seed, split and stepper has left in --out stays beside them.
     #[arg(value_name = "SECTION")]
     sections: Vec<String>,
+    /// Multiply each learning rate of the lecture by this: for ratings on a larger scale, which diverge at its own.
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = positive, allow_negative_numbers = true)]
+    rate: f64,
+    /// Replace what --out holds of another run, instead of adding to it or refusing.
+    #[arg(long)]
+    fresh: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -35,41 +47,82 @@ pub fn run(args: Run) -> Result<()> {
         "models/_",
     ])?;
     let mut lecture = args.common.begin()?;
-    let telling = lecture.run.telling;
-    let mut notebooks = Vec::new();
-    let mut interrupted = None;
+    lecture.set_rate(args.rate);
+    let _lock = args.common.lock_out()?;
+    let kept = kept::of_an_earlier_run(&mut lecture, chosen.len() == SECTIONS.len(), args.fresh)?;
+    let mut page = Page { kept, new: Vec::new(), fits: 0 };
+    let mut failed = Vec::new();
     for (at, section) in chosen.iter().enumerate() {
         lecture.at_section = (at + 1, chosen.len());
-        let echo = if telling == Telling::Plain { Echo::Plain } else { Echo::Quiet };
-        let outcome = interrupt::check().and_then(|()| section.run(&mut lecture, echo));
-        if let Err(error) = &outcome
-            && error.is::<Interrupted>()
-        {
-            interrupted = Some(Error::new(Interrupted).context(missing(&chosen, at, &lecture.run.out)));
-            break;
+        interrupt::last_words(missing(&chosen, at, &lecture.run.out));
+        let (notebook, outcome) = run_section(section, &mut lecture);
+        if let Err(error) = outcome {
+            if error.is::<Interrupted>() {
+                return Err(Error::new(Interrupted).context(missing(&chosen, at, &lecture.run.out)));
+            }
+            failed.push(format!("section {}: {error:#}{}", section.name, way_out(&error)));
+            if at + 1 < chosen.len() {
+                complain(&format!("error: {}; the run goes on", failed[failed.len() - 1]));
+            }
         }
-        notebooks.push(outcome.with_context(|| format!("section {}", section.name))?);
-        if telling == Telling::Plain {
+        // After each section, so that whatever ends the run leaves the whole ones.
+        page.add(section, notebook, &lecture)?;
+        if lecture.run.telling == Telling::Plain {
             say("");
         }
     }
-    if notebooks.is_empty()
-        && let Some(error) = interrupted
-    {
-        return Err(error);
+    finish(&lecture)?;
+    match &failed[..] {
+        [] => Ok(()),
+        [one] => bail!("{one}"),
+        several => bail!("{} of {} sections failed: {}", several.len(), chosen.len(), several.join("; ")),
     }
-    if let Some(figure) = lecture.all_validation_losses()? {
-        lecture.write_plot(&figure)?;
+}
+
+/// Runs a section: the record of it, as far as it came, with the error in the cell that failed.
+fn run_section(section: &Section, lecture: &mut Lecture) -> (Notebook, Result<()>) {
+    let echo = if lecture.run.telling == Telling::Plain { Echo::Plain } else { Echo::Quiet };
+    let mut notebook = section.notebook(echo);
+    let run = || interrupt::check().and_then(|()| (section.run)(&mut notebook, lecture));
+    let outcome = panics::caught(run).unwrap_or_else(|panic| Err(failure::of_panic(&panic)));
+    if let Err(error) = &outcome {
+        notebook.fail(format!("{error:#}"));
     }
-    write_metrics(&lecture)?;
-    ipynb::write(&notebooks, &lecture.run.out.join("notebooks"))?;
-    files::write_whole(
-        &lecture.run.out.join("lecture.html"),
-        html::write(&notebooks, &about(&lecture)).as_bytes(),
-    )?;
-    match interrupted {
-        Some(error) => Err(error),
-        None => finish(&lecture),
+    (notebook, outcome)
+}
+
+/// What may help where a loss diverged.
+fn way_out(error: &Error) -> &'static str {
+    let diverged = error.chain().any(|cause| cause.to_string().contains(TRY));
+    if diverged { " (--rate 0.1 makes each rate of the lecture a tenth)" } else { "" }
+}
+
+/// The page as it grows.
+struct Page {
+    /// Sections of an earlier run that this one has not run again.
+    kept: Vec<Kept>,
+    new: Vec<Notebook>,
+    /// Fits in the figure of all of them.
+    fits: usize,
+}
+
+impl Page {
+    /// Adds a section, and writes its notebook, the page and the metrics.
+    fn add(&mut self, section: &Section, notebook: Notebook, lecture: &Lecture) -> Result<()> {
+        self.kept.retain(|kept| kept.name != section.name);
+        ipynb::write(std::slice::from_ref(&notebook), &lecture.run.out.join("notebooks"))?;
+        self.new.push(notebook);
+        let parts = SECTIONS.iter().filter_map(|section| {
+            let kept = self.kept.iter().find(|kept| kept.name == section.name).map(Part::Kept);
+            kept.or_else(|| self.new.iter().find(|new| new.name() == section.name).map(Part::New))
+        });
+        let page = html::write_parts(&parts.collect::<Vec<_>>(), &about(lecture));
+        files::write_whole(&lecture.run.out.join("lecture.html"), page.as_bytes())?;
+        if self.fits < lecture.n_fits() {
+            self.fits = lecture.n_fits();
+            lecture.all_validation_losses()?.map(|figure| lecture.write_plot(&figure)).transpose()?;
+        }
+        write_metrics(lecture)
     }
 }
 
@@ -82,7 +135,7 @@ fn missing(chosen: &[&Section], at: usize, out: &Path) -> String {
     }
     format!(
         "interrupted in section {here}: {} are whole, and metrics.json and lecture.html in {} hold these. For the rest: \
-         lecture5 run {} --out ANOTHER",
+         lecture5 run {} with the same options",
         names(&chosen[..at]),
         out.display(),
         names(&chosen[at..])

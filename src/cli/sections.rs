@@ -62,17 +62,11 @@ pub struct Section {
     /// Its file in notebooks-equivalent/, without `.rs`.
     pub stem: &'static str,
     source: &'static str,
-    run: fn(&mut Notebook, &mut Lecture) -> Result<()>,
+    /// Its cells, from top to bottom.
+    pub run: fn(&mut Notebook, &mut Lecture) -> Result<()>,
 }
 
 impl Section {
-    /// Runs the section; the record of it.
-    pub fn run(&self, lecture: &mut Lecture, echo: Echo) -> Result<Notebook> {
-        let mut nb = self.notebook(echo);
-        (self.run)(&mut nb, lecture)?;
-        Ok(nb)
-    }
-
     /// The section before it has run.
     pub fn notebook(&self, echo: Echo) -> Notebook {
         Notebook::new(self.stem, self.source, echo)

@@ -26,5 +26,6 @@ pub struct Tune {
 pub fn tune(args: Tune) -> Result<()> {
     args.common.check_out(&["tune.json"])?;
     let lecture = args.common.begin()?;
+    let _lock = args.common.lock_out()?;
     tune::run(&lecture, args.folds.into(), args.steps.into(), &args.only)
 }

@@ -10,8 +10,8 @@ use super::common::{Common, MOST_SEED};
 use super::parse::{not_negative, whole};
 use lecture5::run::progress::{self, Telling, say};
 use lecture5::settings::ModelKind;
-use lecture5::system::failure::wrong_use;
-use lecture5::system::files;
+use lecture5::system::failure::{complain, unjudged, wrong_use};
+use lecture5::system::{files, interrupt, memory};
 use lecture5::verify;
 use lecture5::verify::ensemble::{self, Ensemble, Made, Processes};
 
@@ -49,6 +49,9 @@ pub struct Verify {
 pub struct OneRun {
     #[arg(long)]
     model: ModelKind,
+    /// End when the standard input does: with the process that holds its other end.
+    #[arg(long)]
+    end_with_stdin: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -68,15 +71,21 @@ pub fn verify(args: Verify) -> Result<()> {
         }
     }
     args.common.check_out(&["verify.json", "ensemble.json", "plots/_"])?;
+    let _lock = args.common.lock_out()?;
     match &args.against {
         Some(path) => args.against(path),
         None => args.inside(),
     }
 }
 
+/// Bytes that a process takes before it has read anything, most of them libtorch's.
+const PROCESS: u64 = 300 << 20;
+/// And for each rating: in the file, in the table, as indices, and twice as tensors.
+const PER_ROW: u64 = 200;
+
 impl Verify {
     /// Runs the seeds, or reads them.
-    fn ensemble(&self) -> Result<Ensemble> {
+    fn ensemble(&self, rows: usize) -> Result<Ensemble> {
         let mut models = ModelKind::ALL.to_vec();
         if !self.fits.is_empty() {
             models.retain(|model| self.fits.contains(model));
@@ -91,8 +100,13 @@ impl Verify {
         let seeds: Vec<i64> = (0..i64::from(n)).map(|at| first + at).collect();
         let names: Vec<&str> = models.iter().map(|model| model.name()).collect();
         let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let wanted = self.jobs.map_or(processors, usize::from);
+        let jobs = memory::at_a_time(wanted, PROCESS + rows as u64 * PER_ROW);
+        if jobs < wanted && self.jobs.is_some() {
+            complain(&format!("note: --jobs {wanted}: {jobs} at a time, which is what memory holds"));
+        }
         let how = Processes {
-            jobs: self.jobs.map_or(processors, usize::from),
+            jobs,
             device: self.common.device.clone(),
             data: self.common.data.arguments(),
             threads: self.common.threads,
@@ -113,18 +127,22 @@ impl Verify {
     }
 
     /// Refuses ratings that are not those of `saved`, before anything is run on them.
-    fn same_ratings(&self, saved: &Ensemble, whose: &str) -> Result<()> {
-        let (ours, place) = match &self.from {
-            Some(path) => (Ensemble::read(path)?.made.data, path.display().to_string()),
-            None => (self.common.data.read()?.id(self.common.data.split()), self.common.data.shown()),
+    /// Answers how many they are, where runs are to be made of them.
+    fn same_ratings(&self, saved: &Ensemble, whose: &str) -> Result<usize> {
+        let (ours, place, rows) = match &self.from {
+            Some(path) => (Ensemble::read(path)?.made.data, path.display().to_string(), 0),
+            None => {
+                let ml = self.common.data.read()?;
+                (ml.id(self.common.data.split()), self.common.data.shown(), ml.ratings.height())
+            }
         };
-        ensure!(
-            ours == saved.made.data,
-            "{whose} to other ratings (sha256 {}) than {} has (sha256 {ours}): their losses cannot be compared",
-            saved.made.data,
-            place
-        );
-        Ok(())
+        match ours == saved.made.data {
+            true => Ok(rows),
+            false => Err(unjudged(format!(
+                "{whose} to other ratings (sha256 {}) than {place} has (sha256 {ours}): their losses cannot be compared",
+                saved.made.data
+            ))),
+        }
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
@@ -149,11 +167,11 @@ impl Verify {
     /// This build against a saved ensemble.
     fn against(&self, path: &Path) -> Result<()> {
         let saved = Ensemble::read(path)?;
-        self.same_ratings(&saved, &format!("{} belongs", path.display()))?;
-        let ours = self.ensemble()?;
+        let rows = self.same_ratings(&saved, &format!("{} belongs", path.display()))?;
+        let ours = self.ensemble(rows)?;
         let found = verify::against(&saved, &ours, self.margin.unwrap_or(verify::AGAINST_MARGIN))?;
         self.write_json(&json!({
-            "saved": {"file": path, "command": saved.command, "made": saved.made}, "command": ours.command,
+            "saved": {"file": path.display().to_string(), "command": saved.command, "made": saved.made}, "command": ours.command,
             "made": ours.made, "comparison": found,
         }))?;
         ours.write(&self.common.out.join("ensemble.json"))?;
@@ -167,8 +185,8 @@ impl Verify {
     fn inside(&self) -> Result<()> {
         let margin = self.margin.unwrap_or(verify::MARGIN);
         let mut committed = verify::committed()?;
-        self.same_ratings(&committed, "the lecture's numbers and the ensemble belong")?;
-        let ours = self.ensemble()?;
+        let rows = self.same_ratings(&committed, "the lecture's numbers and the ensemble belong")?;
+        let ours = self.ensemble(rows)?;
         let (judged, report, ensemble, same) = if self.quick {
             let report = verify::inside(&committed, &ours, margin)?;
             let same = match verify::has_the_same_runs(&committed, &ours) {
@@ -203,12 +221,23 @@ impl Verify {
         self.tell(format!("Results are in {}/", self.common.out.display()));
         let deviations = report.deviations();
         ensure!(deviations.is_empty(), "{} deviate: {}", deviations.len(), deviations.join("; "));
-        same.map_or(Ok(()), |found| found.ensure_the_same("the ensemble that comes with the program"))
+        match same {
+            Some(found) => found.ensure_the_same("the ensemble that comes with the program"),
+            None if !report.judges() => Err(unjudged(format!(
+                "nothing could be judged: in {} runs of each fit no deviation of {} % would have been seen; run more --seeds",
+                ensemble.fits.iter().map(|fit| fit.runs.len()).min().unwrap_or(0),
+                100.0 * margin
+            ))),
+            None => Ok(()),
+        }
     }
 }
 
 /// Prints the losses of one run as JSON.
 pub fn one_run(args: OneRun) -> Result<()> {
+    if args.end_with_stdin {
+        interrupt::end_with_stdin()?;
+    }
     let lecture = args.common.begin()?;
     let mut learner = lecture.learner(&lecture.settings(args.model))?;
     let history = learner.fit_plan(lecture.quiet_options())?;

@@ -14,11 +14,13 @@
 #include <torch/version.h>
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <sstream>
 #include <string>
 #include <unordered_map>
@@ -115,6 +117,25 @@ void call_ends(const at::RecordFunction &call, at::ObserverContext *) {
 extern "C" {
 
 const char *lecture5_torch_version() { return TORCH_VERSION; }
+
+// From here on an exception that nothing catches is one line on the standard error and status 1, as any other failure.
+void lecture5_explain_terminations() {
+  std::set_terminate([] {
+    std::string line = "error: libtorch ended the process";
+    try {
+      if (std::current_exception()) throw;
+    } catch (const std::bad_alloc &) {
+      static const char out[] = "error: memory ran out within libtorch: free some, or raise its limit (ulimit -v)\n";
+      if (write(2, out, sizeof out - 1) < 0) _exit(1);
+      _exit(1);
+    } catch (const std::exception &error) {
+      line += std::string(": ") + error.what();
+    }
+    line = line.substr(0, line.find('\n')) + "\n";
+    if (write(2, line.data(), line.size()) < 0) _exit(1);
+    _exit(1);
+  });
+}
 
 // Free bytes on a CUDA device, or -1 where they cannot be queried. The CUDA runtime is looked up among the libraries
 // that libtorch has loaded, so that the same code links against a libtorch without CUDA.

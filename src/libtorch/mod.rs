@@ -16,6 +16,7 @@ use torch_sys::C_tensor;
 
 unsafe extern "C" {
     fn lecture5_torch_version() -> *const c_char;
+    fn lecture5_explain_terminations();
     fn lecture5_cuda_free(device: c_int) -> c_longlong;
     fn lecture5_flush_denormal(on: bool) -> bool;
     fn lecture5_rng_state(device: c_int, out: *mut *mut C_tensor) -> *mut c_char;
@@ -50,6 +51,12 @@ unsafe extern "C" {
 pub fn version() -> &'static str {
     // SAFETY: the function returns a string literal.
     unsafe { CStr::from_ptr(lecture5_torch_version()) }.to_str().unwrap_or("unknown")
+}
+
+/// From here on an exception of C++ that nothing catches, as where memory runs out, is told in a line, with status 1.
+pub extern "C" fn explain_terminations() {
+    // SAFETY: sets C++'s terminate handler, which is valid for the whole process.
+    unsafe { lecture5_explain_terminations() }
 }
 
 /// Free bytes on a CUDA device; `None` where they cannot be queried.

@@ -49,6 +49,35 @@ fn other_text(text: &str) -> Option<&'static str> {
     }
 }
 
+/// What a pipe gives or gzip unpacks is read up to here: three times the largest MovieLens.
+const MOST: usize = 4 << 30;
+
+/// All that a reader gives, which may be without end; `fault` is what an error of it means.
+fn read_all(path: &Path, mut from: impl Read, fault: &str) -> Result<Vec<u8>> {
+    let shown = path.display();
+    let mut bytes = Vec::new();
+    loop {
+        let read = from.by_ref().take(64 << 20).read_to_end(&mut bytes);
+        if read.with_context(|| format!("{shown}: {fault}"))? == 0 {
+            return Ok(bytes);
+        }
+        // A small file may unpack to one that fits nowhere.
+        memory::check_file(path, bytes.len() as u64)?;
+        ensure!(bytes.len() <= MOST, "{shown}: more than {} GiB; take a part of it", MOST >> 30);
+    }
+}
+
+#[cfg(unix)]
+fn is_device(there: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    there.file_type().is_char_device() || there.file_type().is_block_device()
+}
+
+#[cfg(not(unix))]
+fn is_device(_: &std::fs::Metadata) -> bool {
+    false
+}
+
 /// The bytes of a file; of one that gzip has packed, unpacked.
 ///
 /// # Errors
@@ -56,20 +85,14 @@ fn other_text(text: &str) -> Option<&'static str> {
 pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
     ensure!(!path.is_dir(), "{}: a folder, where a file is expected", path.display());
     let unread = || format!("{}: cannot be read", path.display());
-    memory::check_file(path, std::fs::metadata(path).with_context(unread)?.len())?;
-    let packed = std::fs::read(path).with_context(unread)?;
+    let there = std::fs::metadata(path).with_context(unread)?;
+    ensure!(!is_device(&there), "{}: a device, where a file is expected", path.display());
+    memory::check_file(path, there.len())?;
+    let packed = read_all(path, std::fs::File::open(path).with_context(unread)?, "cannot be read")?;
     if !packed.starts_with(b"\x1f\x8b") {
         return Ok(packed);
     }
-    let (mut unpacked, mut decoder) = (Vec::new(), MultiGzDecoder::new(&packed[..]));
-    loop {
-        // A small file may unpack to one that fits nowhere.
-        memory::check_file(path, unpacked.len() as u64)?;
-        let read = decoder.by_ref().take(64 << 20).read_to_end(&mut unpacked);
-        if read.with_context(|| format!("{}: not a whole gzip file", path.display()))? == 0 {
-            break;
-        }
-    }
+    let unpacked = read_all(path, MultiGzDecoder::new(&packed[..]), "not a whole gzip file")?;
     ensure!(
         unpacked.get(257..262) != Some(b"ustar"),
         "{}: a tar archive; unpack it and name the file in it",

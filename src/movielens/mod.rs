@@ -111,7 +111,8 @@ impl MovieLens {
                     if dialect.header == Some(true) { by_name } else { by_number };
                 let names = ColumnNames { user, item, rating, timestamp: Some(time) };
                 let path = folder.join(movies.0);
-                let movies = if path.exists() { Some(movies_of(&path, movies.1, &mut notes)?) } else { None };
+                let movies =
+                    if path.is_file() { Some(movies_of(&path, movies.1, &mut notes)?) } else { None };
                 (folder.join(ratings.0), names, Told { dialect, ..Told::default() }, movies)
             }
             Source::File { path, columns, told } => {
@@ -213,7 +214,7 @@ fn files_of(folder: &Path) -> Result<[(&'static str, &'static str); 2]> {
         bail!("{shown}: a file, and --data takes a folder; for a file of ratings take --ratings");
     }
     ensure!(folder.is_dir(), "{shown}: no such folder; --data takes the folder that holds ratings.csv");
-    let known = FOLDERS.iter().find(|[ratings, _]| folder.join(ratings.0).exists());
+    let known = FOLDERS.iter().find(|[ratings, _]| folder.join(ratings.0).is_file());
     known.copied().with_context(|| {
         format!(
             "{shown}: a folder without ratings.csv, ratings.dat or u.data; --data takes a MovieLens folder, \

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 use super::highlight::{Class, Language, highlight};
+use super::kept::Kept;
 use super::{Align, CellKind, Notebook, Output, Picture, Table};
 
 /// What the page says of the run as a whole.
@@ -30,16 +31,28 @@ pub struct RunInfo {
     pub machine: Vec<(String, String)>,
 }
 
+/// A section of the lecture on a page.
+#[derive(Clone, Copy)]
+pub enum Part<'a> {
+    /// As this run has recorded it.
+    New(&'a Notebook),
+    /// As an earlier page has it.
+    Kept(&'a Kept),
+}
+
 /// An entry of the table of contents.
-struct Entry {
-    id: String,
-    title: String,
-    number: Option<u32>,
-    headings: Vec<(String, String)>,
+enum Entry {
+    New { id: String, title: String, number: Option<u32>, headings: Vec<(String, String)> },
+    Kept(String),
 }
 
 /// The text of the page. The same record gives the same bytes.
 pub fn write(notebooks: &[Notebook], run: &RunInfo) -> String {
+    write_parts(&notebooks.iter().map(Part::New).collect::<Vec<_>>(), run)
+}
+
+/// The same, of new sections and of sections of an earlier page.
+pub fn write_parts(parts: &[Part], run: &RunInfo) -> String {
     let mut ids = Ids::default();
     let mut contents = Vec::new();
     let mut main = format!("<header class=\"title\">\n<h1>{}</h1>\n", inline(&run.title));
@@ -60,8 +73,15 @@ pub fn write(notebooks: &[Notebook], run: &RunInfo) -> String {
             &mut contents,
         );
     }
-    for notebook in notebooks {
-        main += &notebook_section(notebook, &mut ids, &mut contents);
+    for part in parts {
+        match part {
+            Part::New(notebook) => main += &notebook_section(notebook, &mut ids, &mut contents),
+            Part::Kept(kept) => {
+                ids.fresh(&kept.name);
+                contents.push(Entry::Kept(kept.entry.clone()));
+                main += &kept.section;
+            }
+        }
     }
     let facts: String = [("Settings", &run.settings), ("Machine", &run.machine)]
         .iter()
@@ -118,7 +138,12 @@ impl Ids {
 
 /// A section of the page that is no notebook.
 fn section(id: &str, title: &str, body: &str, contents: &mut Vec<Entry>) -> String {
-    contents.push(Entry { id: id.to_string(), title: title.to_string(), number: None, headings: vec![] });
+    contents.push(Entry::New {
+        id: id.to_string(),
+        title: title.to_string(),
+        number: None,
+        headings: vec![],
+    });
     format!("<section id=\"{id}\">\n<h2>{}{}</h2>\n{body}\n</section>\n", escape(title), anchor(id, title))
 }
 
@@ -171,8 +196,7 @@ fn notebook_section(notebook: &Notebook, ids: &mut Ids, contents: &mut Vec<Entry
         }
     }
     let headings = prose.headings;
-    let entry = Entry { id, title, number: notebook.number(), headings };
-    contents.push(entry);
+    contents.push(Entry::New { id, title, number: notebook.number(), headings });
     html + "</section>\n"
 }
 
@@ -190,6 +214,7 @@ fn output(output: &Output, prose: &mut Prose) -> String {
             code(text, Some(Language::Rust))
         ),
         Output::Picture(picture) => figure(picture),
+        Output::Error(text) => format!("<pre class=\"text error\">{}</pre>\n", escape(text)),
     }
 }
 
@@ -302,12 +327,18 @@ fn table_of_contents(entries: &[Entry]) -> String {
         "<nav class=\"contents\" aria-label=\"Contents\">\n<details open>\n<summary>Contents</summary>\n<ol>\n",
     );
     for entry in entries {
-        let number = entry.number.map_or(String::new(), |n| format!("<span class=\"number\">{n}</span>"));
-        html += &format!("<li>{number}{}", link(&entry.id, &entry.title));
-        if !entry.headings.is_empty() {
-            let headings = entry.headings.iter();
+        let (id, title, number, headings) = match entry {
+            Entry::New { id, title, number, headings } => (id, title, number, headings),
+            Entry::Kept(entry) => {
+                html += entry;
+                continue;
+            }
+        };
+        let number = number.map_or(String::new(), |n| format!("<span class=\"number\">{n}</span>"));
+        html += &format!("<li>{number}{}", link(id, title));
+        if !headings.is_empty() {
             let items: String =
-                headings.map(|(id, title)| format!("<li>{}</li>\n", link(id, title))).collect();
+                headings.iter().map(|(id, title)| format!("<li>{}</li>\n", link(id, title))).collect();
             html += &format!("\n<ol>\n{items}</ol>\n");
         }
         html += "</li>\n";

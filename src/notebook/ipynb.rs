@@ -106,6 +106,9 @@ fn outputs(cell: &Cell, execution_count: usize) -> Vec<Value> {
         if let Output::Stream(text) = output {
             return json!({"name": "stdout", "output_type": "stream", "text": lines(text)});
         }
+        if let Output::Error(text) = output {
+            return json!({"ename": "Error", "evalue": text, "output_type": "error", "traceback": [text]});
+        }
         let (data, metadata) = bundle(output);
         // As in Jupyter, the value that a cell ends with is its result; anything else is displayed.
         match output {
@@ -125,7 +128,7 @@ fn outputs(cell: &Cell, execution_count: usize) -> Vec<Value> {
 fn bundle(output: &Output) -> (Value, Value) {
     let plain = lines(&output.to_text());
     match output {
-        Output::Stream(_) | Output::Text(_) => (json!({"text/plain": plain}), json!({})),
+        Output::Stream(_) | Output::Text(_) | Output::Error(_) => (json!({"text/plain": plain}), json!({})),
         Output::Table(table) => {
             (json!({"text/html": lines(&html::table(table)), "text/plain": plain}), json!({}))
         }

@@ -17,6 +17,7 @@
 pub mod highlight;
 pub mod html;
 pub mod ipynb;
+pub mod kept;
 pub mod source;
 mod table;
 
@@ -28,6 +29,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::system::terminal::printable;
 pub use table::{Align, Column, Table};
 
 /// Prose or code.
@@ -84,6 +86,8 @@ pub enum Output {
     },
     /// A picture.
     Picture(Picture),
+    /// Why the cell failed.
+    Error(String),
 }
 
 /// A picture as a page or a notebook holds it.
@@ -146,7 +150,9 @@ impl Output {
     /// The output in plain text: what a terminal shows of it, without a newline at the end.
     pub fn to_text(&self) -> String {
         match self {
-            Output::Stream(text) | Output::Text(text) | Output::Markdown(text) => text.trim_end().to_string(),
+            Output::Stream(text) | Output::Text(text) | Output::Markdown(text) | Output::Error(text) => {
+                text.trim_end().to_string()
+            }
             Output::Table(table) => table.to_text().trim_end().to_string(),
             Output::Rust { text, .. } => text.clone(),
             Output::Picture(picture) => picture.alt.clone(),
@@ -295,6 +301,14 @@ impl Notebook {
         self.enter_cell_of(Location::caller());
     }
 
+    /// Shows why the section failed, under the cell that was running.
+    pub fn fail(&mut self, error: impl Display) {
+        let is_code = |cell: &Cell| cell.kind == CellKind::Code;
+        if let Some(at) = self.latest.or_else(|| self.cells.iter().position(is_code)) {
+            self.cells[at].outputs.push(Output::Error(format!("error: {error}")));
+        }
+    }
+
     fn enter_cell_of(&mut self, caller: &Location) -> usize {
         let cell = self.cell_of(caller);
         for i in self.told..=cell {
@@ -344,7 +358,7 @@ impl Notebook {
     fn tell(&mut self, text: &str) {
         match &mut self.echo {
             // A closed pipe does not end the run: its files are still wanted.
-            Echo::Plain => drop(writeln!(std::io::stdout(), "{text}")),
+            Echo::Plain => drop(writeln!(std::io::stdout(), "{}", printable(text))),
             Echo::Quiet => {}
             Echo::With(tell) => tell(text),
         }

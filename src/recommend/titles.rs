@@ -1,8 +1,6 @@
 //! Finding a movie by its title as people write it: without the year, the case or the accents, "The Matrix"
 //! for "Matrix, The (1999)", by another of its names, by a part of it, or with a slip of the finger.
 
-use std::collections::HashSet;
-
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
@@ -32,6 +30,10 @@ struct Movie {
     names: Vec<String>,
 }
 
+/// Titles that are less alike are not suggested.
+const LIKE: f64 = 0.4;
+/// No title has more bytes.
+const LONGEST: usize = 1000;
 /// How many titles are suggested for one that is unknown.
 const SUGGESTIONS: usize = 5;
 
@@ -55,6 +57,9 @@ impl Titles {
     /// words; one that is a few slips away. A year, if one is given, must be the movie's.
     pub fn find(&self, asked: &str) -> Found {
         let (title, year) = split_year(asked);
+        if title.len() > LONGEST {
+            return Found::Unknown(Vec::new());
+        }
         let Some(name) = names(title).into_iter().next() else { return Found::Unknown(Vec::new()) };
         // "toy story 1995" ends with a year, "blade runner 2049" with a part of the title.
         let with_bare_year = || {
@@ -80,14 +85,15 @@ impl Titles {
 
     /// All but slips.
     fn search(&self, name: &str, year: Option<&str>) -> Option<Found> {
-        let words: HashSet<&str> = name.split(' ').collect();
+        let words: Vec<&str> = name.split(' ').collect();
         let inside = format!(" {name}");
         let long_enough = name.chars().count() >= 3;
         let same = |theirs: &str| theirs == name;
         let same_but_article = |theirs: &str| without_article(theirs) == without_article(name);
         let begins = |theirs: &str| theirs.strip_prefix(name).is_some_and(|rest| rest.starts_with(' '));
-        let contains = |theirs: &str| long_enough && format!(" {theirs}").contains(&inside);
-        let has_words = |theirs: &str| long_enough && words.is_subset(&theirs.split(' ').collect());
+        let contains = |theirs: &str| long_enough && (theirs.starts_with(name) || theirs.contains(&inside));
+        let has = |theirs: &str, word: &str| theirs.split(' ').any(|other| other == word);
+        let has_words = |theirs: &str| long_enough && words.iter().all(|word| has(theirs, word));
         let ways: [&dyn Fn(&str) -> bool; 5] = [&same, &same_but_article, &begins, &contains, &has_words];
         let by = |way: &dyn Fn(&str) -> bool| -> Vec<&Movie> {
             self.movies.iter().filter(|movie| movie.names.iter().any(|theirs| way(theirs))).collect()
@@ -104,26 +110,40 @@ impl Titles {
     /// The title that is at most one slip in six letters away, or else the likest ones.
     fn nearly(&self, name: &str, year: Option<&str>) -> Found {
         let name = without_article(name);
-        let slips = |theirs: &str| strsim::osa_distance(without_article(theirs), name);
         let length = name.chars().count();
+        let most = length.div_ceil(6);
+        // The difference of the lengths at the least, which is quicker to tell.
+        let slips = |theirs: &str| {
+            let theirs = without_article(theirs);
+            let near = theirs.chars().count().abs_diff(length) <= most;
+            near.then(|| strsim::osa_distance(theirs, name)).filter(|slips| *slips <= most)
+        };
         let close: Vec<(usize, i64)> = if length < 4 {
             Vec::new()
         } else {
-            let least = |m: &Movie| m.names.iter().map(|theirs| slips(theirs)).min();
+            let least = |m: &Movie| m.names.iter().filter_map(|theirs| slips(theirs)).min();
             let close =
                 self.movies.iter().filter(|m| m.is_of(year)).filter_map(|m| Some((least(m)?, m.number)));
-            close.filter(|&(slips, _)| slips <= length.div_ceil(6)).collect()
+            close.collect()
         };
         if let Some(least) = close.iter().map(|&(slips, _)| slips).min() {
             let best: Vec<i64> = close.iter().filter(|c| c.0 == least).map(|c| c.1).collect();
             return if let [one] = best[..] { Found::One(one) } else { Found::Several(best) };
         }
         let likeness = |m: &Movie| {
-            let each = m.names.iter().map(|theirs| strsim::normalized_damerau_levenshtein(theirs, name));
+            let each = m.names.iter().map(|theirs| {
+                let theirs_long = theirs.chars().count();
+                let (short, long) = (length.min(theirs_long), length.max(theirs_long));
+                // At the most this alike, which is quicker to tell.
+                match short as f64 > LIKE * long as f64 {
+                    true => 1.0 - strsim::osa_distance(theirs, name) as f64 / long as f64,
+                    false => 0.0,
+                }
+            });
             each.fold(0.0, f64::max)
         };
         let mut likest: Vec<(f64, i64)> = self.movies.iter().map(|m| (likeness(m), m.number)).collect();
-        likest.retain(|&(likeness, _)| likeness > 0.4);
+        likest.retain(|&(likeness, _)| likeness > LIKE);
         likest.sort_by(|a, b| b.0.total_cmp(&a.0));
         Found::Unknown(likest.into_iter().take(SUGGESTIONS).map(|(_, number)| number).collect())
     }

@@ -2,16 +2,15 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use polars::prelude::{AnyValue, DataFrame};
 use tch::Tensor;
 
-use crate::fit::{Options, TRY};
-use crate::history::{Callback, Epoch, FitState, History};
+use crate::fit::Options;
+use crate::history::{Callback, Epoch, History};
 use crate::learner::Learner;
 use crate::movielens::{CollabFilterDataset, MovieLens, Split, SplitBy};
 use crate::notebook::{Notebook, Picture, Table};
@@ -23,7 +22,9 @@ use crate::run::metrics::{FitMetrics, Metrics};
 use crate::run::options::RunOptions;
 use crate::run::progress::{Follow, Telling, epoch_event, say};
 use crate::run::reference::{self, ReferenceFit};
+use crate::run::within_reason::WithinReason;
 use crate::saved::model_file::{self, ModelCard};
+use crate::saved::trained::Trained;
 use crate::settings::{ModelKind, Plan, Settings};
 
 /// A run of the lecture, section by section.
@@ -40,6 +41,8 @@ pub struct Lecture {
     fits: Vec<(String, History)>,
     /// What their models predict for the validation rows.
     predictions: HashMap<String, Vec<f32>>,
+    /// The learner that this run has trained.
+    learner: Option<Trained>,
     /// Which section of how many is running, counted from 1.
     pub at_section: (usize, usize),
     /// Number of epochs of the current fit, over all of its `fit` calls.
@@ -65,6 +68,7 @@ impl Lecture {
             metrics,
             fits: Vec::new(),
             predictions: HashMap::new(),
+            learner: None,
             at_section: (1, 1),
             epochs_told: Rc::default(),
         })
@@ -83,6 +87,9 @@ impl Lecture {
         if self.run.split != SplitBy::LECTURE {
             return Some(format!("The split ({}) is not the lecture's", self.run.split));
         }
+        if self.run.rate != 1.0 {
+            return Some(format!("The learning rates (times {}) are not the lecture's", self.run.rate));
+        }
         let (low, high) = self.ml.scale.filter(|scale| *scale != (0.5, 5.0))?;
         Some(format!("The range of the ratings, {low} to {high}, is not the lecture's"))
     }
@@ -96,6 +103,7 @@ impl Lecture {
     pub fn model_data(&self, bs: i64) -> Result<(Rc<CollabFilterDataset>, ColumnarModelData)> {
         let (cf, split) = self.ratings();
         check_ratings(split.trn.len(), split.val.len(), self.run.device)?;
+        model_file::check_card(&self.card(&self.settings(ModelKind::Learner)))?;
         let data = ColumnarModelData::new(&cf, &split, bs, self.run.device)?;
         Ok((cf, data))
     }
@@ -130,13 +138,9 @@ impl Lecture {
     }
 
     fn followed<'a>(&self, follow: Follow<impl FnMut(&Epoch) + 'a>) -> Options<'a> {
-        let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(follow), Box::new(self.within_reason())];
+        let callbacks: Vec<Box<dyn Callback>> =
+            vec![Box::new(follow), Box::new(WithinReason::new(&self.cf, &self.split))];
         Options { callbacks, stepper: self.run.stepper.make(), ..Options::default() }
-    }
-
-    fn within_reason(&self) -> WithinReason {
-        let squares = self.split.val.iter().map(|&row| f64::from(self.cf.y[row]).powi(2));
-        WithinReason { of_zeros: squares.sum::<f64>() / self.split.val.len() as f64 }
     }
 
     /// A learner on the run's ratings and device.
@@ -147,6 +151,7 @@ impl Lecture {
         let Lecture { cf, split, run, .. } = self;
         Footprint::new(settings, (cf.users.len(), cf.items.len()), split.trn.len(), split.val.len())
             .check(run.device, run.stepper)?;
+        model_file::check_card(&self.card(settings))?;
         Learner::new(cf, split, settings, run.device)
     }
 
@@ -154,7 +159,7 @@ impl Lecture {
     pub fn record(&mut self, name: &str, history: History) {
         self.epochs_told.set(0);
         let beside = self.reference(name);
-        self.metrics.fits.push(FitMetrics::new(name, &history, beside));
+        self.metrics.add(FitMetrics::new(name, &history, beside));
         self.fits.push((name.to_owned(), history));
     }
 
@@ -215,17 +220,19 @@ impl Lecture {
         plots::loss_curves(&format!("{name}_losses"), title, &fit)
     }
 
-    /// The validation losses of all recorded fits in one figure; `None` with fewer than two fits.
+    /// The validation losses of all fits of metrics.json in one figure; `None` with fewer than two.
     pub fn all_validation_losses(&self) -> Result<Option<Figure>> {
-        if self.fits.len() < 2 {
+        let fits = &self.metrics.fits;
+        if fits.len() < 2 {
             return Ok(None);
         }
-        let epochs: Vec<Vec<[f64; 2]>> = self.fits.iter().map(|(_, history)| losses(history)).collect();
-        let fits = self.fits.iter().zip(&epochs).map(|((name, history), epochs)| plots::FitLosses {
-            name: reference::lecture(name).map_or(name, |fit| &fit.title),
-            running: &history.running,
+        let losses = |fit: &FitMetrics| fit.epochs.iter().map(|e| [e.trn, e.val]).collect();
+        let epochs: Vec<Vec<[f64; 2]>> = fits.iter().map(losses).collect();
+        let fits = fits.iter().zip(&epochs).map(|(fit, epochs)| plots::FitLosses {
+            name: reference::lecture(&fit.name).map_or(&fit.name, |fit| &fit.title),
+            running: &[],
             epochs,
-            lecture: self.lecture_losses(name),
+            lecture: self.lecture_losses(&fit.name),
             set_lrs: &[],
         });
         let fits: Vec<plots::FitLosses> = fits.collect();
@@ -281,9 +288,26 @@ impl Lecture {
         }
     }
 
-    /// The lecture's settings for a model, with the run's seed.
+    /// Sets what the lecture's learning rates are multiplied by.
+    pub fn set_rate(&mut self, rate: f64) {
+        self.run.rate = rate;
+        self.metrics.rate = (rate != 1.0).then_some(rate);
+    }
+
+    /// How many fits this run has recorded.
+    pub fn n_fits(&self) -> usize {
+        self.fits.len()
+    }
+
+    /// A learning rate of the lecture in this run: `--rate` times as large.
+    pub fn rate(&self, lr: f64) -> f64 {
+        lr * self.run.rate
+    }
+
+    /// The lecture's settings for a model, with the run's seed and learning rates.
     pub fn settings(&self, model: ModelKind) -> Settings {
-        Settings { seed: self.run.seed, ..Settings::lecture(model) }
+        let lecture = Settings::lecture(model);
+        Settings { seed: self.run.seed, plan: lecture.plan.times(self.run.rate), ..lecture }
     }
 
     /// The card of a model made with `settings` on this data.
@@ -299,34 +323,17 @@ impl Lecture {
     }
 
     /// Writes a trained model with its optimizer into `models/`; `settings` are the ones that it was made with.
-    pub fn save(&self, name: &str, settings: &Settings, opt: &Optimizer) -> Result<()> {
-        model_file::save(&self.model_path(name), &self.card(settings), opt)
+    pub fn save(&mut self, name: &str, settings: &Settings, opt: &Optimizer) -> Result<()> {
+        let card = self.card(settings);
+        if name == ModelKind::Learner.lecture_fit() {
+            self.learner = Some(Trained::copy(card.clone(), opt)?);
+        }
+        model_file::save(&self.model_path(name), &card, opt)
     }
-}
 
-/// Stops a fit whose loss is finite but absurdly large.
-struct WithinReason {
-    /// The validation loss of predicting only zeros.
-    of_zeros: f64,
-}
-
-impl WithinReason {
-    /// A validation loss this many times the loss of zeros comes from predictions a thousand times too large.
-    const BEYOND: f64 = 1e6;
-}
-
-impl Callback for WithinReason {
-    fn on_epoch_end(&mut self, at: &Epoch, _: &FitState, opt: &Optimizer) -> Result<ControlFlow<()>> {
-        ensure!(
-            at.val < Self::BEYOND * self.of_zeros.max(1.0),
-            "the validation loss became {:e} after epoch {}, at a learning rate of {:?}, where predicting nothing but \
-             zeros gives {:.1}: {TRY}",
-            at.val,
-            at.epoch,
-            opt.lr(),
-            self.of_zeros
-        );
-        Ok(ControlFlow::Continue(()))
+    /// The learner that this run has trained and saved.
+    pub fn trained_learner(&self) -> Option<&Trained> {
+        self.learner.as_ref()
     }
 }
 

@@ -1,6 +1,8 @@
 //! `metrics.json`: the description of a run and the losses of its fits.
 
-use serde::Serialize;
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tch::Device;
 
 use crate::fast::StepperKind;
@@ -23,6 +25,9 @@ pub struct Metrics {
     pub libtorch: String,
     /// The stepper that computed the batches.
     pub stepper: StepperKind,
+    /// By what the lecture's learning rates were multiplied, where they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
     /// The data.
     pub data: Data,
     /// One entry per fit, in the order in which they ran.
@@ -33,7 +38,7 @@ pub struct Metrics {
 }
 
 /// The results of section `beyond`: every model on the validation rows.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Beyond {
     /// One entry per model, in the order of the table.
     pub rows: Vec<BeyondRow>,
@@ -42,7 +47,7 @@ pub struct Beyond {
 }
 
 /// One model on the validation rows.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BeyondRow {
     /// Its name in the table.
     pub name: String,
@@ -67,10 +72,15 @@ pub struct Data {
     n_ratings: usize,
     n_users: i64,
     n_movies: i64,
+    /// Which rows were held out.
+    split: String,
+    /// Lowest and highest rating that can be given, where they were stated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    range: Option<(f64, f64)>,
 }
 
 /// One fit.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FitMetrics {
     /// Its name in the reference.
     pub name: String,
@@ -81,7 +91,7 @@ pub struct FitMetrics {
 }
 
 /// One epoch, with the lecture's losses.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EpochMetrics {
     /// Counted from 0 over all `fit` calls of the model.
     pub epoch: usize,
@@ -122,6 +132,7 @@ impl Metrics {
             seed: run.seed,
             device: device_name(run.device),
             stepper: run.stepper,
+            rate: None,
             threads: tch::get_num_threads(),
             libtorch: crate::libtorch::version().to_owned(),
             data: Data {
@@ -129,10 +140,45 @@ impl Metrics {
                 n_ratings: cf.len(),
                 n_users: cf.users.len(),
                 n_movies: cf.items.len(),
+                split: run.split.to_string(),
+                range: ml.scale,
             },
             fits: Vec::new(),
             beyond: None,
         }
+    }
+
+    /// Adds a fit in the place of one of the same name: the lecture's fits in its order, then others.
+    pub fn add(&mut self, fit: FitMetrics) {
+        self.fits.retain(|other| other.name != fit.name);
+        self.fits.push(fit);
+        let place = |fit: &FitMetrics| reference::LECTURE.iter().position(|of| of.name == fit.name);
+        self.fits.sort_by_key(|fit| place(fit).unwrap_or(usize::MAX));
+    }
+
+    /// How the run of an earlier metrics.json differs from this one, in words; `None` where only its results do.
+    pub fn difference(&self, earlier: &Value) -> Result<Option<String>> {
+        let ours = serde_json::to_value(self)?;
+        let is_result = |name: &str| matches!(name, "fits" | "beyond");
+        let names = [&ours, earlier].into_iter().filter_map(Value::as_object).flat_map(|head| head.keys());
+        let differs = |name: &&String| !is_result(name) && ours.get(name) != earlier.get(name);
+        let said = |of: &Value, name: &str| of.get(name).map_or("not stated".to_owned(), Value::to_string);
+        Ok(names.into_iter().find(differs).map(|name| match name.as_str() {
+            "data" => "its data, its split or its range of ratings are others".to_owned(),
+            name => format!("its {name} is {}, and here it is {}", said(earlier, name), said(&ours, name)),
+        }))
+    }
+
+    /// Takes over what an earlier run of the same kind has found.
+    ///
+    /// # Errors
+    /// It is not understood.
+    pub fn take_over(&mut self, earlier: &Value) -> Result<()> {
+        let fits = earlier.get("fits").context("no fits")?;
+        let fits: Vec<FitMetrics> = serde_json::from_value(fits.clone())?;
+        fits.into_iter().for_each(|fit| self.add(fit));
+        self.beyond = earlier.get("beyond").map(|of| serde_json::from_value(of.clone())).transpose()?;
+        Ok(())
     }
 
     /// The table at the end of a run: its losses next to the lecture's.

@@ -6,3 +6,4 @@ pub mod metrics;
 pub mod options;
 pub mod progress;
 pub mod reference;
+pub mod within_reason;

@@ -15,6 +15,7 @@ use crate::history::{Batch, Callback, Epoch, FitState};
 use crate::optim::Optimizer;
 use crate::system::failure::complain;
 use crate::system::interrupt;
+use crate::system::terminal::printable;
 
 /// Whether and how a run reports its progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +122,7 @@ static UNSAID: OnceLock<std::io::Error> = OnceLock::new();
 /// Prints a line on the standard output. A closed pipe is not an error: the run continues and writes its files. Any
 /// other error is kept for [`all_was_said`] at the end.
 pub fn say(text: impl Display) {
-    if let Err(error) = writeln!(std::io::stdout(), "{text}")
+    if let Err(error) = writeln!(std::io::stdout(), "{}", printable(&text.to_string()))
         && error.kind() != ErrorKind::BrokenPipe
     {
         drop(UNSAID.set(error));

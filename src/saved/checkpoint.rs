@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde::Serialize;
 use serde_json::Value;
 use tch::Tensor;
@@ -15,14 +15,17 @@ use crate::learner::Learner;
 use crate::libtorch;
 use crate::optim::Optimizer;
 use crate::saved::model_file::{self, ModelCard};
-use crate::system::failure::wrong_use;
-use crate::system::files;
+use crate::settings::Plan;
+use crate::system::failure::{complain, is_wrong_use, wrong_use};
+use crate::system::{files, interrupt, machine};
 
 /// A fit on disk: one file, which a rename replaces as a whole, so that at any moment it holds the state at the end of
-/// an epoch. As a callback of the fit it saves after each epoch.
+/// an epoch; and the one before it, in case that the disk damages the newest. As a callback of the fit it saves after each
+/// epoch.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
+    before: PathBuf,
     fit: FitCard,
     /// Number of epochs in the checkpoint.
     kept: usize,
@@ -35,26 +38,30 @@ struct FitCard {
     model: ModelCard,
     threads: i32,
     libtorch: &'static str,
+    machine: String,
 }
 
 impl Checkpoint {
     /// A checkpoint in `folder`; `model` identifies the fit.
     pub fn new(folder: &Path, model: ModelCard) -> Checkpoint {
-        let fit = FitCard { model, threads: tch::get_num_threads(), libtorch: libtorch::version() };
-        Checkpoint { path: folder.join("checkpoint.safetensors"), fit, kept: 0 }
+        let (threads, libtorch, machine) = (tch::get_num_threads(), libtorch::version(), machine::kind());
+        let fit = FitCard { model, threads, libtorch, machine };
+        let [path, before] =
+            ["checkpoint", "checkpoint-before"].map(|name| folder.join(name).with_extension("safetensors"));
+        Checkpoint { path, before, fit, kept: 0 }
     }
 
     /// Makes sure that the checkpoint can be written, and returns whether there is one to resume. Removes files that
-    /// a killed process left half-written.
+    /// a killed process left half-written: the folder must be this process's.
     ///
     /// # Errors
     /// The folder is not writable, or holds a checkpoint and `resume` is false.
     pub fn take_over(&self, resume: bool) -> Result<bool> {
         files::check_writable(&self.path)?;
-        if let Some(folder) = self.path.parent().filter(|folder| folder.is_dir()) {
+        if let Some(folder) = self.path.parent() {
             files::remove_half_written(folder)?;
         }
-        let kept = self.path.exists();
+        let kept = self.path.exists() || self.before.exists();
         if kept && !resume {
             return Err(wrong_use(format!(
                 "{}: a fit is kept here already; resume it by --resume, or remove it, or take another folder",
@@ -76,28 +83,55 @@ impl Checkpoint {
             ("seconds", Tensor::from_slice(epoch_seconds)),        // (epochs,)
         ];
         let tensors = tensors.into_iter().map(|(name, t)| (format!("fit.{name}"), t)).collect();
+        if self.path.exists() {
+            let renamed = std::fs::rename(&self.path, &self.before);
+            renamed.with_context(|| format!("{}: cannot be written", self.before.display()))?;
+        }
         model_file::save_with(&self.path, &self.fit, opt, tensors)
     }
 
-    /// Restores the fit into a learner made with the same settings, and returns its position.
+    /// Restores the fit into a learner made with the same settings, and returns its position: from the newest file or,
+    /// where that is damaged, with a note from the one before.
     ///
     /// # Errors
-    /// The file is damaged, or belongs to another fit; the error names the difference.
+    /// Both are damaged, or belong to another fit; the error names the difference.
     pub fn load(&mut self, learner: &mut Learner) -> Result<FitState> {
-        let (metadata, saved) = model_file::read(&self.path)?;
+        let state = match self.load_from(if self.path.exists() { &self.path } else { &self.before }, learner)
+        {
+            Err(damaged) if !is_wrong_use(&damaged) && self.path.exists() && self.before.exists() => {
+                let before = self.load_from(&self.before, learner);
+                let before = before.map_err(|_| anyhow!("{damaged:#}; and so is the one before it"))?;
+                complain(&format!(
+                    "note: {damaged:#}; the fit resumes an epoch earlier, from {}",
+                    self.before.display()
+                ));
+                // Else it would take the place of the whole one.
+                std::fs::remove_file(&self.path)
+                    .with_context(|| format!("{}: cannot be removed", self.path.display()))?;
+                before
+            }
+            newest => newest?,
+        };
+        self.kept = state.history.epochs.len();
+        interrupt::last_words(self.how_to_resume());
+        Ok(state)
+    }
+
+    fn load_from(&self, path: &Path, learner: &mut Learner) -> Result<FitState> {
+        let (metadata, saved) = model_file::read(path)?;
         if model_file::card(&metadata).is_ok() {
             let under_way = saved.contains_key("fit.losses");
             ensure!(
                 under_way,
                 "{}: a trained model, not a fit that was kept by --checkpoint",
-                self.path.display()
+                path.display()
             );
         }
-        self.same_fit(&metadata)?;
-        let place = || format!("{}: cannot be resumed", self.path.display());
+        self.same_fit(path, &metadata)?;
+        let place = || format!("{}: cannot be resumed", path.display());
+        let plan = &self.fit.model.settings.plan;
+        let state = fit_state(&saved, plan, learner.data.n_batches()).with_context(place)?;
         model_file::put_back(&saved, &mut learner.opt).with_context(place)?;
-        let state = fit_state(&saved, learner.data.n_batches()).with_context(place)?;
-        self.kept = state.history.epochs.len();
         Ok(state)
     }
 
@@ -113,15 +147,32 @@ impl Checkpoint {
     }
 
     /// Compares both cards as JSON, which names every setting and represents numbers the same way on both sides.
-    fn same_fit(&self, metadata: &HashMap<String, String>) -> Result<()> {
-        model_file::card(metadata).with_context(|| format!("{}", self.path.display()))?;
+    fn same_fit(&self, path: &Path, metadata: &HashMap<String, String>) -> Result<()> {
+        model_file::card(metadata).with_context(|| path.display().to_string())?;
         let [mut there, mut here]: [Value; 2] = [
             serde_json::from_str(model_file::card_text(metadata)?)?,
             serde_json::from_str(&serde_json::to_string(&self.fit)?)?,
         ];
+        ensure!(
+            there["seal"].is_string(),
+            "{}: kept without a checksum, by an earlier version",
+            path.display()
+        );
+        // A fit that moves to another machine is not lost, but its last digits are others.
+        if there["machine"] != here["machine"] {
+            complain(&format!(
+                "note: {}: kept on another kind of machine ({}) than this one ({}): the last digits may differ from those \
+                 of a fit that was not broken off",
+                path.display(),
+                there["machine"].as_str().unwrap_or("not stated"),
+                self.fit.machine
+            ));
+        }
         // The ratings file may have moved.
         for card in [&mut there, &mut here] {
-            card["source"] = Value::Null;
+            for may_differ in ["source", "machine", "seal"] {
+                card[may_differ] = Value::Null;
+            }
         }
         let mut differences = Vec::new();
         let mut compare = |name: &str, there: &Value, here: &Value| {
@@ -136,6 +187,7 @@ impl Checkpoint {
         compare("the stepper", &there["stepper"], &here["stepper"]);
         compare("libtorch", &there["libtorch"], &here["libtorch"]);
         compare("the ratings' SHA-256", &there["data"], &here["data"]);
+        compare("the range of the ratings", &there["range"], &here["range"]);
         if differences.is_empty() && there != here {
             differences.push("users, movies or training rows are others".to_owned());
         }
@@ -154,6 +206,7 @@ impl Callback for Checkpoint {
     fn on_epoch_end(&mut self, _: &Epoch, state: &FitState, opt: &Optimizer) -> Result<ControlFlow<()>> {
         self.save(state, opt)?;
         self.kept = state.history.epochs.len();
+        interrupt::last_words(self.how_to_resume());
         Ok(ControlFlow::Continue(()))
     }
 }
@@ -169,20 +222,34 @@ fn option(setting: &str) -> String {
     format!("--{}", name.replace('_', "-"))
 }
 
-/// The position of a saved fit.
-fn fit_state(saved: &HashMap<String, Tensor>, n_batches: usize) -> Result<FitState> {
+/// The position of a saved fit of `plan`, whose epochs have so many batches.
+fn fit_state(saved: &HashMap<String, Tensor>, plan: &Plan, n_batches: usize) -> Result<FitState> {
     let numbers = |name: &str| -> Result<Vec<f64>> {
         let t = saved.get(&format!("fit.{name}"));
         let t = t.with_context(|| format!("it has no 'fit.{name}': a trained model, not a fit under way"))?;
-        Ok(Vec::try_from(t.f_reshape([-1])?)?)
+        let numbers: Vec<f64> = Vec::try_from(t.f_reshape([-1])?)?;
+        let wrong = numbers.iter().find(|x| !x.is_finite() || **x < 0.0);
+        ensure!(wrong.is_none(), "its 'fit.{name}' holds {}", wrong.unwrap_or(&0.0));
+        Ok(numbers)
     };
     let (losses, running, rates) = (numbers("losses")?, numbers("running")?, numbers("rates")?);
     let (mean, epoch_seconds) = (numbers("mean")?, numbers("seconds")?);
     let (epochs, batches) = (losses.len() / 3, losses.len() / 3 * n_batches);
+    let ends = plan.calls().into_iter().scan(0, |end, (.., epochs)| {
+        *end += epochs;
+        Some(*end)
+    });
+    let ends: Vec<usize> = ends.collect();
+    let planned = ends.last().copied().unwrap_or(0);
+    ensure!((1..=planned).contains(&epochs), "it has {epochs} epochs, and {planned} are planned");
+    // The running mean starts over with each `fit` call.
+    let call_began = ends.iter().copied().filter(|end| *end < epochs).max().unwrap_or(0);
+    let averaged = (epochs - call_began) * n_batches;
     ensure!(
         losses.len() == 3 * epochs
             && (running.len(), rates.len()) == (batches, batches)
-            && (mean.len(), epoch_seconds.len()) == (2, epochs),
+            && (mean.len(), epoch_seconds.len()) == (2, epochs)
+            && mean[1] == averaged as f64,
         "its epochs and batches do not match"
     );
     let epochs = losses.chunks(3).enumerate();

@@ -3,4 +3,5 @@
 
 pub mod checkpoint;
 pub mod model_file;
+mod seal;
 pub mod trained;

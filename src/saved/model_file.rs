@@ -3,11 +3,12 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView, View};
+use safetensors::tensor::{Dtype, Metadata, TensorView, View};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -15,8 +16,10 @@ use crate::fast::StepperKind;
 use crate::libtorch::{rng_state, set_rng_state};
 use crate::movielens::{CollabFilterDataset, Ids, Source, Split};
 use crate::optim::Optimizer;
+use crate::saved::seal;
 use crate::settings::Settings;
-use crate::system::files::write_durably;
+use crate::system::files::{self, write_durably};
+use crate::system::memory;
 
 /// The model card: JSON under the key `lecture5` of the file's metadata. With it, predictions need only the file:
 /// see [`crate::saved::trained`].
@@ -96,17 +99,41 @@ pub fn save_with(
     }
     let views = tensors.iter().map(|(name, t)| Ok((name, Saved::new(t)?)));
     // Only one key: the order of several keys would vary from run to run.
-    let metadata = HashMap::from([(CARD.to_owned(), serde_json::to_string(card)?)]);
-    write_durably(path, &safetensors::serialize(views.collect::<Result<Vec<_>>>()?, Some(metadata))?)
+    let metadata = HashMap::from([(CARD.to_owned(), seal::open_card(card)?)]);
+    let mut bytes = safetensors::serialize(views.collect::<Result<Vec<_>>>()?, Some(metadata))?;
+    seal::close(&mut bytes)?;
+    write_durably(path, &bytes)
+}
+
+/// The most bytes that safetensors allows before the tensors.
+const MOST_HEADER: u64 = 100_000_000;
+
+/// Whether a file can hold a card of these ids, which is to be known before hours of training.
+///
+/// # Errors
+/// They are too long, or too many.
+pub fn check_card(card: &ModelCard) -> Result<()> {
+    // As JSON in JSON, with some room for the names of the tensors.
+    let header = serde_json::to_string(&serde_json::to_string(card)?)?.len() as u64 + 100_000;
+    ensure!(
+        header <= MOST_HEADER,
+        "the ids of {} users and {} movies take {} MB, and the header of a model file holds {} MB: give them shorter ids, \
+         such as numbers",
+        card.users.len(),
+        card.movies.len(),
+        header / 1_000_000,
+        MOST_HEADER / 1_000_000
+    );
+    Ok(())
 }
 
 /// The metadata and the tensors of a safetensors file from any program.
 ///
 /// # Errors
-/// The file cannot be read, is not a complete safetensors file, or has a tensor of a type that this program does not
-/// save.
+/// The file cannot be read, does not fit into memory, is not a complete safetensors file, is another than it was when it
+/// was sealed, or has a tensor of a type that this program does not save.
 pub fn read(path: &Path) -> Result<(HashMap<String, String>, HashMap<String, Tensor>)> {
-    let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    let bytes = read_bytes(path)?;
     const OTHERS: [(&[u8], &str); 4] = [
         (
             b"PK\x03\x04",
@@ -132,9 +159,33 @@ pub fn read(path: &Path) -> Result<(HashMap<String, String>, HashMap<String, Ten
     };
     let (metadata, views) =
         parse().with_context(|| format!("{}: not a whole safetensors file", path.display()))?;
+    seal::check(&bytes).with_context(|| path.display().to_string())?;
     let tensors = views.into_iter().map(|(name, view)| Ok((name, tensor(&view)?)));
     let tensors = tensors.collect::<Result<_>>().with_context(|| format!("{}", path.display()))?;
     Ok((metadata, tensors))
+}
+
+/// The bytes of a file whose header says that it has as many; of any other only the first few.
+fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    let unread = || format!("{}: cannot be read", path.display());
+    let (mut file, length) = files::open(path)?;
+    let mut bytes = Vec::new();
+    file.by_ref().take(8).read_to_end(&mut bytes).with_context(unread)?;
+    let header = bytes.first_chunk().map_or(0, |n| u64::from_le_bytes(*n));
+    if bytes.len() < 8 || header > MOST_HEADER.min(length) {
+        file.take(64).read_to_end(&mut bytes).with_context(unread)?;
+        return Ok(bytes);
+    }
+    memory::check_file(path, header)?;
+    file.by_ref().take(header).read_to_end(&mut bytes).with_context(unread)?;
+    let tensors = serde_json::from_slice::<Metadata>(&bytes[8..]);
+    let data = tensors.ok().and_then(|of| (of.data_len() as u64).checked_add(8 + header));
+    if data == Some(length) {
+        // Once as bytes, and once as tensors.
+        memory::check_file(path, length.saturating_mul(2))?;
+        file.take(length - bytes.len() as u64).read_to_end(&mut bytes).with_context(unread)?;
+    }
+    Ok(bytes)
 }
 
 /// The model card in a file's metadata.
@@ -172,12 +223,16 @@ pub fn put_back(saved: &HashMap<String, Tensor>, opt: &mut Optimizer) -> Result<
         ensure!(size == wanted, "its '{name}' has shape {size:?}, this model's {wanted:?}");
         let (kind, wanted) = (theirs.kind(), mine.kind());
         ensure!(kind == wanted, "its '{name}' is of type {kind:?}, this model's {wanted:?}");
+        ensure!(is_finite(theirs), "its '{name}' has values that are no numbers");
         tch::no_grad(|| mine.copy_(theirs));
     }
     let state: Vec<(String, Tensor)> = saved
         .iter()
         .filter_map(|(name, t)| Some((name.strip_prefix("optimizer.")?.to_owned(), t.shallow_clone())))
         .collect();
+    if let Some((name, _)) = state.iter().find(|(_, t)| !is_finite(t)) {
+        bail!("the optimizer's '{name}' has values that are no numbers");
+    }
     opt.load_state(&state)?;
     let on_cuda = saved.contains_key("rng.cuda");
     match opt.device() {
@@ -189,6 +244,11 @@ pub fn put_back(saved: &HashMap<String, Tensor>, opt: &mut Optimizer) -> Result<
         set_rng_state(device, state).with_context(|| format!("its '{name}'"))?;
     }
     Ok(())
+}
+
+/// Whether all numbers of a tensor are numbers.
+pub(super) fn is_finite(t: &Tensor) -> bool {
+    t.isfinite().all().int64_value(&[]) == 1
 }
 
 /// The generators that training draws from: the CPU's, and on CUDA the device's (for dropout).

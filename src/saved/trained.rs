@@ -1,6 +1,7 @@
 //! A trained model opened from its file, for predictions and comparisons; it needs only the file. A new user is
 //! folded in from a few ratings, without any other training.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -13,9 +14,9 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::learner::build;
 use crate::models::Range;
-use crate::optim::named_parameters;
+use crate::optim::{Optimizer, named_parameters};
 use crate::saved::model_file::{self, ModelCard};
-use crate::settings::ModelKind;
+use crate::settings::{ModelKind, Settings};
 
 /// A trained model, on the CPU.
 pub struct Trained {
@@ -52,8 +53,19 @@ impl Trained {
             let (size, wanted) = (theirs.size(), mine.size());
             ensure!(size == wanted, "its '{name}' has shape {size:?}, and {wanted:?} is what it describes");
             tch::no_grad(|| mine.f_copy_(theirs).map(drop))?;
+            // What was a number may be none in single precision.
+            ensure!(model_file::is_finite(&mine), "its '{name}' has values that are no numbers");
         }
         Ok(Trained { about, vs, model })
+    }
+
+    /// A copy of a model that has just been trained, as its file would give it.
+    ///
+    /// # Errors
+    /// The card describes another model.
+    pub fn copy(about: ModelCard, opt: &Optimizer) -> Result<Trained> {
+        let weights = opt.parameters().into_iter().map(|(name, t)| (name, t.detach()));
+        Trained::with(about, &weights.collect(), Kind::Float)
     }
 
     /// The row of a user's id.
@@ -91,7 +103,12 @@ impl Trained {
     pub fn predict(&self, user: i64, movies: &[i64]) -> Result<Vec<f32>> {
         let cats: Vec<i64> = movies.iter().flat_map(|&movie| [user, movie]).collect();
         let cats = Tensor::from_slice(&cats).view([-1, 2]); // (n, 2)
-        Ok(Vec::<f32>::try_from(tch::no_grad(|| self.model.forward_t(&cats, false)))?)
+        let stars = Vec::<f32>::try_from(tch::no_grad(|| self.model.forward_t(&cats, false)))?;
+        ensure!(
+            stars.iter().all(|stars| stars.is_finite()),
+            "what the model predicts is no number: its weights are too large"
+        );
+        Ok(stars)
     }
 
     /// The same model with only one user, a new one with these ratings (movie row, stars). The new user's vector u,
@@ -122,6 +139,7 @@ impl Trained {
             cats: Tensor::from_slice(&cats).view([-1, 2]),
             y: Tensor::from_slice(&stars),
             decay: n * self.about.settings.wd / 2.0,
+            looked: Cell::new(0),
         };
         let solver = LBFGS::new(MoreThuenteLineSearch::new(), 50);
         let solver = solver.with_tolerance_grad(1e-7).map_err(reworded)?;
@@ -174,6 +192,7 @@ fn row(ids: &[String], id: &str) -> Option<i64> {
 fn check(about: &ModelCard, tensors: &HashMap<String, Tensor>) -> Result<()> {
     let (n_users, n_movies) = (about.users.len(), about.movies.len());
     let counted = (about.user_ratings.len(), about.movie_ratings.len());
+    ensure!(n_users > 0 && n_movies > 0, "it names {n_users} users and {n_movies} movies");
     ensure!(
         counted == (n_users, n_movies),
         "it names {n_users} users and {n_movies} movies, and counts the ratings of {} and {}",
@@ -181,9 +200,16 @@ fn check(about: &ModelCard, tensors: &HashMap<String, Tensor>) -> Result<()> {
         counted.1
     );
     let (low, high) = about.range;
-    ensure!(low.is_finite() && high.is_finite() && low <= high, "ratings from {low} to {high}");
+    // Beyond these the solver of a new user gets nowhere.
+    const MOST: f64 = 1e9;
+    ensure!(low.abs().max(high.abs()) <= MOST && low <= high, "ratings from {low} to {high}");
     about.settings.check()?;
-    let (u, m) = about.settings.n_factors;
+    let Settings { wd, n_factors: (u, m), hidden, dropout, .. } = &about.settings;
+    let (u, m) = (*u, *m);
+    ensure!((0.0..=MOST).contains(wd), "a weight decay of {wd}");
+    ensure!(u > 0 && m > 0 && hidden.iter().all(|width| *width > 0), "vectors or layers of no length");
+    let is_share = |p: f64| (0.0..1.0).contains(&p);
+    ensure!(is_share(dropout.0) && is_share(dropout.1), "a dropout of {dropout:?}");
     let mut wanted = vec![
         ("u.weight".to_owned(), vec![n_users as i64, u]),
         ("m.weight".to_owned(), vec![n_movies as i64, m]),
@@ -202,7 +228,7 @@ fn check(about: &ModelCard, tensors: &HashMap<String, Tensor>) -> Result<()> {
         }
     }
     for (name, t) in tensors.iter().filter(|(name, _)| name.ends_with(".weight") || name.ends_with(".bias")) {
-        ensure!(t.isfinite().all().int64_value(&[]) == 1, "its '{name}' has values that are no numbers");
+        ensure!(model_file::is_finite(t), "its '{name}' has values that are no numbers");
     }
     Ok(())
 }
@@ -219,9 +245,14 @@ struct FoldIn {
     /// The user's ratings: (n,), float64.
     y: Tensor,
     decay: f64,
+    /// How often the objective has been computed.
+    looked: Cell<usize>,
 }
 
 impl FoldIn {
+    /// Two hundred iterations of a solver that gets anywhere take some hundreds.
+    const MOST: usize = 5000;
+
     fn put(&self, at: &[f64]) {
         let mut rest = at;
         for t in &self.u {
@@ -246,6 +277,8 @@ impl CostFunction for &FoldIn {
     type Output = f64;
 
     fn cost(&self, at: &Vec<f64>) -> Result<f64, argmin::core::Error> {
+        self.looked.set(self.looked.get() + 1);
+        ensure!(self.looked.get() <= FoldIn::MOST, "no minimum was found in {} steps", FoldIn::MOST);
         Ok(tch::no_grad(|| self.objective(at)).double_value(&[]))
     }
 }

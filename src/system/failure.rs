@@ -1,14 +1,15 @@
 //! How the program fails: with one plain line on the standard error, and an exit status that gives the kind of failure.
 
 use std::fmt;
-use std::io::Write;
 use std::panic::PanicHookInfo;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use anyhow::Error;
+use anyhow::{Context, Error, Result, anyhow};
 
 use crate::system::interrupt::{self, Interrupted};
 use crate::system::panics;
+pub use crate::system::terminal::complain;
 
 /// An error of the command line, which clap cannot see by itself: status 2.
 #[derive(Debug)]
@@ -27,7 +28,29 @@ pub fn wrong_use(error: impl fmt::Display) -> Error {
     Error::new(WrongUse(format!("{error:#}")))
 }
 
-/// Prints what went wrong. Status 2: used wrongly; 1: failed; 130: interrupted.
+/// Whether an error is one of wrong use.
+pub fn is_wrong_use(error: &Error) -> bool {
+    error.is::<WrongUse>()
+}
+
+/// An error of a check that had nothing to go by, neither good nor bad: status 3.
+#[derive(Debug)]
+struct Unjudged(String);
+
+impl fmt::Display for Unjudged {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unjudged {}
+
+/// Makes an error one of a check that could not be made.
+pub fn unjudged(error: impl fmt::Display) -> Error {
+    Error::new(Unjudged(format!("{error:#}")))
+}
+
+/// Prints what went wrong. Status 2: used wrongly; 3: nothing could be judged; 1: failed; 130: interrupted.
 pub fn tell(error: &Error) -> ExitCode {
     if error.is::<Interrupted>() {
         // The outermost says how to go on.
@@ -35,12 +58,11 @@ pub fn tell(error: &Error) -> ExitCode {
         return ExitCode::from(interrupt::STATUS);
     }
     complain(&format!("error: {}", without_trace(&format!("{error:#}"))));
-    ExitCode::from(if error.is::<WrongUse>() { 2 } else { 1 })
-}
-
-/// Writes a line on the standard error. Where that is closed or full, the line is lost.
-pub fn complain(line: &str) {
-    drop(writeln!(std::io::stderr(), "{line}"));
+    ExitCode::from(match () {
+        _ if is_wrong_use(error) => 2,
+        _ if error.is::<Unjudged>() => 3,
+        _ => 1,
+    })
 }
 
 /// An error's text on one line, without the C++ frames that libtorch's errors carry. Indented lines stay lines:
@@ -58,8 +80,8 @@ fn without_trace(text: &str) -> String {
     out
 }
 
-/// A panic is a fault of this program, but for one: `tch` panics where libtorch finds no memory. Either is
-/// told in a line; with RUST_BACKTRACE set, as Rust tells it.
+/// A panic is a fault of this program, but for two: `tch` panics where libtorch finds no memory, and others where there are
+/// no more threads. Each is told in a line; with RUST_BACKTRACE set, as Rust tells it.
 pub fn tell_panics_in_a_line() {
     if std::env::var_os("RUST_BACKTRACE").is_some() {
         return;
@@ -70,28 +92,54 @@ pub fn tell_panics_in_a_line() {
         }
         // The errors in an `unwrap`'s message are in quotes, their ends of lines escaped.
         let text = panics::message(panic.payload()).replace("\\n", "\n");
-        if out_of_memory(&text) {
-            complain(
-                "error: memory ran out: take fewer --factors, smaller --hidden layers or a smaller --batch-size",
-            );
+        if let Some(why) = used_up(&text) {
+            complain(&format!("error: {why}"));
             std::process::exit(1);
         }
         complain(&fault(panic, &text));
     }));
 }
 
-/// What libtorch says where the CPU's or the CUDA device's memory is used up.
-fn out_of_memory(text: &str) -> bool {
-    ["DefaultCPUAllocator: ", "CUDA out of memory"].iter().any(|words| text.contains(words))
+/// Makes writing beyond the largest file allowed (`ulimit -f`) an error like any other, where it would end the process without
+/// a word.
+///
+/// # Errors
+/// The system refuses to have its signals handled.
+pub fn survive_limits() -> Result<()> {
+    #[cfg(unix)]
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())
+        .context("SIGXFSZ cannot be handled")?;
+    Ok(())
 }
+
+/// The error of a panic that was caught: what was used up, or a fault of this program.
+pub fn of_panic(text: &str) -> Error {
+    let text = text.replace("\\n", "\n");
+    match used_up(&text) {
+        Some(why) => anyhow!(why),
+        None => anyhow!("a fault of lecture5 itself: {}. {REPORT}", without_trace(&text)),
+    }
+}
+
+/// What a panic says is used up: the memory of the CPU or of the CUDA device, or threads.
+fn used_up(text: &str) -> Option<&'static str> {
+    let says = |words: &[&str]| words.iter().any(|words| text.contains(words));
+    if says(&["DefaultCPUAllocator: ", "CUDA out of memory"]) {
+        return Some(
+            "memory ran out: take fewer --factors, smaller --hidden layers or a smaller --batch-size",
+        );
+    }
+    says(&["failed to spawn thread", "Resource temporarily unavailable"]).then_some(
+        "no more threads can be started: raise the limits of threads and memory (ulimit -u, ulimit -v)",
+    )
+}
+
+/// What to do about a fault of this program.
+const REPORT: &str = "Please report it with the command that led to it and what RUST_BACKTRACE=1 says.";
 
 fn fault(panic: &PanicHookInfo, text: &str) -> String {
     let place = panic.location().map_or(String::new(), |at| format!(" ({}:{})", at.file(), at.line()));
-    format!(
-        "error: a fault of lecture5 itself{place}: {}. Please report it with the command that led to it and what \
-         RUST_BACKTRACE=1 says.",
-        without_trace(text)
-    )
+    format!("error: a fault of lecture5 itself{place}: {}. {REPORT}", without_trace(text))
 }
 
 #[cfg(test)]
@@ -108,9 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_ran_out_is_told_from_a_fault() {
-        assert!(out_of_memory("Torch(\"[enforce fail] DefaultCPUAllocator: can't allocate memory\")"));
-        assert!(out_of_memory("Torch(\"CUDA out of memory. Tried to allocate 2 GiB\")"));
-        assert!(!out_of_memory("index out of bounds"));
+    fn memory_and_threads_that_ran_out_are_told_from_a_fault() {
+        let of_memory = |text| used_up(text).is_some_and(|why| why.starts_with("memory ran out"));
+        assert!(of_memory("Torch(\"[enforce fail] DefaultCPUAllocator: can't allocate memory\")"));
+        assert!(of_memory("Torch(\"CUDA out of memory. Tried to allocate 2 GiB\")"));
+        let threads = "failed to spawn thread: Os { code: 11, kind: WouldBlock }";
+        assert!(used_up(threads).is_some_and(|why| why.starts_with("no more threads")));
+        assert_eq!(used_up("index out of bounds"), None);
     }
 }

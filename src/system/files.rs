@@ -1,12 +1,17 @@
-//! Writes files whole or not at all, and finds out beforehand whether they can be written.
+//! Writes files whole or not at all, and finds out beforehand whether they can be written. Reads what others may have made
+//! without taking more than there can be.
 
-use std::io::{ErrorKind, Write};
+use std::fs::{File, Metadata};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-/// What the name of a temporary file begins with.
-const WRITING: &str = ".writing-";
+use crate::system::memory;
+
+/// What the name of a temporary file begins with, and how many letters and digits follow.
+const WRITING: &str = ".lecture5-writing-";
+const RANDOM: usize = 6;
 
 /// Writes a file through a temporary one beside it and a rename, making its folder where needed.
 ///
@@ -70,33 +75,99 @@ pub fn check_writable(path: &Path) -> Result<()> {
         "{}: a file is in the way of this folder; move it, or write elsewhere",
         folder.display()
     );
-    temporary(folder)
+    let mine = temporary(folder)
         .map_err(|failed| std::io::Error::from(failed.kind()))
         .with_context(|| format!("{}: no file can be made here; write elsewhere", folder.display()))?;
+    if let (Ok(mine), Ok(folder), Ok(there)) =
+        (mine.as_file().metadata(), folder.metadata(), path.symlink_metadata())
+    {
+        ensure!(
+            !sticky_keeps(&folder, &there, &mine),
+            "{}: somebody else's file, in a folder where only its owner may replace it (sticky); write elsewhere",
+            path.display()
+        );
+    }
     Ok(())
 }
 
-/// Removes what a killed process left half-written in a folder that no other process writes to.
+/// Whether a sticky folder keeps whoever made the file `mine` from replacing the one that is there.
+#[cfg(unix)]
+fn sticky_keeps(folder: &Metadata, there: &Metadata, mine: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    only_owners_replace(folder.mode(), [folder.uid(), there.uid()], mine.uid())
+}
+
+#[cfg(not(unix))]
+fn sticky_keeps(_: &Metadata, _: &Metadata, _: &Metadata) -> bool {
+    false
+}
+
+/// In a folder of this mode, whether a user is neither root nor one of the owners: of the folder or the file.
+#[cfg(unix)]
+fn only_owners_replace(mode: u32, owners: [u32; 2], user: u32) -> bool {
+    mode & 0o1000 != 0 && user != 0 && !owners.contains(&user)
+}
+
+/// Removes what a killed process left half-written in a folder, where there is one, that no other process writes to.
 ///
 /// # Errors
 /// The folder cannot be read, or a file of it cannot be removed.
 pub fn remove_half_written(folder: &Path) -> Result<()> {
+    let of_ours = |name: &str| {
+        name.strip_prefix(WRITING)
+            .is_some_and(|rest| rest.len() == RANDOM && rest.bytes().all(|b| b.is_ascii_alphanumeric()))
+    };
     let remove = || -> Result<()> {
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(WRITING) {
+            if entry.file_type()?.is_file() && entry.file_name().to_str().is_some_and(of_ours) {
                 std::fs::remove_file(entry.path())?;
             }
         }
         Ok(())
     };
-    remove().with_context(|| format!("{}: cannot be cleaned", folder.display()))
+    match folder.is_dir() {
+        true => remove().with_context(|| format!("{}: cannot be cleaned", folder.display())),
+        false => Ok(()),
+    }
+}
+
+/// Opens a file, and no device, pipe or socket, which may have no end or wait for one; and says how long it is.
+///
+/// # Errors
+/// It is none, or cannot be read.
+pub fn open(path: &Path) -> Result<(File, u64)> {
+    let unread = || format!("{}: cannot be read", path.display());
+    let there = path.metadata().with_context(unread)?;
+    ensure!(
+        there.is_file() || there.is_dir(),
+        "{}: a device, a pipe or a socket, where a file is expected",
+        path.display()
+    );
+    Ok((File::open(path).with_context(unread)?, there.len()))
+}
+
+/// The bytes of a file that has at most so many.
+///
+/// # Errors
+/// As [`open`]; or it has more, or does not fit into memory.
+pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let (file, length) = open(path)?;
+    let too_long =
+        || format!("{}: longer than {} MiB; such a file is none of this program", path.display(), most >> 20);
+    ensure!(length <= most, too_long());
+    memory::check_file(path, length)?;
+    let mut bytes = Vec::new();
+    let read = file.take(most + 1).read_to_end(&mut bytes);
+    read.with_context(|| format!("{}: cannot be read", path.display()))?;
+    ensure!(bytes.len() as u64 <= most, too_long());
+    Ok(bytes)
 }
 
 /// A file that goes when it is dropped, as readable for others as the umask has it.
 fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(WRITING);
+    builder.prefix(WRITING).rand_bytes(RANDOM);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -108,4 +179,44 @@ fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
 /// The folder that a path lies in; `.` for a bare name.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_this_program_left_half_written_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = [".writing-notes.txt", ".lecture5-writing-notes.txt", ".lecture5-writing-", "notes"];
+        for name in kept.iter().chain(&[".lecture5-writing-aB3xY9"]) {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        remove_half_written(folder.path()).unwrap();
+        let mut left: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        let mut kept = kept.to_vec();
+        kept.sort();
+        assert_eq!(left, kept);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_sticky_folder_lets_only_owners_replace_a_file() {
+        assert!(only_owners_replace(0o41777, [0, 1000], 1001));
+        assert!(!only_owners_replace(0o40777, [0, 1000], 1001));
+        for user in [0, 1000] {
+            assert!(!only_owners_replace(0o41777, [0, 1000], user));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("long");
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let error = format!("{:#}", read(&path, 1 << 20).unwrap_err());
+        assert!(error.contains("long: longer than 1 MiB"), "{error}");
+    }
 }

@@ -1,30 +1,85 @@
-//! Ctrl-C (SIGINT) and SIGTERM: work stops at the next point where its results are complete.
+//! Ctrl-C (SIGINT), SIGTERM, SIGHUP and a used-up time limit (SIGXCPU): work stops at the next point where its results are
+//! complete.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, Once};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook::{flag, low_level};
+
+use crate::system::terminal::complain;
 
 /// The exit status of a program that was interrupted, as shells have it: 128 and SIGINT's number.
 pub const STATUS: u8 = 130;
 
+/// How long work may take to reach such a point. Then the process is ended: what is kept on the disk is whole at any moment.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
 static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// From here on the first signal is only noted, for [`check`] to find; a second one ends the process at once.
+/// What is said where the process is ended within its work.
+static LAST_WORDS: Mutex<String> = Mutex::new(String::new());
+
+/// From here on the first signal is only noted, for [`check`] to find; a second one ends the process at once, and so does
+/// work that does not look for the first one.
 ///
 /// # Errors
 /// The system refuses to have its signals handled.
 pub fn listen() -> Result<()> {
-    for signal in [SIGINT, SIGTERM] {
+    #[cfg(unix)]
+    let others = [signal_hook::consts::SIGHUP, signal_hook::consts::SIGXCPU];
+    #[cfg(not(unix))]
+    let others = [];
+    // Who says `nohup` wants the terminal's end ignored.
+    let others = others.into_iter().filter(|signal| !is_ignored(*signal));
+    for signal in [SIGINT, SIGTERM].into_iter().chain(others) {
         // In this order: the signal that sets the flag must not find it set.
         flag::register_conditional_shutdown(signal, i32::from(STATUS), Arc::clone(&ASKED))
             .and_then(|_| flag::register(signal, Arc::clone(&ASKED)))
             .context("the signals of Ctrl-C cannot be handled")?;
     }
+    static WATCH: Once = Once::new();
+    WATCH.call_once(|| drop(std::thread::Builder::new().spawn(watch)));
     Ok(())
+}
+
+fn watch() {
+    while !asked() {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    std::thread::sleep(PATIENCE);
+    let words = LAST_WORDS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    complain(if words.is_empty() { "interrupted: nothing was kept" } else { &words });
+    // Without what runs at the end of a process: other threads are still at work.
+    low_level::exit(i32::from(STATUS));
+}
+
+/// States what is to be said of work that is ended from here on.
+pub fn last_words(words: String) {
+    *LAST_WORDS.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = words;
+}
+
+/// Ends this process when its standard input ends: with whoever holds the other end of the pipe, however that ends.
+///
+/// # Errors
+/// No thread can be started.
+pub fn end_with_stdin() -> Result<()> {
+    let wait = || {
+        drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+        low_level::exit(i32::from(STATUS));
+    };
+    std::thread::Builder::new().spawn(wait).map(drop).context("no thread can be started")
+}
+
+/// Whether the process was started with a signal ignored.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// Whether a signal has come.

@@ -79,8 +79,17 @@ pub fn compare(what: &str, needed: u64, whose: &str, free: Option<u64>, way_out:
     Ok(())
 }
 
+/// How many of `wanted` processes of so many bytes fit into memory together; one at the least.
+pub fn at_a_time(wanted: usize, bytes: u64) -> usize {
+    let fit = available(Path::new("/")).map_or(u64::MAX, |free| free / bytes.max(1));
+    usize::try_from(fit).unwrap_or(usize::MAX).clamp(1, wanted.max(1))
+}
+
 fn gib(bytes: u64) -> String {
-    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
+    match bytes < 1 << 30 {
+        true => format!("{} MiB", bytes >> 20),
+        false => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
+    }
 }
 
 /// Bytes that this process can still take, by the least of what the machine has (swap included), what its
@@ -180,6 +189,15 @@ mod tests {
         ];
         assert_eq!(available(machine(&ulimit).path()), Some(2 * GIB));
         assert_eq!(available(machine(&[]).path()), None);
+    }
+
+    #[test]
+    fn no_more_processes_run_at_a_time_than_memory_holds() {
+        assert_eq!(at_a_time(3, 1), 3);
+        if let Some(free) = available(Path::new("/")) {
+            assert!(at_a_time(1000, free / 2) <= 3);
+            assert_eq!(at_a_time(1000, free.saturating_mul(2)), 1);
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The machine under a run: files written whole or not at all, interruption, failure, memory; and numbers: random
+//! The machine under a run: files written whole or not at all, locks, interruption, failure, memory; and numbers: random
 //! ones, the dot product, the mean.
 
 #[cfg(feature = "harness")]
@@ -11,7 +11,12 @@ pub mod failure;
 pub mod files;
 #[cfg(feature = "harness")]
 pub mod interrupt;
+#[cfg(feature = "harness")]
+pub mod lock;
+#[cfg(feature = "harness")]
+pub mod machine;
 pub mod memory;
 pub mod panics;
 #[cfg(feature = "harness")]
 pub mod random;
+pub mod terminal;

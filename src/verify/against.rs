@@ -1,11 +1,12 @@
 //! Two ensembles held against each other, seed by seed: `lecture5 verify --against`.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::ensemble::{Ensemble, FitEnsemble, Made};
 use super::stats::{self, ALPHA, FEWEST_RUNS};
 use crate::notebook::Table;
+use crate::system::failure::unjudged;
 
 /// `--against`: a mean difference up to this share of the number is let pass, significant or not.
 pub const AGAINST_MARGIN: f64 = 0.005;
@@ -86,18 +87,17 @@ pub struct Comparison {
 /// They have nothing, or too little, in common, or come from different data.
 pub fn against(saved: &Ensemble, ours: &Ensemble, margin: f64) -> Result<Comparison> {
     if saved.made.data != ours.made.data {
-        bail!(
+        return Err(unjudged(format!(
             "the saved ensemble is of other ratings (sha256 {}, here {}): their losses cannot be compared",
-            saved.made.data,
-            ours.made.data
-        );
+            saved.made.data, ours.made.data
+        )));
     }
     let tolerance = tolerance(&saved.made, &ours.made);
     let mut differences = Vec::new();
     for fit in &ours.fits {
-        let before = saved
-            .fit(&fit.name)
-            .with_context(|| format!("the saved ensemble has no {}: leave it out with --fits", fit.name))?;
+        let before = saved.fit(&fit.name).ok_or_else(|| {
+            unjudged(format!("the saved ensemble has no {}: leave it out with --fits", fit.name))
+        })?;
         let pairs: Vec<(&Vec<f64>, &Vec<f64>)> = fit
             .seeds
             .iter()
@@ -108,12 +108,13 @@ pub fn against(saved: &Ensemble, ours: &Ensemble, margin: f64) -> Result<Compari
             })
             .collect();
         let fewest = if tolerance.is_some() { 1 } else { FEWEST_RUNS };
-        ensure!(
-            pairs.len() >= fewest,
-            "{}: {} seeds in common with the saved ensemble; it takes at least {fewest}",
-            fit.name,
-            pairs.len()
-        );
+        if pairs.len() < fewest {
+            return Err(unjudged(format!(
+                "{}: {} seeds in common with the saved ensemble; it takes at least {fewest}",
+                fit.name,
+                pairs.len()
+            )));
+        }
         let n = fit.runs[0].len();
         ensure!(before.runs[0].len() == n, "{}: the saved runs have other epochs", fit.name);
         for j in 0..n {

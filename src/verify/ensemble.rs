@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,10 +11,11 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::fast::StepperKind;
+use crate::movielens::LECTURE_SHA256;
 use crate::run::lecture::Lecture;
 use crate::run::reference;
 use crate::settings::ModelKind;
-use crate::system::files;
+use crate::system::{files, machine};
 
 /// What one process prints for one fit of one seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,7 +49,7 @@ impl Made {
     pub fn here(lecture: &Lecture) -> Made {
         Made {
             libtorch: lecture.metrics.libtorch.clone(),
-            machine: machine(),
+            machine: machine::kind(),
             device: lecture.metrics.device.clone(),
             threads: lecture.metrics.threads,
             stepper: lecture.metrics.stepper,
@@ -79,7 +80,36 @@ pub struct FitEnsemble {
     pub runs: Vec<Vec<f64>>,
 }
 
+/// No loss of a fit of the lecture's ratings is larger: predicting zeros gives 13.4 stars².
+const MOST_OF_THE_LECTURE: f64 = 100.0;
+/// Nor is one of other ratings that anybody gives.
+const MOST: f64 = 1e9;
+/// No ensemble's file is longer.
+const MOST_BYTES: u64 = 1 << 28;
+
 impl FitEnsemble {
+    /// Whether these can be the runs of a fit of the lecture.
+    fn check(&self, most: f64) -> Result<()> {
+        let name = shown(&self.name);
+        let lecture =
+            reference::lecture(&self.name).with_context(|| format!("'{name}' is no fit of the lecture"))?;
+        let (seeds, runs, n) = (self.seeds.len(), self.runs.len(), 2 * lecture.losses.len());
+        ensure!(seeds == runs, "{name}: {seeds} seeds and {runs} runs; there must be as many");
+        ensure!(runs > 0, "{name}: it has no runs");
+        let mut sorted = self.seeds.clone();
+        sorted.sort_unstable();
+        if let Some(two) = sorted.windows(2).find(|two| two[0] == two[1]) {
+            bail!("{name}: seed {} twice, which is one run and not two", two[0]);
+        }
+        for (seed, run) in self.seeds.iter().zip(&self.runs) {
+            ensure!(run.len() == n, "{name}: {} losses of seed {seed}, where the lecture has {n}", run.len());
+            if let Some(loss) = run.iter().find(|loss| !(**loss > 0.0 && **loss <= most)) {
+                bail!("{name}: a loss of {loss:?} with seed {seed}, which no fit of these ratings has");
+            }
+        }
+        Ok(())
+    }
+
     /// One number of every run.
     pub fn column(&self, j: usize) -> Vec<f64> {
         self.runs.iter().map(|run| run[j]).collect()
@@ -108,9 +138,9 @@ impl Ensemble {
     /// # Errors
     /// It cannot be read, or is no ensemble.
     pub fn read(path: &Path) -> Result<Ensemble> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-        Self::parse(&text).with_context(|| format!("{}: is no ensemble of `lecture5 verify`", path.display()))
+        let bytes = files::read(path, MOST_BYTES)?;
+        let parse = || Self::parse(std::str::from_utf8(&bytes)?);
+        parse().with_context(|| format!("{}: is no ensemble of `lecture5 verify`", path.display()))
     }
 
     /// Takes an ensemble's text apart.
@@ -119,10 +149,12 @@ impl Ensemble {
     /// It is not JSON of this form, or the runs of a fit differ in length.
     pub fn parse(text: &str) -> Result<Ensemble> {
         let ensemble: Ensemble = serde_json::from_str(text)?;
-        for fit in &ensemble.fits {
-            let (seeds, runs, n) = (fit.seeds.len(), fit.runs.len(), fit.runs.first().map_or(0, Vec::len));
-            ensure!(seeds == runs, "{}: {seeds} seeds and {runs} runs; there must be as many", fit.name);
-            ensure!(fit.runs.iter().all(|run| run.len() == n), "{}: its runs differ in length", fit.name);
+        ensure!(!ensemble.fits.is_empty(), "it has no fits");
+        let most = if ensemble.made.data == LECTURE_SHA256 { MOST_OF_THE_LECTURE } else { MOST };
+        for (at, fit) in ensemble.fits.iter().enumerate() {
+            fit.check(most)?;
+            let twice = ensemble.fits[..at].iter().any(|other| other.name == fit.name);
+            ensure!(!twice, "{}: it has this fit twice", shown(&fit.name));
         }
         Ok(ensemble)
     }
@@ -154,28 +186,14 @@ impl Ensemble {
     }
 }
 
+/// A name from a file, as much of it as a line holds.
+fn shown(name: &str) -> String {
+    name.chars().take(60).collect()
+}
+
 /// Rounded to seven significant digits.
 fn seven_digits(x: f64) -> f64 {
     format!("{x:.6e}").parse().unwrap_or(x)
-}
-
-/// System, architecture and, where it says so, the processor: its name, family and model, and the widest vectors
-/// it computes with, on which libtorch's sums depend in the last digits.
-pub fn machine() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let value = |name: &str| {
-        let mut pairs = text.lines().filter_map(|line| line.split_once(':'));
-        pairs.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
-    };
-    let mut parts = vec![format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)];
-    parts.extend(value("model name").map(str::to_owned));
-    for name in ["cpu family", "model", "CPU implementer", "CPU part"] {
-        parts.extend(value(name).map(|value| format!("{name} {value}")));
-    }
-    let flags: Vec<&str> = value("flags").unwrap_or_default().split_whitespace().collect();
-    let widest = ["avx512f", "avx2", "avx"].into_iter().find(|wide| flags.contains(wide));
-    parts.extend(widest.map(str::to_owned));
-    parts.join(", ")
 }
 
 /// How the processes of an ensemble are run.
@@ -235,7 +253,7 @@ pub fn run(
             None => bail!("a run was not begun, because a later one had failed already"),
         }
     }
-    let made = runs[0].made.clone();
+    let made = made_alike(&tasks, &runs)?;
     let mut runs = runs.into_iter();
     let fits = fits
         .iter()
@@ -248,18 +266,90 @@ pub fn run(
     Ok(Ensemble { command: how.command.clone(), made, fits })
 }
 
+/// Where and on what all runs were made.
+fn made_alike(tasks: &[(ModelKind, i64)], runs: &[OneRun]) -> Result<Made> {
+    let made = runs.first().context("there are no runs")?.made.clone();
+    for ((model, seed), run) in tasks.iter().zip(runs) {
+        ensure!(
+            run.made == made,
+            "--model {} with seed {seed} ran on another build or other data ({}) than the first run ({}): leave both as \
+             they are until all have run",
+            model.name(),
+            serde_json::to_string(&run.made)?,
+            serde_json::to_string(&made)?
+        );
+    }
+    Ok(made)
+}
+
+/// The signal that ended a process, if one did.
+#[cfg(unix)]
+fn killed_by(status: ExitStatus) -> Option<String> {
+    use std::os::unix::process::ExitStatusExt;
+    let signal = status.signal()?;
+    let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
+    Some(format!("{name} (signal {signal})"))
+}
+
+#[cfg(not(unix))]
+fn killed_by(_: ExitStatus) -> Option<String> {
+    None
+}
+
 fn one_process(program: &Path, model: ModelKind, seed: i64, how: &Processes) -> Result<OneRun> {
     let what = || format!("--model {} with seed {seed}", model.name());
-    let output = Command::new(program)
-        .args(["one-run", "--model", model.name(), "--seed", &seed.to_string(), "--device", &how.device])
+    let mut child = Command::new(program)
+        .args([
+            "one-run",
+            "--end-with-stdin",
+            "--model",
+            model.name(),
+            "--seed",
+            &seed.to_string(),
+            "--device",
+            &how.device,
+        ])
         .args(["--threads", &how.threads.to_string()])
         .args(how.fast.then_some("--fast"))
         .args(&how.data)
-        .stdin(Stdio::null())
-        .output()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .with_context(|| format!("{}: {} does not start", what(), program.display()))?;
+    // Closed by the system when this process ends, however it does: the child then ends too.
+    let _alive = child.stdin.take();
+    let output = child.wait_with_output().with_context(what)?;
+    if let Some(signal) = killed_by(output.status) {
+        bail!("{}: killed by {signal}; where memory ran out, take fewer --jobs", what());
+    }
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{}: {}", what(), said.trim().trim_start_matches("error: "));
     serde_json::from_slice(&output.stdout)
         .with_context(|| format!("{}: its answer is not understood", what()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_another_build_or_other_data_make_no_ensemble() {
+        let ensemble = crate::verify::committed().unwrap();
+        let run = OneRun { made: ensemble.made.clone(), losses: ensemble.fits[0].runs[0].clone() };
+        let tasks = [(ModelKind::Dot, 0), (ModelKind::Dot, 1)];
+        let two = [run.clone(), run.clone()];
+        assert_eq!(made_alike(&tasks, &two).unwrap(), ensemble.made);
+        for change in
+            [|made: &mut Made| made.data = "0".to_owned(), |made: &mut Made| made.libtorch = "1".to_owned()]
+        {
+            let mut two = two.clone();
+            change(&mut two[1].made);
+            let error = made_alike(&tasks, &two).unwrap_err().to_string();
+            assert!(
+                error.starts_with("--model dot with seed 1 ran on another build or other data"),
+                "{error}"
+            );
+        }
+    }
 }

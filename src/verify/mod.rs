@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::notebook::Table;
 use crate::plots::{self, Figure};
 use crate::run::reference;
+use crate::system::failure::unjudged;
 pub use against::{
     AGAINST_MARGIN, Comparison, Difference, EXACT, FAST, against, has_the_same_runs, why_not_exact,
 };
@@ -167,12 +168,13 @@ pub fn examine<'a>(
     values: &[f64],
     draws: usize,
 ) -> Result<Examined<'a>> {
-    ensure!(
-        fit.runs.len() >= FEWEST_RUNS,
-        "{}: {} seeds tell no spread; it takes at least {FEWEST_RUNS}",
-        fit.name,
-        fit.runs.len()
-    );
+    if fit.runs.len() < FEWEST_RUNS {
+        return Err(unjudged(format!(
+            "{}: {} seeds tell no spread; it takes at least {FEWEST_RUNS}",
+            fit.name,
+            fit.runs.len()
+        )));
+    }
     let n = fit.runs[0].len();
     ensure!(n == values.len(), "{}: its runs have {n} numbers, not {}", fit.name, values.len());
     let numbers = values.iter().enumerate().map(|(j, &value)| {
@@ -307,6 +309,11 @@ pub fn inside(ensemble: &Ensemble, one: &Ensemble, margin: f64) -> Result<Report
 }
 
 impl Report {
+    /// Whether there is a number of which anything can be said.
+    pub fn judges(&self) -> bool {
+        self.numbers.iter().any(|n| n.verdict != Verdict::Underpowered)
+    }
+
     /// What deviates, in words; empty when nothing does.
     pub fn deviations(&self) -> Vec<String> {
         let numbers = self.numbers.iter().filter(|n| n.verdict == Verdict::Deviates);

@@ -2,9 +2,11 @@
 #![allow(dead_code)] // Each test module uses only a part.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard};
+
+use sha2::{Digest, Sha256};
 
 pub fn lecture5(arguments: &[impl AsRef<OsStr>]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_lecture5")).args(arguments).output().expect("the program starts")
@@ -41,4 +43,123 @@ pub fn python_with(modules: &[&str]) -> Option<PathBuf> {
         println!("skipped: no Python here has all of {} (set LECTURE5_PYTHON)", modules.join(", "));
     }
     found
+}
+
+/// A folder with the first users' ratings, and calls of the program on it.
+pub struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    pub fn new() -> Place {
+        let folder = tempfile::tempdir().unwrap();
+        let text = std::fs::read_to_string("data/ml-latest-small/ratings.csv").unwrap();
+        let some: Vec<&str> = text.lines().take(1501).collect();
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        std::fs::write(folder.path().join("data/ratings.csv"), some.join("\n") + "\n").unwrap();
+        Place { folder }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Changes each rating.
+    pub fn rate(&self, change: impl Fn(f64) -> f64) {
+        let path = self.path("data/ratings.csv");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let changed = text.lines().enumerate().map(|(at, line)| {
+            let fields: Vec<&str> = line.split(',').collect();
+            match at {
+                0 => format!("{line}\n"),
+                _ => format!(
+                    "{},{},{},{}\n",
+                    fields[0],
+                    fields[1],
+                    change(fields[2].parse().unwrap()),
+                    fields[3]
+                ),
+            }
+        });
+        std::fs::write(&path, changed.collect::<String>()).unwrap();
+    }
+
+    pub fn command(&self, arguments: &[&str], out: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lecture5"));
+        command.args(arguments).arg("--data").arg(self.path("data")).arg("--out").arg(self.path(out));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// What a command leaves and says, with its status.
+    pub fn run(&self, arguments: &[&str], out: &str) -> Output {
+        self.command(arguments, out).output().unwrap()
+    }
+
+    /// A file of results.
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap_or_else(|why| panic!("{name}: {why}"))
+    }
+}
+
+pub fn succeeds(mut command: Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    output
+}
+
+/// The command fails with this status and one line that says so.
+pub fn fails(output: &Output, status: i32, said: &str) {
+    let text = stderr(output);
+    assert_eq!(output.status.code(), Some(status), "{text}");
+    assert!(text.contains(said) && text.lines().count() == 1, "{text}");
+}
+
+pub fn signal(process: &std::process::Child, name: &str) {
+    let pid = process.id().to_string();
+    assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+}
+
+/// A saved model with its model card and its tensors changed, written without a checksum as another program would.
+pub fn doctored(
+    model: &Path,
+    card: impl FnOnce(&mut serde_json::Value),
+    tensors: impl FnOnce(&mut Vec<(String, Tensor)>),
+) -> Vec<u8> {
+    let bytes = std::fs::read(model).unwrap();
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let mut about: serde_json::Value =
+        serde_json::from_str(&header.metadata().as_ref().unwrap()["lecture5"]).unwrap();
+    card(&mut about);
+    let views = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let copy = |view: safetensors::tensor::TensorView| Tensor {
+        dtype: view.dtype(),
+        shape: view.shape().to_vec(),
+        data: view.data().to_vec(),
+    };
+    let mut all: Vec<(String, Tensor)> =
+        views.tensors().into_iter().map(|(name, view)| (name, copy(view))).collect();
+    tensors(&mut all);
+    let metadata = std::collections::HashMap::from([("lecture5".to_owned(), about.to_string())]);
+    let views = all.iter().map(|(name, t)| {
+        (name, safetensors::tensor::TensorView::new(t.dtype, t.shape.clone(), &t.data).unwrap())
+    });
+    safetensors::serialize(views, Some(metadata)).unwrap()
+}
+
+/// A tensor of a file.
+pub struct Tensor {
+    pub dtype: safetensors::Dtype,
+    pub shape: Vec<usize>,
+    pub data: Vec<u8>,
+}
+
+/// The checksum of bytes without one, put into its place.
+pub fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let mark = br#"\"seal\":\""#;
+    let at = bytes.windows(mark.len()).rposition(|window| window == mark).unwrap() + mark.len();
+    bytes[at..at + 64].fill(b'0');
+    let digits: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    bytes[at..at + 64].copy_from_slice(digits.as_bytes());
+    bytes
 }

@@ -6,6 +6,8 @@ use std::process::{Child, Command};
 
 use serde_json::Value;
 
+use crate::common::Place;
+
 /// Starts a run into `out`. Waiting threads sleep; if they spun, they would slow the other run.
 fn start(arguments: &[&str], out: &Path) -> Child {
     Command::new(env!("CARGO_BIN_EXE_lecture5"))
@@ -81,6 +83,27 @@ fn the_same_run_twice_writes_the_same_bytes_in_every_file() {
         &["run", "excel_subset", "embedding_dot_bias", "training_loop", "--svg", "--dpi", "50"],
         &["metrics.json", ".html", ".ipynb", ".png", ".svg", ".xlsx", ".csv", ".safetensors"],
     );
+}
+
+#[test]
+fn the_models_beyond_the_lecture_leave_no_time_but_in_metrics_json() {
+    let place = Place::new();
+    let data = place.path("data");
+    let beyond = ["run", "beyond", "--dpi", "30", "--data", data.to_str().unwrap()];
+    let [first, second] = run_both(&beyond, &beyond);
+    let without = |folder: &Path| {
+        let mut files = files(folder);
+        files.remove("metrics.json");
+        files
+    };
+    let (ours, theirs) = (without(first.path()), without(second.path()));
+    assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
+    assert!(ours.iter().all(|(name, bytes)| *bytes == theirs[name]));
+    let metrics: Value =
+        serde_json::from_slice(&std::fs::read(first.path().join("metrics.json")).unwrap()).unwrap();
+    let rows = metrics["beyond"]["rows"].as_array().unwrap();
+    assert!(rows.len() > 10 && rows.iter().all(|row| row["seconds"].is_f64()));
+    assert!(!String::from_utf8_lossy(&ours["lecture.html"]).contains(">seconds</th>"));
 }
 
 #[test]

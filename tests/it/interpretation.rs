@@ -13,7 +13,7 @@ use lecture5::settings::{ModelKind, Settings};
 use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor};
 
-use crate::common::alone;
+use crate::common::{alone, sealed};
 
 /// 60 users × 40 movies, three fifths of the pairs; two hidden tastes determine the ratings.
 fn tastes() -> (CollabFilterDataset, Split) {
@@ -144,6 +144,8 @@ fn a_foreign_damaged_or_contradictory_file_is_refused_with_a_reason() {
         let mut changed = whole.clone();
         changed[text..text + to.len()].copy_from_slice(to.as_bytes());
         std::fs::write(&path, &changed).unwrap();
+        assert!(refusal().contains("its checksum is another"), "{to}: {}", refusal());
+        std::fs::write(&path, sealed(changed)).unwrap();
         assert!(refusal().contains(said), "{to}: {}", refusal());
     }
 

@@ -2,13 +2,13 @@
 
 #![cfg(unix)]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use lecture5::system::files;
 
-use crate::common::stderr;
+use crate::common::{Place, signal, stderr, succeeds};
 
 /// A very short fit of 12 epochs in two `fit` calls; it also draws for dropout.
 const QUICK: &[&str] = &[
@@ -31,48 +31,16 @@ const QUICK: &[&str] = &[
     "3",
 ];
 
-/// A folder with the first users' ratings, and calls of the program on it.
-struct Place {
-    folder: tempfile::TempDir,
+trait Fits {
+    fn fit(&self, more: &[&str], out: &str) -> Command;
 }
 
-impl Place {
-    fn new() -> Place {
-        let folder = tempfile::tempdir().unwrap();
-        let text = std::fs::read_to_string("data/ml-latest-small/ratings.csv").unwrap();
-        let some: Vec<&str> = text.lines().take(1501).collect();
-        std::fs::create_dir(folder.path().join("data")).unwrap();
-        std::fs::write(folder.path().join("data/ratings.csv"), some.join("\n") + "\n").unwrap();
-        Place { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn command(&self, arguments: &[&str], out: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lecture5"));
-        command.args(arguments).arg("--data").arg(self.path("data")).arg("--out").arg(self.path(out));
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
+impl Fits for Place {
     fn fit(&self, more: &[&str], out: &str) -> Command {
         let mut command = self.command(QUICK, out);
         command.args(more);
         command
     }
-}
-
-fn succeeds(mut command: Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
-    output
-}
-
-fn signal(process: &std::process::Child, name: &str) {
-    let pid = process.id().to_string();
-    assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
 }
 
 /// Every file that a fit writes, by name; metrics.json without the times.
@@ -83,7 +51,7 @@ fn results(out: &Path) -> Vec<(String, Vec<u8>)> {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             // A file that a process left when it was killed while writing.
-            if path.is_file() && !name.starts_with(".writing-") {
+            if path.is_file() && !name.starts_with(".lecture5-") {
                 let bytes = match name.as_str() {
                     "metrics.json" => without_seconds(&path).into_bytes(),
                     _ => std::fs::read(&path).unwrap(),
@@ -151,8 +119,14 @@ fn a_fit_killed_at_fifty_random_moments_gives_the_bytes_of_an_unbroken_one() {
                 went_on += usize::from(folder.join("checkpoint.safetensors").exists());
             }
             same(&results(&place.path(&out)), &unbroken);
-            let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
-            assert_eq!(left, ["checkpoint.safetensors"], "nothing half-written is left");
+            let mut left: Vec<_> =
+                std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+            left.sort();
+            assert_eq!(
+                left,
+                ["checkpoint-before.safetensors", "checkpoint.safetensors"],
+                "nothing half-written is left"
+            );
             fits += 1;
         }
         println!("{kills} kills, {went_on} of them after an epoch was kept; {fits} fits came through");

@@ -441,7 +441,7 @@ fn other_ratings_are_refused_before_anything_is_run_on_them() {
             vec!["verify", "--data", data.path().to_str().unwrap(), "--out", out.to_str().unwrap()];
         arguments.extend(more);
         let output = lecture5(&arguments);
-        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(output.status.code(), Some(3));
         assert!(said(&output).contains("other ratings"), "{}", said(&output));
     }
 }

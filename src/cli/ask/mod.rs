@@ -11,10 +11,11 @@ pub mod similar;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
+use lecture5::movielens::columns::clean;
 use lecture5::movielens::{self, CollabFilterDataset, MovieLens};
 use lecture5::recommend::titles::{Found, Titles};
 use lecture5::saved::model_file::ModelCard;
@@ -51,6 +52,24 @@ pub struct Asked {
     data: PathBuf,
 }
 
+/// The ratings that a model names as its own, and nothing else that it may name: a model may come from anywhere, and nobody
+/// has asked for its files to be opened.
+fn unasked(source: &movielens::Source, about: &ModelCard) -> Result<MovieLens> {
+    let titles = match source {
+        movielens::Source::File { told, .. } => told.titles.as_deref(),
+        movielens::Source::Folder(_) => None,
+    };
+    for path in [Some(source.path()), titles].into_iter().flatten() {
+        let there = path.metadata().with_context(|| format!("{}: cannot be read", path.display()))?;
+        ensure!(there.is_file() || there.is_dir(), "{}: neither a file nor a folder", path.display());
+    }
+    // What is wrong with a file would show a line of it.
+    let ml = MovieLens::load(source, None)
+        .map_err(|_| anyhow!("{}: not these ratings", source.path().display()))?;
+    ensure!(ml.sha256 == about.data, "{}: other ratings", source.path().display());
+    Ok(ml)
+}
+
 /// An id that says as much as a title, being no number.
 fn words(id: &str) -> Option<&str> {
     id.parse::<i64>().is_err().then_some(id)
@@ -67,19 +86,22 @@ impl Source {
         }
         let model = Trained::open(&self.from)?;
         let source = self.ratings(&model.about);
-        let read = source.as_ref().context("it does not say where they are");
-        let ml = match read.and_then(|source| MovieLens::load(source, None)) {
-            Ok(ml) => Some(ml),
-            // The file alone answers all that is asked by id.
-            Err(error) if self.data.is_none() => {
-                complain(&format!(
-                    "note: titles and what has been rated are not known without the ratings that {} was trained on \
-                     ({error:#}); --data says where they are now",
-                    self.from.display()
-                ));
-                None
+        let ml = match (&source, &self.data) {
+            (Some(source), Some(_)) => {
+                Some(MovieLens::load(source, None).context("the ratings that the model was trained on")?)
             }
-            Err(error) => return Err(error.context("the ratings that the model was trained on")),
+            (source, _) => {
+                let found = source.as_ref().context("it does not say where they are");
+                // The file alone answers all that is asked by id.
+                let untold = |why: Error| {
+                    complain(&format!(
+                        "note: titles and what has been rated are not known without the ratings that {} was trained on \
+                         ({why:#}); --data says where they are now",
+                        self.from.display()
+                    ));
+                };
+                found.and_then(|source| unasked(source, &model.about)).map_err(untold).ok()
+            }
         };
         let mut asked = Asked {
             titles: vec![None; model.about.movies.len()],
@@ -152,7 +174,7 @@ impl Asked {
     /// The row of a movie asked for by title.
     pub fn titled(&self, asked: &str, place: &str) -> Result<i64> {
         self.found(asked, self.search.find(asked))
-            .map_err(|why| wrong_use(format!("{place} '{asked}' {why}")))
+            .map_err(|why| wrong_use(format!("{place} '{}' {why}", clean(asked))))
     }
 
     /// The row of what was found for a title.

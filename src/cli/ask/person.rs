@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::super::data::{Written, range};
 use super::Asked;
+use lecture5::movielens::columns::clean;
 use lecture5::movielens::own::{self, List};
 use lecture5::run::progress::say;
 use lecture5::saved::trained::Trained;
@@ -40,6 +41,9 @@ pub struct Own {
     #[arg(long, requires = "ratings")]
     skip_unknown: bool,
 }
+
+/// Nobody has rated more by hand, and each that is not found takes a while.
+const MOST_ROWS: usize = 10_000;
 
 /// The model's rows of movies, and ratings.
 type Rated = Vec<(i64, f64)>;
@@ -101,8 +105,9 @@ impl Asked {
         let Some(row) = self.model.user(id) else {
             let first: Vec<&str> = users.iter().take(5).map(String::as_str).collect();
             return Err(wrong_use(format!(
-                "--user '{id}' is none of the {} users that the model knows ({}, …); a new one can be described \
+                "--user '{}' is none of the {} users that the model knows ({}, …); a new one can be described \
                  by --ratings",
+                clean(id),
                 users.len(),
                 first.join(", ")
             )));
@@ -174,6 +179,11 @@ impl Asked {
 
     /// The model's rows and the ratings of a list; and what to say of each movie that cannot be told.
     pub fn rows_of(&self, list: &List) -> Result<(Rated, Vec<String>)> {
+        ensure!(
+            list.rows.len() <= MOST_ROWS,
+            "{} rows, and one person's ratings are at most {MOST_ROWS}: take a part of them",
+            list.rows.len()
+        );
         let (mut ratings, mut unknown): (Rated, _) = (Vec::new(), Vec::new());
         for rated in &list.rows {
             let row = match self.model.movie(&rated.movie) {

@@ -1,0 +1,71 @@
+//! What an earlier run has left in `--out`: it is added to, or the run is refused, but never lost by the way.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::sections::SECTIONS;
+use lecture5::notebook::kept::{self, Kept};
+use lecture5::run::lecture::Lecture;
+use lecture5::run::reference;
+use lecture5::system::failure::wrong_use;
+use lecture5::system::files;
+
+/// No metrics.json and no page is longer.
+const MOST: u64 = 1 << 28;
+
+/// Takes over what an earlier run has left: its fits and figures into the metrics, and its sections, which are returned.
+/// A run that is `whole` needs nothing of it, and replaces what is of another kind.
+///
+/// # Errors
+/// It is of another kind (data, seed, split, stepper, …): the way out.
+pub fn of_an_earlier_run(lecture: &mut Lecture, whole: bool, fresh: bool) -> Result<Vec<Kept>> {
+    let out = lecture.run.out.clone();
+    let page = out.join("lecture.html");
+    let Some(earlier) = metrics_of(&out).filter(|_| !fresh) else { return Ok(Vec::new()) };
+    match take_over(lecture, &out, earlier) {
+        Err(_) if whole => return Ok(Vec::new()),
+        outcome => outcome?,
+    }
+    if !page.exists() {
+        return Ok(Vec::new());
+    }
+    let page = String::from_utf8_lossy(&files::read(&page, MOST)?).into_owned();
+    Ok(kept::sections(&page, SECTIONS.iter().map(|section| section.name)))
+}
+
+/// The same for a fit, which leaves no section: it adds to a run of the lecture, and replaces other fits.
+///
+/// # Errors
+/// As [`of_an_earlier_run`]'s.
+pub fn of_a_lecture(lecture: &mut Lecture, fresh: bool) -> Result<()> {
+    let out = lecture.run.out.clone();
+    let Some(Ok(earlier)) = metrics_of(&out).filter(|_| !fresh) else { return Ok(()) };
+    let names = earlier["fits"].as_array().into_iter().flatten().filter_map(|fit| fit["name"].as_str());
+    match names.into_iter().any(|name| reference::lecture(name).is_some()) {
+        true => take_over(lecture, &out, Ok(earlier)),
+        false => Ok(()),
+    }
+}
+
+/// The metrics that are in a folder, if there are any.
+fn metrics_of(out: &Path) -> Option<Result<Value>> {
+    let path = out.join("metrics.json");
+    let parse = || Ok(serde_json::from_slice(&files::read(&path, MOST)?)?);
+    path.exists().then(parse)
+}
+
+fn take_over(lecture: &mut Lecture, out: &Path, earlier: Result<Value>) -> Result<()> {
+    let take = || -> Result<()> {
+        let earlier = earlier?;
+        match lecture.metrics.difference(&earlier)? {
+            Some(difference) => Err(wrong_use(format!("another run is kept here: {difference}"))),
+            None => lecture.metrics.take_over(&earlier).context("it is not understood"),
+        }
+    };
+    take().map_err(|why| {
+        let path = out.join("metrics.json");
+        wrong_use(format!("{}: {why:#}; take another --out, or --fresh to replace it", path.display()))
+    })
+}

@@ -1,0 +1,74 @@
+//! The kind of machine, and whether it lets a run begin.
+
+use std::sync::mpsc;
+
+use anyhow::{Context, Result};
+
+use crate::system::memory;
+use crate::system::terminal::complain;
+
+/// System, architecture and, where it says so, the processor: its name, family and model, and the widest vectors
+/// it computes with, on which libtorch's sums depend in the last digits. So they do on settings of its libraries in the
+/// environment, which are named where there are any.
+pub fn kind() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let value = |name: &str| {
+        let mut pairs = text.lines().filter_map(|line| line.split_once(':'));
+        pairs.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
+    };
+    let mut parts = vec![format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)];
+    parts.extend(value("model name").map(str::to_owned));
+    for name in ["cpu family", "model", "CPU implementer", "CPU part"] {
+        parts.extend(value(name).map(|value| format!("{name} {value}")));
+    }
+    let flags: Vec<&str> = value("flags").unwrap_or_default().split_whitespace().collect();
+    let widest = ["avx512f", "avx2", "avx"].into_iter().find(|wide| flags.contains(wide));
+    parts.extend(widest.map(str::to_owned));
+    let rounds = ["MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE", "ATEN_CPU_CAPABILITY"];
+    let set = rounds.iter().filter_map(|name| Some(format!("{name}={}", std::env::var(name).ok()?)));
+    parts.extend(set);
+    parts.join(", ")
+}
+
+/// Ends the process, with one line, where its working folder is gone: libtorch's libraries ask for it, and end the process
+/// without it, saying something else.
+pub fn end_without_a_folder() {
+    if let Err(why) = std::env::current_dir() {
+        complain(&format!(
+            "error: the working folder is gone, or cannot be read ({why}); change to another one"
+        ));
+        signal_hook::low_level::exit(1);
+    }
+}
+
+/// Bytes of a thread, and what libraries take beside them before anything is read.
+const STACK: u64 = 2 << 20;
+const LEAST: u64 = 64 << 20;
+
+/// Whether as many threads can be started as this process will need, `own` of libtorch among them: libraries end the
+/// process where one cannot.
+///
+/// # Errors
+/// They are too many for the limits in force.
+pub fn check_threads(own: usize) -> Result<()> {
+    let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
+    // A pool of polars, one of rayon and a few of this program's.
+    let needed = 2 * processors + own + 4;
+    memory::check("a run", needed as u64 * STACK + LEAST, "free some, or raise its limit (ulimit -v)")?;
+    std::thread::scope(|scope| {
+        // Dropped at the end, which lets all of them go.
+        let mut held = Vec::new();
+        for _ in 0..needed {
+            let (hold, wait) = mpsc::channel::<()>();
+            let started = std::thread::Builder::new().spawn_scoped(scope, move || wait.recv().is_ok());
+            started.map(drop).with_context(|| {
+                format!(
+                    "{needed} threads cannot be started: ask for fewer --threads, or raise the limits of threads and \
+                     memory (ulimit -u, ulimit -v)"
+                )
+            })?;
+            held.push(hold);
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,35 @@
+//! The one gate for what is printed: a title, an id or a path may hold what a terminal would obey.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+/// Whether a character would move, color or turn around what a terminal shows, rather than be shown itself.
+fn commands(c: char) -> bool {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || (c.is_control() && !matches!(c, '\n' | '\t'))
+}
+
+/// Text with what a terminal would obey replaced.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    match text.chars().any(commands) {
+        false => Cow::Borrowed(text),
+        true => Cow::Owned(text.chars().map(|c| if commands(c) { '\u{fffd}' } else { c }).collect()),
+    }
+}
+
+/// Writes a line on the standard error. Where that is closed or full, the line is lost.
+pub fn complain(line: &str) {
+    drop(writeln!(std::io::stderr(), "{}", printable(line)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_replaced_and_all_else_is_kept() {
+        assert_eq!(printable("a\x1b[31mb\u{9b}c\u{202e}d\re"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}d\u{fffd}e");
+        let kept = "Amélie (2001)\n\t千と千尋 – ½ 👩‍👧";
+        assert!(matches!(printable(kept), Cow::Borrowed(text) if text == kept));
+    }
+}

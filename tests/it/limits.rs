@@ -1,0 +1,105 @@
+//! A machine that gives less than is asked for: each limit ends in one line.
+
+#![cfg(target_os = "linux")]
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
+
+use crate::common::{Place, fails, succeeds};
+
+/// The program under a shell's command, such as a limit; `$0` is the program.
+fn under(place: &Place, before: &str, arguments: &str) -> std::process::Output {
+    let run = format!("{before}; \"$0\" {arguments}");
+    Command::new("bash")
+        .args(["-c", &run, env!("CARGO_BIN_EXE_lecture5")])
+        .env("DATA", place.path("data"))
+        .env("OUT", place.path("out"))
+        .env("GONE", place.path("gone"))
+        .env_remove("RUST_BACKTRACE")
+        .output()
+        .unwrap()
+}
+
+const FIT: &str = "fit --model dot --schedule 0.1x1 --dpi 20 --quiet --data \"$DATA\" --out \"$OUT\"";
+
+#[test]
+fn a_file_larger_than_allowed_is_an_error_like_any_other() {
+    let place = Place::new();
+    let output = under(&place, "ulimit -f 8", FIT);
+    fails(&output, 1, "cannot be written: File too large");
+}
+
+#[test]
+fn too_little_memory_to_begin_with_is_told_in_a_line() {
+    let place = Place::new();
+    // Below this not even the libraries are loaded, which the system's loader says.
+    let mut told = 0;
+    for mib in (420..620).step_by(12) {
+        let output = under(&place, &format!("ulimit -v {}", mib << 10), FIT);
+        match output.status.code() {
+            Some(0) => break,
+            Some(127) => continue,
+            status => assert_eq!(status, Some(1), "{mib} MiB: {}", String::from_utf8_lossy(&output.stderr)),
+        }
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.starts_with("error: ") && text.lines().count() == 1, "{mib} MiB: {text}");
+        told += 1;
+    }
+    assert!(told > 0, "no limit was tried at which the program starts and does not fit");
+}
+
+#[test]
+fn a_working_folder_that_is_gone_is_told_in_a_line() {
+    let place = Place::new();
+    let output = under(&place, "mkdir \"$GONE\"; cd \"$GONE\"; rmdir \"$GONE\"", "list");
+    fails(&output, 1, "error: the working folder is gone");
+}
+
+#[test]
+fn names_that_are_not_text_are_names_like_any_other() {
+    let place = Place::new();
+    let odd = |name: &[u8]| place.path("x").with_file_name(OsStr::from_bytes(name));
+    let (data, out, kept) = (odd(b"data\xff"), odd(b"out\xff"), odd(b"kept\xff"));
+    std::fs::create_dir(&data).unwrap();
+    std::fs::copy(place.path("data/ratings.csv"), data.join("ratings.csv")).unwrap();
+    let program = || Command::new(env!("CARGO_BIN_EXE_lecture5"));
+    let mut fit = program();
+    fit.args(["fit", "--model", "dot", "--schedule", "0.1x1", "--dpi", "20", "--data"]).arg(&data);
+    fit.arg("--out").arg(&out).arg("--checkpoint").arg(&kept);
+    succeeds(fit);
+    let mut run = program();
+    run.args(["run", "movielens", "--dpi", "20", "--ratings"])
+        .arg(data.join("ratings.csv"))
+        .arg("--out")
+        .arg(&out);
+    succeeds(run);
+    let mut ask = program();
+    ask.args(["similar", "--movie", "31", "--min-ratings", "0", "--from"])
+        .arg(out.join("models/dot.safetensors"));
+    succeeds(ask);
+    let mut verify = program();
+    verify.args(["verify", "--from", "data/ensembles/cpu.json", "--against"]);
+    let ensemble = out.join("ensemble.json");
+    std::fs::copy("data/ensembles/cpu.json", &ensemble).unwrap();
+    verify.arg(&ensemble).arg("--out").arg(odd(b"verified\xff"));
+    succeeds(verify);
+}
+
+#[test]
+fn the_end_of_the_terminal_is_heard_and_ignored_under_nohup() {
+    let place = Place::new();
+    let fit = "fit --model dot --batch-size 1 --schedule 0.0001x9999 --quiet --data \"$DATA\" --out \"$OUT\"";
+    for (before, killed_by) in [("", "HUP"), ("trap '' HUP", "INT")] {
+        // Two signals where the first is to be ignored: the status is of the one that ended it.
+        let ending = format!("sleep 1.5; kill -HUP $!; sleep 0.5; kill -{killed_by} $!; wait $!");
+        let script = format!("{before}\n\"$0\" {fit} & {ending}");
+        let output = Command::new("bash")
+            .args(["-c", &script, env!("CARGO_BIN_EXE_lecture5")])
+            .env("DATA", place.path("data"))
+            .env("OUT", place.path("out"))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
