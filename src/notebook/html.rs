@@ -57,7 +57,9 @@ pub fn write_parts(parts: &[Part], run: &RunInfo) -> String {
     let mut contents = Vec::new();
     let mut main = format!("<header class=\"title\">\n<h1>{}</h1>\n", inline(&run.title));
     main += &format!("<div class=\"prose\">{}</div>\n", plain_markdown(&run.introduction, 2));
-    if notebooks.iter().flat_map(Notebook::cells).any(|cell| cell.python.is_some()) {
+    let new =
+        parts.iter().filter_map(|part| if let Part::New(notebook) = part { Some(notebook) } else { None });
+    if new.flat_map(|notebook| notebook.cells()).any(|cell| cell.python.is_some()) {
         main += "<p><label class=\"show\"><input type=\"checkbox\" id=\"python\"> Show the Python of every cell</label></p>\n";
     }
     main += "</header>\n";
