@@ -478,6 +478,7 @@ fn what_a_cell_changes_is_in_the_saved_settings_and_in_the_plots_label() {
         seed: 5,
         device: Device::Cpu,
         stepper: StepperKind::Libtorch,
+        rate: 1.0,
         split: SplitBy::LECTURE,
         out: out.path().to_owned(),
         dpi: 100,
