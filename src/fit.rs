@@ -84,7 +84,7 @@ pub struct Options<'a> {
     pub callbacks: Vec<Box<dyn Callback + 'a>>,
     /// What computes the batches.
     pub stepper: MakeStepper,
-    /// Where an interrupted fit stood.
+    /// The state of an interrupted fit.
     pub resume: FitState,
 }
 
@@ -176,7 +176,8 @@ pub fn fit_with(
 /// Advice for a loss that diverges.
 pub const TRY: &str = "try a smaller one, or less weight decay or a narrower start if those were raised";
 
-/// fastai's validation batches had twice the 64 rows of the lecture's training batches; ours have, whatever the batch size.
+/// Rows of a validation batch: as in fastai, twice the 64 rows of the lecture's training batches, whatever the batch
+/// size.
 pub const VAL_BATCH: usize = 128;
 
 /// Mean squared error over `rows`: as the mean of the means of batches of `bs` rows, and as the mean over all rows.

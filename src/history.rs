@@ -1,5 +1,5 @@
-//! What a fit reports, and to whom: the running mean of its training loss, the losses of each epoch, where it stands,
-//! and the callbacks that watch it.
+//! What a fit reports: the running mean of its training loss, the losses of each epoch, and its state; and the
+//! callbacks that receive them.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -94,7 +94,7 @@ impl History {
     }
 }
 
-/// How far a `fit` call has got. To continue, one also needs the model, the optimizer and the states of the random
+/// How far a `fit` call has got. To continue it also takes the model, the optimizer and the states of the random
 /// generators.
 #[derive(Debug, Clone, Default)]
 pub struct FitState {

@@ -53,7 +53,7 @@ impl Learner {
         Ok(Learner { vs, model, data, opt, plan: settings.plan.clone() })
     }
 
-    /// One `fit` call of so many epochs; the schedule is one of the options.
+    /// One `fit` call of `epochs` epochs; the schedule is one of the options.
     ///
     /// # Errors
     /// As [`fit_with`].
@@ -128,7 +128,7 @@ impl Callback for LrFinder {
             return Ok(ControlFlow::Break(()));
         }
         self.found.push((batch.lr, batch.debias_loss));
-        // Stopping at the last batch spares the validation.
+        // Stopping at the last batch skips the validation.
         let last = batch.batch + 1 == batch.n_batches;
         Ok(if last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }

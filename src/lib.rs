@@ -1,7 +1,7 @@
 //! Lecture 5 of fast.ai's "Deep Learning for Coders" (2017), collaborative filtering on MovieLens, over
 //! libtorch.
 //!
-//! The lecture itself is flat in `src/`; whoever opens only [`models`] and [`fit`](mod@fit) has seen it. In its order:
+//! The lecture itself is in the files directly in `src/`; [`models`] and [`fit`](mod@fit) are its core. In its order:
 //!
 //! | the lecture's section | files | notebooks-equivalent/ |
 //! |---|---|---|
@@ -17,10 +17,10 @@
 //! | beyond it: how good can it get? | [`beyond`] | `10_beyond.rs` |
 //! | beyond it: are these the lecture's numbers? | [`verify`] | `11_verification.rs` |
 //!
-//! Around it, a folder each: [`libtorch`] binds what `tch` does not, [`saved`] is model files and checkpoints, [`run`] a
-//! session of the lecture with its metrics and reference numbers, [`notebook`] records what cells show and writes it as
-//! `.ipynb` and HTML, [`plots`] draws, and [`system`] knows files, memory, interruption and failure. The command line and
-//! the notebooks are compiled into the program, not into this library.
+//! Around it, one folder each: [`libtorch`] binds what `tch` does not, [`saved`] has the model files and checkpoints,
+//! [`run`] a session of the lecture with its metrics and reference numbers, [`notebook`] records what cells show and
+//! writes it as `.ipynb` and HTML, [`plots`] draws, and [`system`] handles files, memory, interruption and failure. The
+//! command line and the notebooks are compiled into the program, not into this library.
 #![warn(missing_docs)]
 
 // The lecture.
@@ -33,7 +33,7 @@ pub mod ratings;
 pub mod schedule;
 pub mod settings;
 
-// What it stands on.
+// What the lecture depends on.
 pub mod libtorch;
 pub mod movielens;
 pub mod system;

@@ -88,9 +88,8 @@ impl ModuleT for EmbeddingDot {
     }
 }
 
-/// The dot product plus a number for the user (does she rate high?) and one for the movie (is it good?),
-/// squashed to the range of the ratings. fastai's own version is the same with other names, the range
-/// passed in, and wider initial weights.
+/// The dot product plus a number for the user (how generous?) and one for the movie (how good?), squashed to the range
+/// of the ratings. fastai's own version is the same with other names, the range passed in, and wider initial weights.
 #[derive(Debug)]
 pub struct EmbeddingDotBias {
     u: Embedding,
@@ -130,9 +129,9 @@ impl ModuleT for EmbeddingDotBias {
 pub struct NetShape {
     /// Width of each hidden layer; the lecture has one of 10.
     pub hidden: Vec<i64>,
-    /// Share of the values zeroed in training: of the embeddings, and of each hidden layer. The lecture
-    /// writes 0.75, which in its PyTorch did nothing (the `training` argument of `F.dropout` was false
-    /// by default), so that 0 reproduces it.
+    /// Share of the values zeroed in training: of the embeddings, and of each hidden layer. The lecture writes 0.75,
+    /// which did nothing in its PyTorch: the `training` argument of `F.dropout` was false by default. So 0 reproduces
+    /// it.
     pub dropout: (f64, f64),
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Slot {
     /// SGD: the momentum buffer. Adam: the moving averages of the gradient and of its square. Each has the parameter's
     /// shape.
     pub buffers: Vec<Tensor>,
-    /// Adam: steps taken, (), float32, as libtorch's fused kernels want it.
+    /// Adam: steps taken, (), float32, as libtorch's fused kernels require it.
     pub step: Tensor,
     pub weight_decay: f64,
 }

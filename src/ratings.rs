@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::movielens::{CollabFilterDataset, Split};
 
-/// Rows that a model predicts in one pass: so many that the pass, not its start, is the cost.
+/// Rows that a model predicts in one pass: enough that the fixed cost of a pass does not matter.
 pub const ROWS_PER_PASS: i64 = 1 << 16;
 
 /// A part of the ratings on a device.
@@ -46,7 +46,7 @@ impl Columns {
         Columns { cats: self.cats.index_select(0, &order), y: self.y.index_select(0, &order) }
     }
 
-    /// Batches of `bs` rows in order, the last one as short as it comes.
+    /// Batches of `bs` rows in order; the last one may be shorter.
     pub fn batches(&self, bs: i64) -> impl Iterator<Item = (Tensor, Tensor)> + '_ {
         let starts = (0..self.len()).step_by(bs as usize);
         starts.map(move |start| {

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 /// How the learning rate goes from batch to batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Schedule {
-    /// The optimizer's rate stays what it is.
+    /// The optimizer's rate does not change.
     Constant,
     /// Cosine annealing with restarts (Loshchilov and Hutter, "SGDR"), as fastai of 2017 stepped it.
     Cosine(CosineRestarts),
@@ -21,9 +21,9 @@ pub enum Schedule {
     },
 }
 
-/// Smith 2018, "A disciplined approach to neural network hyper-parameters", as fastai's `fit_one_cycle` shapes
-/// it: along a cosine from lr/25 up to lr in the first quarter of the batches, then down to lr/100,000. The
-/// momentum stays what it is.
+/// Smith 2018, "A disciplined approach to neural network hyper-parameters", as fastai's `fit_one_cycle` shapes it:
+/// along a cosine from lr/25 up to lr in the first quarter of the batches, then down to lr/100,000. The momentum does
+/// not change.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OneCycle {
     /// The highest rate.
@@ -46,8 +46,8 @@ impl OneCycle {
     }
 }
 
-/// `learn.fit(lr, cycles, cycle_len=len, cycle_mult=mult)`: `cycles` cosine cycles, the first of `len`
-/// epochs, each next one `mult` times as long.
+/// `learn.fit(lr, cycles, cycle_len=len, cycle_mult=mult)`: `cycles` cosine cycles, the first of `len` epochs, each
+/// following one `mult` times as long.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CosineRestarts {
     /// The rate at which each cycle starts.
@@ -56,7 +56,7 @@ pub struct CosineRestarts {
     pub cycles: usize,
     /// Epochs of the first cycle.
     pub len: usize,
-    /// How much longer each next cycle is.
+    /// How many times as long each following cycle is.
     pub mult: usize,
 }
 
@@ -68,8 +68,8 @@ impl CosineRestarts {
 
     /// The rate of batch `t`, counted from the start of the fit, with `n_batches` in an epoch.
     ///
-    /// At clock c of a cycle of nb batches it is lr/2·(cos(π·c/nb) + 1). The first nb/20 batches of the
-    /// first cycle run at lr/100 instead, while the clock goes on.
+    /// At clock c of a cycle of nb batches it is lr/2·(cos(π·c/nb) + 1). The first nb/20 batches of the first cycle run
+    /// at lr/100 instead, while the clock advances.
     pub fn rate(&self, t: usize, n_batches: usize) -> f64 {
         let (mut clock, mut nb) = (t, n_batches * self.len);
         let warming_up = (t as f64) < nb as f64 / 20.0;
@@ -86,7 +86,7 @@ impl CosineRestarts {
 }
 
 impl Schedule {
-    /// The rate of batch `t` of a fit, or `None` where the optimizer's own stays in force.
+    /// The rate of batch `t` of a fit, or `None` if the optimizer's own rate stays in force.
     pub fn rate(&self, t: usize, n_batches: usize) -> Option<f64> {
         match self {
             Schedule::Constant => None,

@@ -61,7 +61,7 @@ pub enum Plan {
 }
 
 impl Plan {
-    /// Its `fit` calls: the rate that is set before, what moves it from batch to batch, and the epochs.
+    /// The `fit` calls of the plan: the rate set before each, its schedule, and its epochs.
     pub fn calls(&self) -> Vec<(Option<f64>, Schedule, usize)> {
         match self {
             Plan::Steps(steps) => {
@@ -142,7 +142,7 @@ impl FromStr for Plan {
     }
 }
 
-/// Refused beyond this: a slip of the finger, not a plan.
+/// More epochs than this are refused as a typing error.
 const MOST_EPOCHS: usize = 100_000;
 
 fn learning_rate(text: &str) -> Result<f64> {
@@ -244,10 +244,10 @@ impl Settings {
         NetShape { hidden: self.hidden.clone(), dropout: self.dropout }
     }
 
-    /// Whether the settings go together.
+    /// Checks that the settings are consistent.
     ///
     /// # Errors
-    /// Vectors of two lengths for a model that multiplies them.
+    /// The vectors differ in length, and the model multiplies them.
     pub fn check(&self) -> Result<()> {
         let (u, m) = self.n_factors;
         ensure!(

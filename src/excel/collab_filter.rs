@@ -22,7 +22,7 @@ pub struct Crosstab {
     pub movie_idx: Vec<usize>,
     /// movie titles
     pub titles: Vec<String>,
-    /// one row a user, one column a movie; `None`: not rated
+    /// one row per user, one column per movie; `None`: not rated
     pub ratings: Vec<Vec<Option<f32>>>,
 }
 
@@ -31,7 +31,7 @@ impl Crosstab {
         let (n_users, n_movies) = (self.users.len(), self.movies.len());
         ensure!(
             n_users > 0 && n_movies > 0 && n_users <= 1000 && n_movies <= 1000,
-            "the workbook is for a small table, but it has {n_users} users and {n_movies} movies: choose the busiest few of each"
+            "the workbook is for a small table, but this one has {n_users} users and {n_movies} movies: choose the busiest few of each"
         );
         ensure!(
             self.user_idx.len() == n_users
@@ -39,7 +39,7 @@ impl Crosstab {
                 && self.titles.len() == n_movies
                 && self.ratings.len() == n_users
                 && self.ratings.iter().all(|row| row.len() == n_movies),
-            "the crosstab does not fit together: {n_users} users with {} indices and {} rows of ratings, {n_movies} movies with {} indices and {} titles",
+            "the crosstab is inconsistent: {n_users} users with {} indices and {} rows of ratings, {n_movies} movies with {} indices and {} titles",
             self.user_idx.len(),
             self.ratings.len(),
             self.movie_idx.len(),
@@ -63,7 +63,7 @@ impl Crosstab {
 /// neural net sees it; "descent", how the RMSE fell.
 ///
 /// # Errors
-/// When the crosstab or the factors do not fit together, or the file cannot be put together.
+/// When the crosstab or the factors are inconsistent, or the file cannot be built.
 pub fn collab_filter(crosstab: &Crosstab, dotprod: &Descent, bias: &Descent) -> Result<Vec<u8>> {
     ensure!(
         !dotprod.start.has_bias() && bias.start.has_bias(),
@@ -112,8 +112,8 @@ fn write_id(sheet: &mut Worksheet, (row, col): At, id: &Id, format: &Format) -> 
     Ok(())
 }
 
-/// Where things stand on a sheet with two grids, zero-based. Ratings on top, predictions below; left of the
-/// predictions the users' factors, above them the movies'.
+/// The layout of a sheet with two grids, zero-based. The ratings are on top, the predictions below; the users' factors
+/// are left of the predictions, the movies' above them.
 struct Layout {
     n_users: u32,
     n_movies: u16,
@@ -138,7 +138,7 @@ impl Layout {
         }
     }
 
-    /// Numbers of a user or a movie: its factors, and its bias if there is one.
+    /// How many numbers a user or a movie has: its factors, and its bias if there is one.
     fn numbers(&self) -> u16 {
         self.n_factors + u16::from(self.bias)
     }
@@ -302,7 +302,7 @@ fn grid(book: &mut Workbook, name: &str, crosstab: &Crosstab, factors: &Factors,
             let text = format!("=IF({}=\"\",0,MMULT({user_row},{movie_column}){bias})", cell(at));
             let rated = crosstab.ratings[u as usize][m as usize].is_some();
             let result = if rated { factors.predict(u as usize, m as usize) } else { 0.0 };
-            // A prediction of 0 stands for "not rated": leave it blank to the eye.
+            // A prediction of 0 stands for "not rated": the cell looks empty.
             let blue = Ink::Prediction.format("0.00;-0.00;").set_align(FormatAlign::Center);
             formula(sheet, l.prediction(u, m), &text, result, &blue)?;
         }
@@ -382,14 +382,14 @@ fn preset_solver(book: &mut Workbook, sheet: &str, l: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// The start of "dotprod" as a neural net sees it: a row a rating, its two indices, the two embeddings
-/// looked up, their product, the squared error.
+/// The start of "dotprod" as a neural net sees it: one row per rating, with its two indices, the two embeddings looked
+/// up, their product and the squared error.
 fn embedding(book: &mut Workbook, crosstab: &Crosstab, factors: &Factors) -> Result<()> {
     const NAME: &str = "movielens_emb";
     const HEAD: u32 = 5;
     const FIRST: u32 = HEAD + 1;
     let notes = [
-        "The sheet dotprod once more, as a neural net sees it: an embedding is a table, and an index says which row of it to take. One row a rating.",
+        "The sheet dotprod once more, as a neural net sees it: an embedding is a table, and an index says which row of it to take. One row per rating.",
         "Look at: the indices (MATCH finds the id's place in the table, counted from 0) and the factors (OFFSET goes that many rows down it). The RMSE is that of dotprod.",
     ];
     let sheet = titled(book, NAME, "Embeddings: the dot product, row by row", notes)?;

@@ -1,8 +1,8 @@
 //! The lecture's second spreadsheet: gradient descent on two numbers, by hand.
 //!
-//! There is a line y = 2x + 30 and 29 of its points. A model y = a·x + b starts at slope a = 1 and intercept
-//! b = 1, and takes one step a point; once through all points is an epoch. Each sheet of the workbook is
-//! one [`Optimizer`]. [`run`] gives everything that a sheet shows, row by row.
+//! There is a line y = 2x + 30 and 29 of its points. A model y = a·x + b starts at slope a = 1 and intercept b = 1, and
+//! takes one step per point; one pass through all points is an epoch. Each sheet of the workbook is one [`Optimizer`].
+//! [`run`] gives everything that a sheet shows, row by row.
 //!
 //! # How the sheets differ from libtorch
 //!
@@ -11,27 +11,27 @@
 //! * Averages do not start at zero and are not corrected for it: a warm-up (below) fills them instead.
 //! * Nothing is added to a denominator (libtorch adds ε), and there is no weight decay.
 //!
-//! What else is particular to one optimizer stands with it in [`Optimizer`].
+//! What else is particular to one optimizer is described in [`Optimizer`].
 //!
 //! # Reset, warm-up, run
 //!
-//! "Reset" puts a = b = 1, the averages of the gradients at 0 and those of their squares at 10,000. Then the
-//! sheet goes through the points once or twice just to warm the averages up: what the last row leaves behind
-//! is carried to the top, and a and b go back to 1. "Run" is five epochs; each begins with what the last
-//! row of the one before left behind, a and b included.
+//! "Reset" puts a = b = 1, the averages of the gradients at 0 and those of their squares at 10,000. Then the sheet goes
+//! through the points once or twice only to warm the averages up: the values of the last row are carried to the top,
+//! and a and b go back to 1. "Run" is five epochs; each begins with the values of the last row of the one before, a and
+//! b included.
 //!
 //! # Where the sheets leave a choice
 //!
-//! * A warm-up pass is an epoch like any other, except that a and b go back to 1 after it. So it is "the epoch
-//!   before" to the first counted one, for everything that looks an epoch back (Adagrad, Eve, annealing).
-//! * Adagrad's √Σg²/n is read as √(Σg²/n), the root mean square gradient, and "10,000 at reset" as its value
-//!   before the first pass. With √(Σg²)/n instead, or with 10,000 as the mean square, "adagrad_ann" at
-//!   rate 0.5 leaves for 10⁶ and beyond in an epoch.
-//! * The measure that annealing watches is the squared length of the epoch's mean gradient,
-//!   mean(de/db)² + mean(de/da)². Once it has more than doubled against the epoch before, the rate is
-//!   halved for the epochs to come, at most once an epoch. With it "adam_ann" settles within forty epochs;
-//!   with the length itself the rate would not be halved once in them.
-//! * "adagrad_ann" and "adam_ann" warm up once: only three sheets are said to do so twice.
+//! * A warm-up pass is an epoch like any other, except that a and b go back to 1 after it. So it is "the epoch before"
+//!   the first counted one, for everything that compares with the epoch before (Adagrad, Eve, annealing).
+//! * Adagrad's √Σg²/n is read as √(Σg²/n), the root mean square gradient, and "10,000 at reset" as its value before the
+//!   first pass. With √(Σg²)/n instead, or with 10,000 as the mean square, "adagrad_ann" at rate 0.5 diverges to 10⁶
+//!   and beyond within an epoch.
+//! * The measure that annealing watches is the squared length of the epoch's mean gradient, mean(de/db)² +
+//!   mean(de/da)². When it more than doubles from one epoch to the next, the rate is halved for the following epochs,
+//!   at most once per epoch. With it "adam_ann" settles within forty epochs; with the length itself the rate would
+//!   never be halved in them.
+//! * "adagrad_ann" and "adam_ann" warm up once: the lecture names only three sheets that do so twice.
 //! * Eve's measure d starts at 1 and first moves when there are two epochs to compare.
 
 use std::fmt;
@@ -101,7 +101,7 @@ impl Sub for Pair {
     }
 }
 
-/// Number by number, not a dot product.
+/// Elementwise, not a dot product.
 impl Mul for Pair {
     type Output = Pair;
     fn mul(self, other: Pair) -> Pair {
@@ -109,7 +109,7 @@ impl Mul for Pair {
     }
 }
 
-/// Number by number.
+/// Elementwise.
 impl Div for Pair {
     type Output = Pair;
     fn div(self, other: Pair) -> Pair {
@@ -181,22 +181,22 @@ pub fn running_mean(losses: &[f64], avg_mom: f64) -> Vec<(f64, f64)> {
 pub enum Optimizer {
     /// "basic SGD": w ← w − lr·g. The same as libtorch's with batches of one point.
     Sgd,
-    /// "momentum": w ← w − lr·m, m of the row before. m ← β·m + (1 − β)·g is libtorch's with
-    /// `momentum = β, dampening = 1 − β`; its default, dampening 0, has 1/(1 − β) times longer steps at the
-    /// same rate. And libtorch sets m = g in the very first step.
+    /// "momentum": w ← w − lr·m, m of the row before. m ← β·m + (1 − β)·g is libtorch's with `momentum = β, dampening =
+    /// 1 − β`. Its default, dampening 0, takes steps 1/(1 − β) times as long at the same rate. And libtorch sets m = g
+    /// in the very first step.
     Momentum,
-    /// "adagrad": w ← w − (lr / rms)·g, where rms is the root mean square gradient of the epoch before, so the
-    /// rate is fixed for an epoch. libtorch's divides by √ of the sum of all squares so far, anew in every
-    /// step, and so only ever slows down.
+    /// "adagrad": w ← w − (lr / rms)·g, where rms is the root mean square gradient of the epoch before, so the rate is
+    /// fixed for an epoch. libtorch's divides by √ of the sum of all squares so far, updated in every step, so it only
+    /// ever slows down.
     Adagrad,
     /// "rmsprop": w ← w − lr·g/√s, s of the row before. libtorch's keeps β = 0.99 of s by default, here 0.9.
     RmsProp,
     /// "adam": w ← w − lr·m/√s, both of the row before, with β1 = 0.7 and β2 = 0.9 (libtorch: 0.9, 0.999).
     /// libtorch's divides m and s by 1 − β^steps (bias correction) and adds ε to √s.
     Adam,
-    /// "eve": Adam with the rate lr/d, where d ← 0.9·d + 0.1·r follows how much the loss f moves from one epoch
-    /// to the next: r = |f₁ − f₂| / min(f₁, f₂). libtorch has none. (Koushik and Hayashi 2016,
-    /// "Improving stochastic gradient descent with feedback".)
+    /// "eve": Adam with the rate lr/d, where d ← 0.9·d + 0.1·r follows how much the loss f moves from one epoch to the
+    /// next: r = |f₁ − f₂| / min(f₁, f₂). libtorch does not have it. (Koushik and Hayashi 2016, "Improving stochastic
+    /// gradient descent with feedback".)
     Eve,
     /// "adagrad_ann": Adagrad, starting at a far higher rate which is halved as the mean gradient grows.
     AdagradAnn,
@@ -353,7 +353,7 @@ impl State {
         Row { x, y, w, pred, err2, gradient: g, mean: self.mean, square: self.square, new: self.w }
     }
 
-    /// Once through the points, and what is worked out at the end of an epoch.
+    /// One pass through the points, and what is computed at the end of an epoch.
     pub fn epoch(&mut self, points: &[(f64, f64)]) -> Epoch {
         let n = points.len() as f64;
         let (lr, rate, d) = (self.lr, self.rate(), self.d);
@@ -418,7 +418,7 @@ pub struct Row {
 /// One epoch: its rows, the rates in force, and what is measured at its end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Epoch {
-    /// one a point
+    /// one per point
     pub rows: Vec<Row>,
     /// learning rate in force
     pub lr: f64,
@@ -440,7 +440,7 @@ pub struct Epoch {
     pub measure: f64,
 }
 
-/// All that happened on a sheet, from reset on.
+/// Everything on a sheet, from the reset on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
     /// the sheet
@@ -456,7 +456,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// RMSE of each counted epoch: of the errors met on the way, each before its step.
+    /// RMSE of each counted epoch, over the errors of its rows, each computed before the row's step.
     pub fn rmse(&self) -> Vec<f64> {
         self.epochs.iter().map(|epoch| epoch.rmse).collect()
     }

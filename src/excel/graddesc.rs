@@ -1,7 +1,7 @@
-//! `graddesc.xlsx`: gradient descent on two numbers, a sheet an optimizer.
+//! `graddesc.xlsx`: gradient descent on two numbers, one sheet per optimizer.
 //!
-//! The lecture's workbook has one epoch on a sheet and macros that copy the last row to the top ("reset",
-//! "run"). Here the epochs stand below one another instead, and a gray row between them is that copy.
+//! The lecture's workbook has one epoch on a sheet and macros that copy the last row to the top ("reset", "run"). Here
+//! the epochs are one below the other instead, and a gray row between them is that copy.
 
 use super::{At, Ink, dots, finished, formula, legend, title_font, titled};
 use crate::excel::descent::{
@@ -30,7 +30,7 @@ pub fn epochs_shown(optimizer: Optimizer) -> usize {
 /// The workbook's bytes: "summary", "data" and the eight optimizers.
 ///
 /// # Errors
-/// When a result is not finite (it is, with the sheets' settings) or the file cannot be put together.
+/// When a result is not finite (all are, with the sheets' settings) or the file cannot be built.
 pub fn graddesc() -> Result<Vec<u8>> {
     let traces = Optimizer::ALL.map(|optimizer| {
         descent::run(optimizer, optimizer.settings(), &descent::points(), epochs_shown(optimizer))
@@ -44,8 +44,8 @@ pub fn graddesc() -> Result<Vec<u8>> {
     finished(book, "Gradient descent on two numbers")
 }
 
-/// Where things stand on an optimizer's sheet: the heads of its two tables. The table of steps is on the
-/// left, the table of epochs (what is worked out once an epoch) on the right.
+/// The layout of an optimizer's sheet: the heads of its two tables. The table of steps is on the left, the table of
+/// epochs (what is computed once per epoch) on the right.
 struct Layout {
     optimizer: Optimizer,
     steps: Vec<&'static str>,
@@ -93,7 +93,7 @@ impl Layout {
         self.steps.len() as u16 + 1
     }
 
-    /// The column of a step's number. A head that is not there is a slip of ours, caught by every test.
+    /// The column of a step's number. A head that is not there is a bug, which every test catches.
     fn step_column(&self, head: &str) -> u16 {
         let at = self.steps.iter().position(|&h| h == head);
         at.unwrap_or_else(|| panic!("the sheet {} has no column '{head}'", self.optimizer)) as u16
@@ -106,8 +106,8 @@ impl Layout {
             + at.unwrap_or_else(|| panic!("the sheet {} has no figure '{head}'", self.optimizer)) as u16
     }
 
-    /// One number of a step, as a formula and as worked out. The step is in the sheet's row `r`, the figures
-    /// of its epoch in row `e` of the table of epochs. Averages are used as the row above has them.
+    /// One number of a step, as a formula and as its result. The step is in the sheet's row `r`, the figures of its
+    /// epoch in row `e` of the table of epochs. Averages are those of the row above.
     fn step(&self, head: &str, r: u32, e: u32, row: &Row) -> (String, f64) {
         let here = |head| format!("{}{r}", letter(self.step_column(head)));
         let above = |head| format!("{}{}", letter(self.step_column(head)), r - 1);
@@ -142,7 +142,7 @@ impl Layout {
         }
     }
 
-    /// What a step takes off b or a (`which`): the optimizer's rule.
+    /// What a step subtracts from b or a (`which`): the optimizer's rule.
     fn update(&self, which: &str, r: u32, e: u32) -> String {
         let step = |head: String, r: u32| format!("{}{r}", letter(self.step_column(&head)));
         let figure = |head: &str| format!("${}${e}", letter(self.figure_column(head)));
@@ -160,9 +160,9 @@ impl Layout {
         }
     }
 
-    /// One figure of an epoch, as a formula and as worked out, or nothing where it needs an epoch before.
-    /// The figures are in row `e`, the epoch's steps in rows `i` to `j`; `nth` counts epochs, warm-ups
-    /// included, from 0.
+    /// One figure of an epoch, as a formula and as its result; `None` where it needs a previous epoch and there is
+    /// none. The figures are in row `e`, the epoch's steps in rows `i` to `j`; `nth` counts epochs, warm-ups included,
+    /// from 0.
     fn figure(
         &self,
         head: &str,
@@ -260,12 +260,12 @@ fn letter(column: u16) -> String {
     column_number_to_name(column)
 }
 
-/// What stands above a sheet: its rule, and what to look at.
+/// The lines above a sheet: its rule, and what to look at.
 fn notes(optimizer: Optimizer) -> [&'static str; 2] {
     match optimizer {
         Optimizer::Sgd => [
             "new = old - learn · gradient. The gradient twice: estimated by finite differences (moving b, then a, by 0.01), and exactly by the chain rule.",
-            "Look at: est. de/db beside de/db. And de/da: it jumps between plus and minus, and the slope runs ahead while the intercept hardly moves.",
+            "Look at: est. de/db next to de/db. And de/da: it jumps between plus and minus, and the slope runs ahead while the intercept hardly moves.",
         ],
         Optimizer::Momentum => [
             "new = old - learn · average gradient of the row before; the average is β · average + (1 - β) · gradient.",
@@ -284,15 +284,15 @@ fn notes(optimizer: Optimizer) -> [&'static str; 2] {
             "Look at: b, which gets to 20 in five epochs where SGD is at 1.3, and a, which keeps hopping: at a rate of 1 Adam is fast but does not settle.",
         ],
         Optimizer::Eve => [
-            "As adam, with the rate learn / d: d is 0.9 · d + 0.1 · r, where r tells how much f moved from one epoch to the next.",
+            "As adam, with the rate learn / d: d is 0.9 · d + 0.1 · r, where r says how much f moved from one epoch to the next.",
             "Look at: d and the rate. Where f hardly moves d falls and the rate rises. That helps b and makes a hop further.",
         ],
         Optimizer::AdagradAnn => [
-            "As adagrad, with learn = 0.5 at reset, halved when the sum of squares of the epoch's mean gradients has more than doubled against the epoch before.",
+            "As adagrad, with learn = 0.5 at reset, halved when the sum of squares of the epoch's mean gradients has more than doubled since the epoch before.",
             "Look at: RMSE. Quick, but a calm epoch sets rates that are too high for the next. The sum of squares more than doubles in epoch 5, so the sixth would start from half the rate.",
         ],
         Optimizer::AdamAnn => [
-            "As adam, with learn halved when the sum of squares of the epoch's mean gradients has more than doubled against the epoch before. Eight runs of five epochs.",
+            "As adam, with learn halved when the sum of squares of the epoch's mean gradients has more than doubled since the epoch before. Eight runs of five epochs.",
             "Look at: learn and RMSE. Up to epoch 9 a hops as it does on the sheet adam; then the rate is halved again and again, and b and a settle at 30 and 2.",
         ],
     }
@@ -315,7 +315,7 @@ fn sheet(book: &mut Workbook, trace: &Trace) -> Result<()> {
             format!("{}", nth + 1 - trace.warm_ups.len())
         };
 
-        // The gray row: what the first step finds above it. As the sheet counts, it is row `top`.
+        // The gray row: what the first step finds above it. In the sheet's own numbering, it is row `top`.
         let top = HEAD + 2 + nth as u32 * BLOCK;
         let from_start = nth <= trace.warm_ups.len();
         let label = match before {
@@ -417,7 +417,7 @@ fn heads(sheet: &mut Worksheet, layout: &Layout, trace: &Trace) -> Result<()> {
     Ok(())
 }
 
-/// The charts beside the steps: RMSE by epoch and, for momentum, what it does to the gradient.
+/// The charts next to the steps: RMSE by epoch and, for momentum, what it does to the gradient.
 fn charts(sheet: &mut Worksheet, layout: &Layout, trace: &Trace) -> Result<()> {
     let name = layout.optimizer.name();
     let (epoch, rmse) = (layout.first_figure(), layout.figure_column("RMSE"));
@@ -451,7 +451,7 @@ fn charts(sheet: &mut Worksheet, layout: &Layout, trace: &Trace) -> Result<()> {
     Ok(())
 }
 
-/// The points, all other sheets' x and y.
+/// The points: x and y for all other sheets.
 fn data(book: &mut Workbook) -> Result<()> {
     let notes = [
         "29 points of the line y = a · x + b. Can the slope and the intercept be learned from them?",
@@ -492,7 +492,7 @@ fn data(book: &mut Workbook) -> Result<()> {
 /// RMSE by epoch of all optimizers side by side, and where b and a are after the fifth.
 fn summary(book: &mut Workbook, traces: &[Trace]) -> Result<()> {
     let notes = [
-        "Each optimizer starts at a = b = 1 and goes through the 29 points of y = 2x + 30 five times, one step a point. RMSE is √(mean err²) of an epoch, each error taken before its step.",
+        "Each optimizer starts at a = b = 1 and goes through the 29 points of y = 2x + 30 five times, one step per point. RMSE is √(mean err²) of an epoch, each error taken before its step.",
         "Look at: b and a after five epochs, not just the RMSE. RMSprop and SGD look best, with b still at 3 and 1; Adam's b is two thirds of the way, but its a hops.",
     ];
     let sheet = titled(book, "summary", "Gradient descent on two numbers", notes)?;
@@ -509,7 +509,7 @@ fn summary(book: &mut Workbook, traces: &[Trace]) -> Result<()> {
         formula(sheet, (row, 1), &format!("='{name}'!{LEARN}"), lr, &Ink::Plain.format("General"))?;
         let layout = Layout::new(trace.optimizer);
         let mut quote = |col: u16, head: &str, epoch: usize, value: f64, format: &Format| {
-            let e = HEAD + 3 + (trace.warm_ups.len() + epoch) as u32; // as the sheet counts
+            let e = HEAD + 3 + (trace.warm_ups.len() + epoch) as u32; // in the sheet's own numbering
             let text = format!("='{name}'!{}{e}", letter(layout.figure_column(head)));
             formula(sheet, (row, col), &text, value, format)
         };

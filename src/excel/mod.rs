@@ -1,9 +1,8 @@
 //! The lecture's two workbooks, with live formulas: [`graddesc`] and [`collab_filter`].
 //!
-//! Colors as in the lecture's "optimize the ORANGE. Based on the loss, BLUE - RED": orange is what is
-//! optimized, blue is a prediction, red is data. Every formula carries its result, worked out in Rust, so
-//! that viewers without a calculator show it and a recalculation can be held against it. The same input
-//! gives the same bytes.
+//! Colors as in the lecture's "optimize the ORANGE. Based on the loss, BLUE - RED": orange is what is optimized, blue
+//! is a prediction, red is data. Every formula comes with its result, computed in Rust: a viewer that does not
+//! calculate shows it, and a recalculation can be compared with it. The same input gives the same bytes.
 
 mod collab_filter;
 pub mod descent;
@@ -39,7 +38,7 @@ enum Ink {
     Weight,
     /// blue: a prediction
     Prediction,
-    /// black on white: worked out
+    /// black on white: computed
     Plain,
     /// gray: where one epoch hands over to the next
     Carried,
@@ -102,7 +101,7 @@ fn titled<'a>(
     Ok(sheet)
 }
 
-/// The three colors, named, in three cells beside one another (each two columns wide).
+/// The three colors, named, in three adjacent cells (each two columns wide).
 fn legend(sheet: &mut Worksheet, row: u32, first_col: u16) -> Result<()> {
     let words = [(Ink::Weight, "optimized"), (Ink::Prediction, "prediction"), (Ink::Data, "data")];
     for (col, (ink, word)) in (first_col..).step_by(2).zip(words) {
@@ -119,7 +118,7 @@ fn dots() -> ChartMarker {
     marker
 }
 
-/// A chart's title, no larger than it need be.
+/// The font of a chart's title, no larger than necessary.
 fn title_font() -> ChartFont {
     let mut font = ChartFont::new();
     font.set_bold().set_size(12);

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::system::arithmetic::{dot, mean};
 
-/// A table of ratings, one row a user and one column a movie; `None` is a movie that the user did not rate.
+/// A table of ratings, one row per user and one column per movie; `None` is a movie that the user did not rate.
 pub type Ratings = [Vec<Option<f32>>];
 
 /// What is optimized: some numbers (factors) for every user and every movie and, on the sheet "bias", one
@@ -34,9 +34,9 @@ pub struct Factors {
 impl Factors {
     /// The lecture's random start: every number uniform in 0 to 1.
     ///
-    /// MT19937 seeded with `seed` draws the users' factors row by row, then the movies', then (with `bias`)
-    /// one number a user and one a movie; so the factors are the same with and without bias. A number is
-    /// the generator's usual 53-bit one, NumPy's `RandomState(seed).rand()`.
+    /// MT19937 seeded with `seed` draws the users' factors row by row, then the movies', then (with `bias`) one number
+    /// per user and one per movie; so the factors are the same with and without bias. A number is the generator's usual
+    /// 53-bit one, NumPy's `RandomState(seed).rand()`.
     pub fn random(n_users: usize, n_movies: usize, n_factors: usize, bias: bool, seed: u32) -> Factors {
         let mut generator = Mt::new(seed);
         let mut uniform = || {
@@ -120,8 +120,8 @@ pub struct Descent {
 
 /// Minimizes the RMSE of the rated cells over all of `start`'s numbers, for at most `max_iterations`.
 ///
-/// The function minimized is the mean squared error, whose minimum is in the same place and which stays
-/// smooth where the RMSE reaches zero. It stops early once the gradient is as good as flat.
+/// The function minimized is the mean squared error, whose minimum is in the same place and which stays smooth where
+/// the RMSE reaches zero. It stops early once the gradient is nearly flat.
 ///
 /// # Errors
 /// When the table and the factors differ in size, when nothing is rated, or when the minimizer fails.
@@ -154,7 +154,7 @@ pub fn solve(ratings: &Ratings, start: &Factors, max_iterations: u64) -> Result<
     })
 }
 
-/// argmin's error is an anyhow error of its own; ours says whose it is.
+/// Converts argmin's own error type, and says where the error comes from.
 fn reworded(error: argmin::core::Error) -> anyhow::Error {
     anyhow!("minimizing the RMSE failed: {error}")
 }
