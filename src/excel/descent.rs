@@ -181,9 +181,9 @@ pub fn running_mean(losses: &[f64], avg_mom: f64) -> Vec<(f64, f64)> {
 pub enum Optimizer {
     /// "basic SGD": w ← w − lr·g. The same as libtorch's with batches of one point.
     Sgd,
-    /// "momentum": w ← w − lr·m, m of the row before. m ← β·m + (1 − β)·g is libtorch's with `momentum = β, dampening =
-    /// 1 − β`. Its default, dampening 0, takes steps 1/(1 − β) times as long at the same rate. And libtorch sets m = g
-    /// in the very first step.
+    /// "momentum": w ← w − lr·m, m of the row before. m ← β·m + (1 − β)·g is libtorch's with
+    /// `momentum = β, dampening = 1 − β`. Its default, dampening 0, takes steps 1/(1 − β) times as long at the same
+    /// rate. And libtorch sets m = g in the very first step.
     Momentum,
     /// "adagrad": w ← w − (lr / rms)·g, where rms is the root mean square gradient of the epoch before, so the rate is
     /// fixed for an epoch. libtorch's divides by √ of the sum of all squares so far, updated in every step, so it only

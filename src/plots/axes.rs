@@ -1,7 +1,7 @@
 //! Axes with room for their labels, titles and legends: what makes the figures look alike.
 //!
-//! Nothing is placed by eye. Every text is measured first and room is made for it, so none is clipped; the
-//! legend has a line of its own above the data, so it covers none.
+//! Nothing is placed by eye. Every text is measured first and room is made for it, so none is clipped. The legend has
+//! its own line above the data, so it covers none.
 
 use plotters::style::{Color, RGBColor};
 
@@ -53,13 +53,13 @@ impl Axis {
         Self { lo, hi, ticks: log_ticks(lo, hi), label: label.to_owned(), grid: false, scale: Scale::Log }
     }
 
-    /// The same axis with ticks of your own.
+    /// The same axis with the given ticks.
     pub fn with_ticks(mut self, ticks: Vec<(f64, String)>) -> Self {
         self.ticks = ticks;
         self
     }
 
-    /// The same axis, of which another panel says what it measures: ticks, but nothing written.
+    /// The same axis without numbers and label, where another panel has them.
     pub fn unlabeled(mut self) -> Self {
         self.label.clear();
         self.ticks.iter_mut().for_each(|(_, text)| text.clear());
@@ -144,7 +144,7 @@ fn log_ticks(lo: f64, hi: f64) -> Vec<(f64, String)> {
     ticks
 }
 
-/// A number with no more figures than it needs: `0.0025`, `1,000`, `1e−7`.
+/// A number with no more digits than it needs: `0.0025`, `1,000`, `1e−7`.
 pub(super) fn short(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
@@ -292,8 +292,7 @@ impl Axes {
     }
 }
 
-/// Of the points in each half of a hundredth of an inch keep the first, lowest, highest and last, in their
-/// order.
+/// Keeps, of the points in each half of a hundredth of an inch, the first, lowest, highest and last, in their order.
 fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut kept: Vec<(f64, f64)> = Vec::new();
     let column = |p: &(f64, f64)| (2.0 * p.0).floor() as i64;
@@ -316,7 +315,7 @@ fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     kept
 }
 
-/// The pieces of a line inside a rectangle (Liang and Barsky's way, segment by segment).
+/// The pieces of a line inside a rectangle (Liang and Barsky's method, segment by segment).
 fn clip(points: &[(f64, f64)], r: Rect) -> Vec<Vec<(f64, f64)>> {
     let mut pieces: Vec<Vec<(f64, f64)>> = Vec::new();
     for pair in points.windows(2) {
@@ -346,7 +345,7 @@ fn clip(points: &[(f64, f64)], r: Rect) -> Vec<Vec<(f64, f64)>> {
     pieces
 }
 
-/// What stands beside a name in a legend.
+/// The symbol next to a name in a legend.
 #[derive(Clone, Copy)]
 pub(super) enum Key {
     Line(RGBColor, f64),
@@ -356,8 +355,8 @@ pub(super) enum Key {
     Patch(RGBColor),
 }
 
-/// Title, a line of explanation (may be empty) and legend at the top of the page; what is left below for the
-/// plot.
+/// Draws the title, a line of explanation (may be empty) and the legend at the top of the page; returns what is left
+/// below for the plot.
 pub(super) fn header(c: &mut Canvas, title: &str, subtitle: &str, legend: &[(Key, &str)]) -> Rect {
     let width = c.width - 2.0 * MARGIN;
     let mut y = MARGIN;

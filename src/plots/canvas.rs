@@ -48,8 +48,8 @@ pub(super) fn fonts() -> &'static Arc<fontdb::Database> {
     })
 }
 
-/// Finds a font for a character that the compiled-in one lacks, among those of the system; where none has it, which the
-/// picture shows as a box, says so once.
+/// Finds a system font for a character that the compiled-in font lacks. If no font has it, the picture shows a box, and
+/// a note says so once.
 pub(super) fn other_font() -> FallbackSelectionFn<'static> {
     static SYSTEMS: OnceLock<Arc<fontdb::Database>> = OnceLock::new();
     static TOLD: Once = Once::new();
@@ -67,8 +67,8 @@ pub(super) fn other_font() -> FallbackSelectionFn<'static> {
         if font.is_none() {
             TOLD.call_once(|| {
                 complain(&format!(
-                    "note: no font here has '{character}', and maybe others: pictures show a box for it; a font of its \
-                     script that is installed (for many, Noto Sans CJK) will be used"
+                    "note: no font on this system has '{character}', and possibly other characters: pictures show a \
+                     box instead; install a font of its script (Noto Sans CJK covers many)"
                 ));
             });
         }
@@ -99,7 +99,7 @@ impl Rect {
     }
 }
 
-/// Where a text lies with respect to its x.
+/// How a text is aligned to its x.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Align {
     Left,
@@ -149,7 +149,7 @@ impl Face {
         0.365 * self.size
     }
 
-    /// Break the text at spaces so that no line is wider than `width` (a single longer word stays whole).
+    /// Breaks the text at spaces so that no line is wider than `width` (a single longer word stays whole).
     pub fn wrap(self, text: &str, width: f64) -> Vec<String> {
         let mut lines = vec![String::new()];
         for word in text.split_whitespace() {
@@ -194,7 +194,7 @@ pub(super) enum Shape {
 
 pub(super) struct Canvas<'a> {
     area: DrawingArea<SVGBackend<'a>, Shift>,
-    /// The first thing that went wrong; looked at once, at the end.
+    /// The first error, checked once at the end.
     failure: Option<anyhow::Error>,
     pub width: f64,
     pub height: f64,
@@ -307,14 +307,14 @@ impl Canvas<'_> {
         }
     }
 
-    /// The outline of an open mark; what lies inside stays visible, another mark for instance.
+    /// The outline of an open mark; what is inside stays visible, such as another mark.
     fn ring(&mut self, corners: &[(f64, f64)], color: RGBColor) {
         // Past its first corner, so that this corner is rounded like the others.
         let closed: Vec<(f64, f64)> = corners.iter().chain(&corners[..2]).copied().collect();
         self.line(&closed, color, 1.7);
     }
 
-    /// Text on a white ground of its own, for places where lines may pass.
+    /// Text on a white background, for places where lines may pass.
     pub fn text_on_white(&mut self, text: &str, x: f64, y: f64, align: Align, face: Face) {
         let w = face.width(text) + 4.0;
         let left = match align {
@@ -332,8 +332,7 @@ impl Canvas<'_> {
         self.put_text(text, place, align, face, FontTransform::None);
     }
 
-    /// Text that reads upwards, its baseline at `x`; `Align::Left` begins at `y`, `Center` has its middle
-    /// there.
+    /// Text that reads upward, its baseline at `x`; `Align::Left` begins at `y`, `Center` has its middle there.
     pub fn text_upwards(&mut self, text: &str, x: f64, y: f64, align: Align, face: Face) {
         let place = (x - TOP_TO_BASELINE * face.size, y);
         self.put_text(text, place, align, face, FontTransform::Rotate270);
@@ -364,7 +363,7 @@ fn stroke(color: impl Into<RGBAColor>, width: f64) -> ShapeStyle {
     ShapeStyle { color: color.into(), filled: false, stroke_width: (width * SUB).round() as u32 }
 }
 
-/// Cut a line into dashes.
+/// Cuts a line into dashes.
 fn dashes(points: &[(f64, f64)], on: f64, off: f64) -> Vec<Vec<(f64, f64)>> {
     let mut pieces = Vec::new();
     let (mut drawing, mut left) = (true, on);

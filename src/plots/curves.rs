@@ -30,10 +30,9 @@ impl FitLosses<'_> {
 
 const TRN: plotters::style::RGBColor = palette::SKY;
 
-/// The course of one fit: the running training loss batch by batch, the validation loss at the end of each
-/// epoch, and the lecture's own figures beside them. The first batches of a running mean are often far above
-/// all that follows; when they would press the rest flat they are cut off, and the line above the plot says
-/// what they were.
+/// One fit: the running training loss batch by batch, the validation loss at the end of each epoch, and the lecture's
+/// own figures next to them. The first batches of a running mean are often far above all that follow. When they would
+/// flatten the rest they are cut off, and the line above the plot says what they were.
 ///
 /// # Errors
 /// When there is no epoch, no batch, or no finite loss.
@@ -41,7 +40,7 @@ pub fn loss_curves(name: &str, title: &str, fit: &FitLosses) -> Result<Figure> {
     let (first, last) = ends(name, fit)?;
     ensure!(
         fit.running.len() >= fit.epochs.len(),
-        "{name}: {} batches make no {} epochs",
+        "{name}: {} batches cannot make {} epochs",
         fit.running.len(),
         fit.epochs.len()
     );
@@ -254,20 +253,20 @@ pub fn lr_schedule(name: &str, title: &str, rates: &[f64], batches_per_epoch: us
     })
 }
 
-/// What the learning-rate finder saw: the running loss at each rate, the rates on a logarithmic scale; `taken` is
-/// marked where a rate was chosen.
+/// What the learning-rate finder found: the running loss at each rate, the rates on a logarithmic scale; `taken` is
+/// marked if a rate was chosen.
 ///
 /// # Errors
 /// When there are fewer than two rates, or one is not above 0, or a loss is not finite.
 pub fn lr_finder(name: &str, title: &str, found: &[(f64, f64)], taken: Option<f64>) -> Result<Figure> {
-    ensure!(found.len() > 1, "{name}: {} rates make no curve", found.len());
+    ensure!(found.len() > 1, "{name}: {} rates cannot make a curve", found.len());
     let (rates, losses): (Vec<f64>, Vec<f64>) = found.iter().copied().unzip();
     all_finite(name, "rate", &rates)?;
     all_finite(name, "loss", &losses)?;
     ensure!(rates.iter().all(|r| *r > 0.0), "{name}: a rate of 0 has no place on a logarithmic scale");
     let (from, to) = (rates[0], rates[rates.len() - 1]);
     let (lo, highest) = range_of(losses.iter().copied()).unwrap_or((0.0, 1.0));
-    // Past the lowest loss the curve shoots up; the start and a little of that are what one looks at.
+    // Past the lowest loss the curve shoots up; the start and a little of that are what matters.
     let hi = highest.min(lo + 1.5 * (losses[0].max(quantile(&sorted(losses.iter().copied()), 0.5)) - lo));
     let lowest = found.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(from, |f| f.0);
     let alt = format!(
@@ -319,7 +318,7 @@ pub fn loss_by_epoch(name: &str, title: &str, loss: &str, curves: &[(&str, &[f64
     );
     Figure::draw(name, &alt, 720, 440, |c| {
         let body = header(c, title, "", &[]);
-        // The names stand at the ends of their curves, so nobody looks them up in a legend.
+        // The names are at the ends of their curves, which makes a legend unnecessary.
         let room = curves.iter().map(|(name, _)| Face::NOTE.width(name)).fold(0.0, f64::max) + 26.0;
         let x = epoch_axis(longest - 1, 0.0, "epochs");
         let y = Axis::log(lo / 1.25, hi * 1.15, loss).with_grid();
@@ -349,8 +348,7 @@ pub fn loss_by_epoch(name: &str, title: &str, loss: &str, curves: &[(&str, &[f64
     })
 }
 
-/// Write each name beside the end of its curve, moved up or down until none touches another, with a thin line
-/// back.
+/// Writes each name next to the end of its curve, moved up or down until none touches another, with a thin line back.
 fn name_ends(c: &mut Canvas, axes: &Axes, ends: &mut [((f64, f64), &str, plotters::style::RGBColor)]) {
     const LINE: f64 = 15.0;
     ends.sort_by(|a, b| a.0.1.total_cmp(&b.0.1));

@@ -12,7 +12,7 @@ use super::{Figure, number, palette, quantile, range_of, sorted};
 pub struct EmbeddingWeights<'a> {
     /// The lecture's name for it: `u`, `m`, `ub`, `mb`.
     pub name: &'a str,
-    /// What a row stands for, such as `671 users × 50`.
+    /// What the rows are, such as `671 users × 50`.
     pub rows: &'a str,
     /// The weights at the random start.
     pub before: &'a [f32],
@@ -20,9 +20,8 @@ pub struct EmbeddingWeights<'a> {
     pub after: &'a [f32],
 }
 
-/// Histograms of the weights: a column for each embedding, the random start above, the trained weights below, on
-/// one scale of weights so that the spreading shows. At most one in a thousand at either end lies outside the
-/// plot.
+/// Histograms of the weights: a column for each embedding, the random start above, the trained weights below, on one
+/// scale of weights so that the spread is visible. At most one in a thousand at either end is outside the plot.
 ///
 /// # Errors
 /// When there is no embedding, or one has no finite weight before or after.
@@ -76,8 +75,7 @@ fn draw_column(c: &mut Canvas, place: Rect, embedding: &EmbeddingWeights, pair: 
     let ends = pair.iter().flat_map(|w| [quantile(w, 0.001), quantile(w, 0.999)]);
     let (lo, hi) = range_of(ends).unwrap_or((-1.0, 1.0));
     let x = Axis::around((lo, hi), 5, "weight");
-    // Bars of one width for both, so that their areas compare: a start packed into a narrow range stands
-    // tall.
+    // Bars of one width for both, so that their areas compare: a start packed into a narrow range gives tall bars.
     const BINS: usize = 60;
     let width = (x.hi - x.lo) / BINS as f64;
     let counts = pair.each_ref().map(|weights| {

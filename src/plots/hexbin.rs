@@ -18,16 +18,16 @@ pub struct Hexagon {
     pub count: u32,
 }
 
-/// Count each point in the hexagon whose middle is nearest.
+/// Counts each point in the hexagon whose middle is nearest.
 ///
 /// The middles are those of matplotlib's `hexbin`: two rectangular lattices, `gridsize.0` columns and
 /// `gridsize.1` rows of cells over the extent, the second shifted by half a cell in both directions.
 /// "Nearest" is measured as it looks when a cell is drawn √3 times as high as wide, which makes the hexagons
 /// regular: `dx² + 3·dy²` in units of the cell. A point as near to both lattices goes to the second.
 ///
-/// Every point is counted once; one outside the extent goes to the nearest hexagon inside, so choose an
-/// extent that holds them all. Points that are not finite are left out. The hexagons come row by row from the
-/// lowest, only those that hold a point.
+/// Every point is counted once; one outside the extent goes to the nearest hexagon inside, so choose an extent that
+/// holds them all. Points that are not finite are left out. The hexagons come row by row from the lowest, only those
+/// that hold a point.
 ///
 /// # Panics
 /// When `x` and `y` differ in length or a gridsize is 0: a mistake in the program, not in the data.

@@ -1,4 +1,4 @@
-//! Models side by side: a number each, with its interval.
+//! Models side by side: one number per model, with its interval.
 
 use anyhow::{Result, ensure};
 
@@ -9,7 +9,7 @@ use super::{Figure, palette, range_of};
 /// A number with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval<'a> {
-    /// What it belongs to.
+    /// The name of the model.
     pub name: &'a str,
     /// The number.
     pub value: f64,
@@ -21,11 +21,12 @@ pub struct Interval<'a> {
     pub lecture: bool,
 }
 
-/// Wider than this many times the rest of the page, a value stands at the edge with an arrow.
+/// A value is drawn at the edge, with an arrow, if it is further above the median than this many times the distance
+/// from the lowest value to the median.
 const FAR: f64 = 1.6;
 
-/// A row a number, from the top down: a dot with a line from `low` to `high`, and the number at the right. A value
-/// that lies so far out that it would press the others flat stands at the edge.
+/// One row per number, from the top down: a dot with a line from `low` to `high`, and the number at the right. A value
+/// so far out that it would flatten the others is drawn at the edge.
 ///
 /// # Errors
 /// When there is no number, or one is not finite.

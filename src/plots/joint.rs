@@ -14,10 +14,9 @@ const MARGINAL: f64 = 84.0;
 /// Between the hexagons and a marginal.
 const GAP: f64 = 9.0;
 
-/// The hexagons of predictions (x) against true ratings (y), a histogram of either along its side, and the
-/// number of ratings in a hexagon as a color bar. With `mean_marks` a mark on each row of true ratings shows
-/// the mean of what was predicted for them; were the predictions perfect, all marks would lie on the dashed
-/// line.
+/// The hexagons of predictions (x) against true ratings (y), a histogram of each along its side, and the number of
+/// ratings in a hexagon as a color bar. With `mean_marks` a mark on each row of true ratings shows the mean of the
+/// predictions for them; if the predictions were perfect, all marks would be on the dashed line.
 ///
 /// Ratings come in steps. The rows of hexagons are laid so that each step has its middle on a row, and a
 /// column of the upper histogram is half as wide as a hexagon.
@@ -130,7 +129,7 @@ fn draw(c: &mut Canvas, title: &str, x: &[f64], y: &[f64], mean_marks: bool, (ms
     };
     marginal_right(c, right, &main.y, &bars);
 
-    // The corner between the marginals: what the whole comes to.
+    // The corner between the marginals: the summary.
     let face = Face::NOTE;
     for (i, line) in [
         format!("{} rating{}", number(x.len() as f64, 0), if x.len() == 1 { "" } else { "s" }),

@@ -14,7 +14,7 @@
 //! | [`embeddings`] | the weights before and after training |
 //! | [`surface`] | the error over (a, b), and the paths that optimizers take down it |
 //! | [`scatter`] | labeled points, no two labels on top of each other |
-//! | [`intervals`](fn@intervals) | models side by side, a number each with its interval |
+//! | [`intervals`](fn@intervals) | models side by side, one number per model with its interval |
 //! | [`strips`](fn@strips) | an ensemble of runs for each of the lecture's numbers |
 //!
 //! `canvas` and `axes` are the thin layer that all of them share: one look, and room made for every label.
@@ -53,7 +53,7 @@ pub use scatter::{LabelBox, labeled_scatter, place_labels};
 pub use strips::{Strip, strips};
 pub use surface::{Grid, error_surface};
 
-/// A picture, finished: its SVG, its name as a file and one sentence for those who cannot see it.
+/// A finished picture: its SVG, its name as a file and one sentence for those who cannot see it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
     /// The file's stem, such as `embedding_dot_losses`.
@@ -71,16 +71,16 @@ pub const DESIGN_DPI: u32 = 100;
 pub const PRINT_DPI: u32 = 200;
 
 impl Figure {
-    /// Draw on a white page of `width` by `height` hundredths of an inch.
+    /// Draws on a white page of `width` by `height` hundredths of an inch.
     ///
     /// # Errors
-    /// When plotters cannot draw: for SVG in memory that is a fault of ours.
+    /// When plotters cannot draw: for SVG in memory that is a bug in this program.
     fn draw(name: &str, alt: &str, width: u32, height: u32, paint: impl FnOnce(&mut Canvas)) -> Result<Self> {
         let svg = canvas::paint(alt, width, height, paint).with_context(|| format!("drawing {name}"))?;
         Ok(Self { name: name.to_owned(), alt: alt.to_owned(), svg, width, height })
     }
 
-    /// The picture as an SVG document; it may stand inside an HTML page as it is.
+    /// The picture as an SVG document; it can be embedded in an HTML page as it is.
     pub fn svg(&self) -> &str {
         &self.svg
     }
@@ -124,8 +124,8 @@ impl Figure {
         encoded(page, dpi).with_context(|| format!("{}: encoding the PNG", self.name))
     }
 
-    /// Write `NAME.png` into `dir`, which is made if missing, and `NAME.svg` beside it when asked for. Each file
-    /// is there whole or not at all. The PNG's bytes come back, to be shown as well.
+    /// Writes `NAME.png` into `dir`, which is created if missing, and `NAME.svg` next to it if requested. Each file is
+    /// complete or absent. Returns the PNG's bytes, to be shown as well.
     ///
     /// # Errors
     /// When the folder or a file cannot be written, or the PNG not made (see [`Figure::png`]).
@@ -160,9 +160,9 @@ fn encoded(page: tiny_skia::Pixmap, dpi: u32) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The colors: Okabe and Ito's (2008), told apart by the color-blind too. Where ours and the lecture's
-/// figures meet, ours are blue and full, the lecture's vermilion and open, so that shape alone tells them
-/// apart as well.
+/// The colors: Okabe and Ito's (2008), which color-blind readers can distinguish too. Where ours and the lecture's
+/// figures meet, ours are blue and full, the lecture's vermilion and open, so that shape alone distinguishes them as
+/// well.
 mod palette {
     use super::RGBColor;
 
@@ -172,7 +172,7 @@ mod palette {
     pub const GRAY: RGBColor = RGBColor(0x6b, 0x6b, 0x6b);
     /// Grid lines.
     pub const PALE: RGBColor = RGBColor(0xe4, 0xe4, 0xe4);
-    /// A region that stands behind the data.
+    /// A region behind the data.
     pub const BAND: RGBColor = RGBColor(0xee, 0xee, 0xee);
     pub const WHITE: RGBColor = RGBColor(0xff, 0xff, 0xff);
     pub const BLACK: RGBColor = RGBColor(0, 0, 0);
@@ -189,7 +189,7 @@ mod palette {
     pub const OURS: RGBColor = BLUE;
     /// What the lecture printed.
     pub const LECTURE: RGBColor = VERMILION;
-    /// For an eighth path where blue and sky are taken by the ground.
+    /// For an eighth path, where the background takes blue and sky.
     pub const BROWN: RGBColor = RGBColor(0x8c, 0x51, 0x0a);
     /// Several curves of equal standing, in this order.
     pub const SERIES: [RGBColor; 8] =
@@ -215,7 +215,7 @@ mod palette {
     }
 }
 
-/// `1234567.8` as `1,234,568`, or with as many decimals as asked for; the minus sign is a real one.
+/// `1234567.8` as `1,234,568`, or with the given number of decimals; the minus sign is a real one.
 pub(crate) fn number(value: f64, decimals: usize) -> String {
     let plain = format!("{:.decimals$}", value.abs());
     let (whole, fraction) = plain.split_at(plain.find('.').unwrap_or(plain.len()));

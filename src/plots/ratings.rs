@@ -50,7 +50,7 @@ pub fn rating_histogram(name: &str, title: &str, values: &[f64], counts: &[u64])
 /// things); `values` row by row, `None` where there is no rating.
 ///
 /// # Errors
-/// When `values` does not have one entry for each row and column, or there is none.
+/// When `values` does not have one entry for each row and column, or there are none.
 pub fn crosstab_heatmap(
     name: &str,
     title: &str,
@@ -76,7 +76,7 @@ pub fn crosstab_heatmap(
         columns.len(),
         values.len()
     );
-    // Titles stand upright above their columns, on two or three lines when they are long.
+    // Titles are upright above their columns, on two or three lines when they are long.
     let face = Face::NOTE.sized(11.0);
     let titles = upright_titles(face, columns);
     let above = titles.iter().flatten().map(|line| face.width(line)).fold(0.0, f64::max) + 10.0;
@@ -137,7 +137,7 @@ fn draw_cell(c: &mut Canvas, cell: Rect, value: Option<f64>, (lo, hi): (f64, f64
     c.text(&format!("{value:.1}"), middle.0, middle.1, Align::Center, face);
 }
 
-/// The titles broken into lines, as short as lets each do with three of them; one that needs more is cut off.
+/// The titles broken into lines, as short as possible with at most three lines for each; a longer title is cut off.
 fn upright_titles(face: Face, titles: &[String]) -> Vec<Vec<String>> {
     const LENGTHS: [f64; 6] = [110.0, 130.0, 150.0, 170.0, 190.0, 210.0];
     let broken = |length: f64| -> Vec<Vec<String>> { titles.iter().map(|t| face.wrap(t, length)).collect() };
@@ -220,7 +220,7 @@ struct Group {
     residuals: Vec<f64>,
 }
 
-/// The residuals sorted into groups 0, 1, 2–3, 4–7, …; groups in between that hold none stay, empty.
+/// The residuals sorted into groups 0, 1, 2–3, 4–7, …; groups without residuals in between stay, empty.
 fn by_popularity(n_train: &[u32], residuals: &[f32]) -> Vec<Group> {
     let group_of = |n: u32| (u32::BITS - n.leading_zeros()) as usize;
     let last = n_train.iter().map(|&n| group_of(n)).max().unwrap_or(0);
@@ -239,10 +239,10 @@ fn by_popularity(n_train: &[u32], residuals: &[f32]) -> Vec<Group> {
     groups
 }
 
-/// Residuals (true minus predicted rating) of the validation rows against the number of training ratings of
-/// their movie: for each group 0, 1, 2–3, 4–7, … the mean, the middle half and the middle nine tenths, and
-/// above it how many rows there are and their root mean squared error. Movies with no training rating, the cold
-/// start, stand apart at the left.
+/// Residuals (true minus predicted rating) of the validation rows against the number of training ratings of their
+/// movie. For each group 0, 1, 2–3, 4–7, … it shows the mean, the middle half and the middle nine tenths, and above it
+/// how many rows there are and their root mean squared error. Movies with no training rating, the cold start, are set
+/// apart at the left.
 ///
 /// # Errors
 /// When the two differ in length, are empty, or a residual is not finite.

@@ -11,7 +11,7 @@ use super::{Figure, palette, range_of};
 pub struct LabelBox {
     /// Left edge.
     pub x: f64,
-    /// Upper edge (the y of a page grows downwards).
+    /// Upper edge (the y of a page grows downward).
     pub y: f64,
     /// Width.
     pub w: f64,
@@ -22,7 +22,7 @@ pub struct LabelBox {
 }
 
 impl LabelBox {
-    /// Whether two labels cover common ground.
+    /// Whether two labels overlap.
     pub fn overlaps(&self, other: &LabelBox) -> bool {
         self.x < other.x + other.w
             && other.x < self.x + self.w
@@ -52,11 +52,10 @@ const ROUNDS: usize = 6;
 /// Points are drawn as discs of this radius, and no label comes nearer to one.
 const DISC: f64 = 3.0;
 
-/// Find a place for the label of each point: beside its point where that is free, otherwise in growing rings
-/// around it, so that no two labels overlap, none covers a point and none leaves the area (left, top, width,
-/// height); leader lines keep off labels, points and each other where that can be had. `sizes` are the
-/// labels' widths and heights. The answer is in the order of the points; `None` when there is no free place
-/// left.
+/// Finds a place for the label of each point: next to its point if that is free, otherwise in growing rings around it.
+/// No two labels overlap, none covers a point and none leaves the area (left, top, width, height); leader lines avoid
+/// labels, points and each other where possible. `sizes` are the labels' widths and heights. The places are in the
+/// order of the points; `None` when there is no free place left.
 ///
 /// Greedy: each label in turn takes the best place that is left, and once all have one, each may look again.
 /// The first choices shape the rest, so several orders are tried and the one with the lowest total cost is kept.
@@ -103,7 +102,7 @@ fn place_in_order(
             placed[i] = None;
             let mut best: Option<(f64, LabelBox)> = None;
             for (preference, label) in candidates(points[i], sizes[i]) {
-                // What lies further out cannot become better than what was found.
+                // What is further out cannot be better than what was found.
                 if best.is_some_and(|(cost, _)| label.distance() > cost) {
                     break;
                 }
@@ -156,7 +155,7 @@ fn candidates(point: (f64, f64), (w, h): (f64, f64)) -> impl Iterator<Item = (f6
         (0..directions).map(move |k| {
             let angle = std::f64::consts::TAU * f64::from(k) / f64::from(directions);
             let (toward_x, toward_y) = (angle.cos(), angle.sin());
-            // The box hangs outside the ring: its nearest side or corner lies on it.
+            // The box is outside the ring: its nearest side or corner is on it.
             let x = point.0 + distance * toward_x + (toward_x - 1.0) / 2.0 * w;
             let y = point.1 - distance * toward_y - (toward_y + 1.0) / 2.0 * h;
             (
@@ -167,7 +166,7 @@ fn candidates(point: (f64, f64), (w, h): (f64, f64)) -> impl Iterator<Item = (f6
     })
 }
 
-/// Whether the leader of `label` runs through `other`: what is left of it between the box's sides is not nothing.
+/// Whether the leader of `label` runs through `other`: whether anything of it is left between the box's sides.
 fn crosses(label: &LabelBox, other: &LabelBox) -> bool {
     let (from, to) = (label.point, label.nearest_edge());
     let (mut enter, mut leave) = (0.0_f64, 1.0_f64);

@@ -19,12 +19,12 @@ pub struct Strip<'a> {
     pub ours: Option<f64>,
 }
 
-/// Further out than this many standard deviations a mark is put at the edge, with its distance in figures.
+/// A mark further out than this many standard deviations is put at the edge, with its distance in figures.
 const REACH: f64 = 5.0;
 
-/// Each number's ensemble as a strip of dots, with the lecture's value and this run's marked. The numbers
-/// differ in size and in spread, so each strip is in standard deviations from its own ensemble's mean; that
-/// mean and deviation stand at the right. The band is the middle 95 % of a normal distribution.
+/// Each number's ensemble as a strip of dots, with the lecture's value and this run's marked. The numbers differ in
+/// size and in spread, so each strip is in standard deviations from its own ensemble's mean; that mean and deviation
+/// are at the right. The band is the middle 95 % of a normal distribution.
 ///
 /// # Errors
 /// When there is no number, or an ensemble has fewer than two runs or no spread.

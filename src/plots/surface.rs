@@ -31,10 +31,10 @@ impl Grid {
     }
 }
 
-/// Bands of equal error from dark (small) to light (large), each a round factor above the last, with the path
-/// of each optimizer as `(a, b)` points from its start (a square) to where it stands now (a disc). `minimum`
-/// is marked. A grid of some 200 by 200 points draws smooth bands. Meant for an error with one valley, as a
-/// mean squared error has: a hilltop inside the plot would not be seen.
+/// Bands of equal error from dark (small) to light (large), each a round factor above the last, with the path of each
+/// optimizer as `(a, b)` points from its start (a square) to its end (a disc). `minimum` is marked. A grid of some 200
+/// by 200 points draws smooth bands. Meant for an error with one valley, as a mean squared error has: a hilltop inside
+/// the plot would not be seen.
 ///
 /// # Errors
 /// When the grid is smaller than 2 by 2 or a value is not finite or below 0.
@@ -81,7 +81,7 @@ pub fn error_surface(
             Axis::linear(grid.b[0], grid.b[height - 1], 7, "intercept b"),
         );
         let axes = Axes::within(Rect { w: body.w - 76.0, ..body }, x, y);
-        // From the widest region inwards, each over the last.
+        // From the widest region inward, each over the last.
         c.rect(axes.inner, band_color(levels.len(), levels.len()));
         for (i, &level) in levels.iter().enumerate().rev() {
             for ring in below(grid, level) {
@@ -143,7 +143,7 @@ fn levels(lowest: f64, highest: f64) -> Vec<f64> {
     }
 }
 
-/// The bands' colors beside the plot, with the error at each border.
+/// The bands' colors next to the plot, with the error at each border.
 fn key_of_bands(c: &mut Canvas, axes: &Axes, levels: &[f64]) {
     let n = levels.len() + 1;
     let (x, height) = (axes.inner.right() + 26.0, (0.62 * axes.inner.h / n as f64).min(30.0));
@@ -188,8 +188,8 @@ fn below(grid: &Grid, level: f64) -> Vec<Vec<(f64, f64)>> {
         let ((x0, y0), (x1, y1)) = (place(p.0, p.1), place(q.0, q.1));
         (x0 + share * (x1 - x0), y0 + share * (y1 - y0))
     };
-    // Around each cell, anticlockwise: the border leaves the cell where the region ends and enters it where
-    // it begins.
+    // Around each cell, counterclockwise: the border leaves the cell where the region ends and enters it where it
+    // begins.
     let mut next: BTreeMap<(Corner, Corner), (Corner, Corner)> = BTreeMap::new();
     for j in -1..height {
         for i in -1..width {
