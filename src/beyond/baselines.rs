@@ -18,13 +18,14 @@ pub struct Biases {
     pub item: Vec<f64>,
 }
 
-/// How many ratings' worth of doubt pulls a bias to zero: of a user, of a movie. Chosen on folds of the
-/// training rows; `lecture5 tune` shows them beside others.
+/// How strongly a bias is shrunk to zero, as a number of ratings: for a user, for a movie. Chosen on folds of the
+/// training rows; `lecture5 tune` compares them with others.
 pub const SHRINKAGE: (f64, f64) = (5.0, 3.0);
 const ROUNDS: usize = 20;
 
 impl Biases {
-    /// Minimizes Σ(y − mean − b_u − b_i)² + λ_u·Σb_u² + λ_i·Σb_i² by turns (Koren 2009, "baseline predictors").
+    /// Minimizes Σ(y − mean − b_u − b_i)² + λ_u·Σb_u² + λ_i·Σb_i², the users' and the movies' biases in turn (Koren
+    /// 2009, "baseline predictors").
     pub fn fit(world: &World, trn: &Rated, (of_user, of_item): (f64, f64)) -> Biases {
         let mean = trn.mean();
         let (mut user, mut item) = (vec![0.0; world.n_users], vec![0.0; world.n_items]);
@@ -41,7 +42,7 @@ impl Biases {
         self.mean + self.user[user] + self.item[item]
     }
 
-    /// What the biases leave of each rating.
+    /// What remains of each rating after the biases.
     pub fn residuals(&self, trn: &Rated) -> Vec<f64> {
         let pairs = trn.pairs.user.iter().zip(&trn.pairs.item);
         pairs.zip(&trn.y).map(|((&u, &i), y)| y - self.predict(u, i)).collect()

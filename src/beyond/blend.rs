@@ -7,12 +7,12 @@ use super::linalg::solve;
 use super::rows::{Pairs, Rated, World, folds};
 use crate::system::interrupt;
 
-/// A model as this module trains it: what it learns from, and what it is asked.
+/// A model of this module: from the world, the training ratings and the pairs to predict to stars.
 pub type Predict = fn(&World, &Rated, &Pairs) -> Vec<f64>;
 
 /// Folds behind the weights of a blend.
 pub const FOLDS: usize = 2;
-/// Pulls the weights toward equal ones, in ratings' worth.
+/// Pulls the weights toward equal ones, as strongly as this many ratings.
 pub const RIDGE: f64 = 50.0;
 
 /// Each model's predictions for all training ratings, each made by the model trained on the other folds:
@@ -83,7 +83,7 @@ mod tests {
         assert!(blended.iter().zip(&y).all(|(b, y)| (b - y.clamp(0.5, 5.0)).abs() < 1e-6));
     }
 
-    /// A model that remembers what it has seen is found out: out of fold, it has seen nothing.
+    /// A model that memorizes what it has seen gains nothing: out of fold, it has seen nothing.
     #[test]
     fn no_model_is_asked_about_a_rating_it_learned_from() {
         let world = World::new(3, 40, (1.0, 5.0));

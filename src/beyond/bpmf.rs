@@ -1,9 +1,9 @@
-//! Bayesian probabilistic matrix factorization: the lecture's EmbeddingDotBias, but instead of one best set of
-//! embeddings it averages the predictions of many sets, drawn in proportion to how well they explain the
-//! ratings. Nothing has to be regularized by hand: the spread of the embeddings is drawn as well.
+//! Bayesian probabilistic matrix factorization: the lecture's EmbeddingDotBias, but with many sets of embeddings
+//! instead of one best set. The sets are drawn in proportion to how well they explain the ratings, and their
+//! predictions are averaged. Nothing has to be regularized by hand: the spread of the embeddings is drawn as well.
 //!
 //! Salakhutdinov and Mnih 2008, "Bayesian probabilistic matrix factorization using Markov chain Monte Carlo",
-//! with user and movie biases besides, which have spreads of their own.
+//! with additional user and movie biases, which have their own spreads.
 
 use rayon::prelude::*;
 
@@ -18,15 +18,15 @@ use crate::system::random::Random;
 pub struct Bpmf {
     /// Length of the embeddings.
     pub factors: usize,
-    /// Rounds before the first that counts.
+    /// Rounds of the sampler before the first that counts.
     pub burn_in: usize,
     /// Rounds that count.
     pub rounds: usize,
-    /// Of the generators.
+    /// Seed of the generators.
     pub seed: u64,
 }
 
-/// Chosen on folds of the training rows; `lecture5 tune` shows it beside others.
+/// Chosen on folds of the training rows; `lecture5 tune` compares it with others.
 pub const SETTINGS: Bpmf = Bpmf { factors: 8, burn_in: 80, rounds: 160, seed: 0 };
 
 /// The model with its settings.
@@ -34,7 +34,7 @@ pub fn bpmf(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
     sample(world, trn, asked, SETTINGS)
 }
 
-/// One side's embeddings, as they stand in a round.
+/// The embeddings of one side (users or movies) in the current round.
 struct Side {
     /// (n, factors)
     vectors: Vec<f64>,
@@ -52,7 +52,7 @@ struct Prior {
     precision: Vec<f64>,
 }
 
-/// Draws `burn_in + rounds` sets of embeddings by Gibbs sampling; the mean prediction of the later ones.
+/// Draws `burn_in + rounds` sets of embeddings by Gibbs sampling; returns the mean prediction of the later ones.
 pub fn sample(world: &World, trn: &Rated, asked: &Pairs, with: Bpmf) -> Vec<f64> {
     let k = with.factors;
     let mut random = Random::new(with.seed);
@@ -224,6 +224,6 @@ mod tests {
         let sampled = sample(&world, &trn, &asked, with);
         assert_eq!(sampled, sample(&world, &trn, &asked, with));
         let (found, by_biases) = (mse(&sampled, &truth), mse(&biases(&world, &trn, &asked), &truth));
-        assert!(found < 0.05 && by_biases > 1.0, "{found} beside {by_biases}");
+        assert!(found < 0.05 && by_biases > 1.0, "{found} against {by_biases}");
     }
 }

@@ -39,8 +39,7 @@ fn year_of(title: &str) -> Option<f64> {
     (1850.0..2200.0).contains(&year).then_some(year)
 }
 
-/// Times in seconds, where they are in milli-, micro- or nanoseconds since 1970: nobody has rated anything after the year
-/// 5000.
+/// Times in seconds, if they are in milli-, micro- or nanoseconds since 1970: no rating is later than the year 5000.
 fn in_seconds(mut times: Vec<f64>) -> Vec<f64> {
     const YEAR_5000: f64 = 1e11;
     let latest = times.iter().fold(0.0, |latest: f64, time| latest.max(time.abs()));
@@ -49,8 +48,8 @@ fn in_seconds(mut times: Vec<f64>) -> Vec<f64> {
     times
 }
 
-/// The lecture's data as these models see it: the world, the training ratings, and the pairs held out with
-/// their ratings apart.
+/// The lecture's data as these models see it: the world, the training ratings, the held-out pairs, and their ratings
+/// separately.
 pub fn from_lecture(
     ml: &MovieLens,
     cf: &CollabFilterDataset,
@@ -69,7 +68,7 @@ pub fn from_lecture(
     };
     let all = Rated { pairs, y: cf.y.iter().map(|&y| f64::from(y)).collect() };
     let (trn, val) = (all.pick(&split.trn), all.pick(&split.val));
-    // The range of the training ratings: nothing is taken from those held out.
+    // The range of the training ratings: nothing is taken from the held-out ones.
     let range = trn.y.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &y| (a.min(y), b.max(y)));
     let mut world = World::new(cf.users.len() as usize, cf.items.len() as usize, range);
     if let Some(movies) = &ml.movies {

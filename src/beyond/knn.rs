@@ -11,17 +11,17 @@ use super::rows::{Pairs, Rated, World, rows_by};
 pub struct Knn {
     /// Most neighbors used.
     pub k: usize,
-    /// Common ratings' worth of doubt in a similarity, which is multiplied by n/(n + shrink).
+    /// Shrinks a similarity: with n ratings in common, it is multiplied by n/(n + shrink).
     pub shrink: f64,
-    /// The similarity to this power, its sign kept, is a neighbor's weight: 2 lets the nearest speak louder.
+    /// The similarity to this power, its sign kept, is a neighbor's weight: 2 emphasizes the nearest.
     pub power: f64,
-    /// Weight's worth of doubt in the answer: the sum of the weights is enlarged by it.
+    /// Shrinks the prediction: it is added to the sum of the weights.
     pub doubt: f64,
 }
 
-/// Chosen on folds of the training rows; `lecture5 tune` shows it beside others.
+/// Chosen on folds of the training rows; `lecture5 tune` compares it with others.
 pub const ITEM: Knn = Knn { k: 300, shrink: 20.0, power: 2.0, doubt: 0.02 };
-/// Chosen on folds of the training rows; `lecture5 tune` shows it beside others.
+/// Chosen on folds of the training rows; `lecture5 tune` compares it with others.
 pub const USER: Knn = Knn { k: 300, shrink: 10.0, power: 1.0, doubt: 0.2 };
 
 /// Biases, and the weighted mean residual of the user's ratings of similar movies.
@@ -34,13 +34,13 @@ pub fn user_knn(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
     one_side(world, trn, asked, true, USER)
 }
 
-/// Biases, and one neighborhood with settings of its own.
+/// Biases, and one neighborhood with the given settings.
 pub fn one_side(world: &World, trn: &Rated, asked: &Pairs, users: bool, knn: Knn) -> Vec<f64> {
     let part = if users { by_users } else { by_items };
     with_biases(world, trn, asked, |residuals| part(world, trn, residuals, asked, knn))
 }
 
-/// The biases, the items' part, and the users' part of what that leaves.
+/// The biases, the items' part, and the users' part of what then remains.
 pub fn both_knn(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
     with_biases(world, trn, asked, |residuals| {
         let items = by_items(world, trn, residuals, asked, ITEM);
@@ -61,21 +61,22 @@ fn with_biases(
     pairs.zip(moved).map(|((&u, &i), moved)| world.clamp(biases.predict(u, i) + moved)).collect()
 }
 
-/// The items' part for each pair that is asked.
+/// The items' part for each pair to predict.
 pub fn by_items(world: &World, trn: &Rated, residuals: &[f64], asked: &Pairs, knn: Knn) -> Vec<f64> {
     let (users, items) = (&trn.pairs.user, &trn.pairs.item);
     neighborhood((users, world.n_users), (items, world.n_items), residuals, (&asked.user, &asked.item), knn)
 }
 
-/// The users' part for each pair that is asked: the same with the roles exchanged.
+/// The users' part for each pair to predict: the same with the roles exchanged.
 pub fn by_users(world: &World, trn: &Rated, residuals: &[f64], asked: &Pairs, knn: Knn) -> Vec<f64> {
     let (users, items) = (&trn.pairs.user, &trn.pairs.item);
     neighborhood((items, world.n_items), (users, world.n_users), residuals, (&asked.item, &asked.user), knn)
 }
 
-/// For each asked (owner, thing): of the things that the owner has a residual with, those most similar to the
-/// thing, and Σ w·r / (Σ|w| + doubt) over them, where w is the similarity to some power. The similarity of two things is the cosine of their residuals
-/// over all owners, the sum being over the owners they share, times n/(n + shrink) for the n of them.
+/// For each pair (owner, thing) to predict: Σ w·r / (Σ|w| + doubt) over the things most similar to this one among those
+/// that the owner has a residual r with. The weight w is the similarity to some power. The similarity of two things is
+/// the cosine of their residuals over all owners, the sum being over the n owners that they share, multiplied by
+/// n/(n + shrink).
 fn neighborhood(
     (owner, n_owners): (&[usize], usize),
     (thing, n_things): (&[usize], usize),

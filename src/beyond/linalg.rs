@@ -28,7 +28,7 @@ pub fn backward(l: &[f64], n: usize, b: &mut [f64]) {
     }
 }
 
-/// Solves A·x = b for a symmetric positive definite A (n, n), which is used up.
+/// Solves A·x = b for a symmetric positive definite A (n, n), which is overwritten.
 pub fn solve(a: &mut [f64], b: &mut [f64]) {
     let n = b.len();
     cholesky(a, n);

@@ -1,8 +1,8 @@
 //! Beyond the lecture: how good can it get on these ratings?
 //!
-//! Plain Rust over slices, beside the lecture's models over libtorch: honest baselines, the classics of the field
-//! and a blend. Each model is a function: what the world is, the ratings it learns from, the pairs it is asked
-//! about; the answer is stars. The pairs carry no ratings, so nothing here can look at those held out.
+//! Plain Rust over slices, in addition to the lecture's models over libtorch: honest baselines, the classics of the
+//! field and a blend. Each model is a function of the *world* (what does not depend on the split), the training ratings
+//! and the pairs to predict; it returns stars. The pairs carry no ratings, so no model can look at the held-out ones.
 //!
 //! | file | model | after |
 //! |---|---|---|
@@ -13,8 +13,9 @@
 //! | [`gp`] | a Gaussian process over ratings | Rasmussen and Williams 2006 |
 //! | [`blend`] | weighted sums of these | Wolpert 1992, Breiman 1996 |
 //!
-//! [`rows`] holds what they see and [`data`] makes it, [`score`] says how good they are, [`nets`] trains the lecture's own models and
-//! the variations that it suggests, [`tune`] reruns the choice of every setting on folds of the training rows.
+//! [`rows`] holds what they see and [`data`] makes it, [`score`] says how good they are, [`nets`] trains the lecture's
+//! own models and the variations that it suggests, [`tune`] reruns the choice of every setting on folds of the training
+//! rows.
 
 pub mod baselines;
 pub mod blend;
@@ -35,15 +36,15 @@ use rows::{Pairs, World};
 /// A model of this module by name.
 #[derive(Clone, Copy)]
 pub struct Model {
-    /// As tables have it.
+    /// As in the tables.
     pub name: &'static str,
     /// What it does.
     pub predict: Predict,
-    /// Whether it is nothing without the times of the ratings.
+    /// Whether it needs the times of the ratings.
     pub needs_times: bool,
     /// Whether it holds a covariance for each pair of ratings that share a user or a movie.
     pub needs_pairs: bool,
-    /// Whether the blend takes it in. Chosen on folds of the training rows; see `lecture5 tune`.
+    /// Whether it is part of the blend. Chosen on folds of the training rows; see `lecture5 tune`.
     pub blended: bool,
 }
 
@@ -65,7 +66,7 @@ const fn plain(name: &'static str, predict: Predict) -> Model {
     Model { name, predict, needs_times: false, needs_pairs: false, blended: false }
 }
 
-/// The models that these data allow, and why others do not.
+/// The models that this data allows, and why the others are left out.
 pub fn models_for(world: &World, trn: &Pairs) -> (Vec<Model>, Vec<String>) {
     let mut left_out = Vec::new();
     let pairs = gp::n_pairs(world, trn);
@@ -82,7 +83,7 @@ pub fn models_for(world: &World, trn: &Pairs) -> (Vec<Model>, Vec<String>) {
     };
     let mut models: Vec<Model> = MODELS.iter().copied().filter(fits).collect();
     if let (Some(last), false) = (models.last_mut(), trn.have_times()) {
-        last.blended = true; // the process without times stands in for the one with them
+        last.blended = true; // the process without times replaces the one with them
     }
     (models, left_out)
 }

@@ -19,8 +19,8 @@ pub const LECTURE: [(&str, ModelKind); 4] = [
     ("fastai's learner", ModelKind::Learner),
 ];
 
-/// One of the lecture's models, as this run has trained it or, where it has not, trained now as the lecture does: stars
-/// for the rows held out, and the time it took in seconds.
+/// The predictions of one of the lecture's models for the held-out rows, in stars, and its training time in seconds.
+/// The model is the one that this run has trained; if there is none, it is trained now, as the lecture does.
 pub fn lecture_model(lecture: &Lecture, model: ModelKind) -> Result<(Vec<f64>, f64)> {
     if let Some((stars, seconds)) = lecture.predictions(model.lecture_fit()) {
         return Ok((stars.iter().copied().map(f64::from).collect(), seconds));

@@ -3,8 +3,8 @@
 
 use crate::system::random::Random;
 
-/// Pairs of a user and a movie, and when each was (or is to be) rated. What a model is asked about has no
-/// ratings, so that no model can look at those held out.
+/// Pairs of a user and a movie, and when each was (or is to be) rated. Pairs to predict have no ratings, so no model
+/// can look at the held-out ones.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pairs {
     /// Index of the user.
@@ -30,12 +30,12 @@ impl Pairs {
         self.user.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no pairs.
     pub fn is_empty(&self) -> bool {
         self.user.is_empty()
     }
 
-    /// Whether it is known when they were rated.
+    /// Whether the times of the ratings are known.
     pub fn have_times(&self) -> bool {
         !self.time.is_empty()
     }
@@ -57,7 +57,7 @@ impl Rated {
         self.y.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no ratings.
     pub fn is_empty(&self) -> bool {
         self.y.is_empty()
     }
@@ -90,7 +90,7 @@ pub struct World {
 }
 
 impl World {
-    /// A world of which nothing but its size and range is known.
+    /// A world of which only the size and the range are known.
     pub fn new(n_users: usize, n_items: usize, range: (f64, f64)) -> World {
         World { n_users, n_items, range, year: vec![None; n_items], genres: vec![0; n_items] }
     }
@@ -110,8 +110,8 @@ pub fn rows_by(key: &[usize], n: usize) -> Vec<Vec<usize>> {
     rows
 }
 
-/// `k` folds of `n` rows: for each the rows to learn from and the rows to ask about, both in order. Every row is
-/// asked about in one fold.
+/// `k` folds of `n` rows: for each, the training rows and the held-out rows, both in order. Every row is held out in
+/// one fold.
 pub fn folds(n: usize, k: usize, seed: u64) -> Vec<(Vec<usize>, Vec<usize>)> {
     let order = Random::new(seed).permutation(n);
     let mut fold = vec![0; n];

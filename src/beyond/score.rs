@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::system::arithmetic::mean;
 use crate::system::random::Random;
 
-/// Errors of predictions on rows held out, with the interval of the mean squared one.
+/// Errors of predictions for held-out rows, with the interval of the mean squared one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Score {
     /// Mean squared error, in stars².
@@ -40,13 +40,13 @@ pub fn mse(predicted: &[f64], y: &[f64]) -> f64 {
 
 /// (prediction − truth)², row by row.
 pub fn squared_errors(predicted: &[f64], y: &[f64]) -> Vec<f64> {
-    assert_eq!(predicted.len(), y.len(), "predictions and ratings must go together");
+    assert_eq!(predicted.len(), y.len(), "there must be as many predictions as ratings");
     predicted.iter().zip(y).map(|(p, y)| (p - y).powi(2)).collect()
 }
 
 /// The 95 % interval of the mean of `values` by the bootstrap over users (Efron and Tibshirani 1993, percentile
-/// method): whole users are drawn with replacement, since the errors of one user go together. With the
-/// differences of two models' squared errors as values it says whether one is better.
+/// method): whole users are drawn with replacement, since the errors of one user are correlated. With the differences
+/// of two models' squared errors as values, it says whether one is better.
 pub fn bootstrap_by_user(values: &[f64], user: &[usize], resamples: usize, seed: u64) -> (f64, f64) {
     let n_users = user.iter().max().map_or(0, |last| last + 1);
     let mut sums = vec![(0.0, 0.0); n_users];
@@ -110,6 +110,6 @@ mod tests {
             by_row += covers(bootstrap_by_user(&values, &rows, 400, repetition));
         }
         assert!((270..=297).contains(&by_user), "{by_user} of 300");
-        assert!(by_row < 240, "{by_row} of 300: the test could not tell the two apart");
+        assert!(by_row < 240, "{by_row} of 300: the test could not distinguish the two");
     }
 }

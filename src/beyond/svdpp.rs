@@ -1,5 +1,5 @@
-//! SVD++ and timeSVD++: the lecture's EmbeddingDotBias without the sigmoid, where a user is also described by
-//! *which* movies she rated, and where users and movies may change with time.
+//! SVD++ and timeSVD++: the lecture's EmbeddingDotBias without the sigmoid, where a user is also described by *which*
+//! movies the user rated, and where users and movies may change with time.
 //!
 //! Koren 2008, "Factorization meets the neighborhood" (SVD++), and Koren 2009, "Collaborative filtering with
 //! temporal dynamics" (timeSVD++). With N the movies that u rated:
@@ -9,9 +9,9 @@
 //! timeSVD++  … + α_u·dev + b_{u,day} + b_{i,bin} and p_u + a_u·dev for p_u
 //! ```
 //!
-//! where dev = sign(t − t_u)·|t − t_u|^0.4 (in years) says how far the time t is from the user's mean t_u, a day
-//! is one on which the user rated something, and the bins cut the whole time into equal parts. Trained by
-//! stochastic gradient descent, one user after another; several seeds are averaged.
+//! where dev = sign(t − t_u)·|t − t_u|^0.4 (in years) says how far the time t is from the user's mean t_u, a day is one
+//! on which the user rated something, and the bins cut the whole time into equal parts. Both are trained by stochastic
+//! gradient descent, one user after another; several seeds are averaged.
 
 use rayon::prelude::*;
 
@@ -27,7 +27,7 @@ pub struct Svdpp {
     pub factors: usize,
     /// Passes over the ratings.
     pub epochs: usize,
-    /// Learning rate of the first epoch; it falls in a straight line to a tenth of it.
+    /// Learning rate of the first epoch; it falls linearly to a tenth of it.
     pub lr: f64,
     /// Decay of the biases.
     pub wd_bias: f64,
@@ -35,11 +35,11 @@ pub struct Svdpp {
     pub wd_vectors: f64,
     /// Whether users and movies change with time.
     pub time: bool,
-    /// Models, each of a seed of its own, whose predictions are averaged.
+    /// Number of models, each with its own seed, whose predictions are averaged.
     pub seeds: u64,
 }
 
-/// Chosen on folds of the training rows; `lecture5 tune` shows it beside others.
+/// Chosen on folds of the training rows; `lecture5 tune` compares it with others.
 pub const SETTINGS: Svdpp =
     Svdpp { factors: 16, epochs: 30, lr: 0.01, wd_bias: 0.06, wd_vectors: 0.03, time: false, seeds: 4 };
 
@@ -72,7 +72,7 @@ const BINS: usize = 30;
 const DAY: f64 = 86_400.0;
 const YEAR: f64 = 365.25 * DAY;
 
-/// What the training rows say of time.
+/// What the training rows say about time.
 struct Clock {
     /// Mean time of each user.
     mean: Vec<f64>,
@@ -194,8 +194,8 @@ impl<'a> Model<'a> {
         stars
     }
 
-    /// One pass over a user's ratings: a step down the gradient of (error² + decay·θ²)/2 for each. What the
-    /// user's movies add to her vector is moved once, at the end of the pass.
+    /// One pass over a user's ratings: a step down the gradient of (error² + decay·θ²)/2 for each. The part of the
+    /// user's vector that comes from the rated movies is moved once, at the end of the pass.
     fn pass(&mut self, trn: &Rated, rows: &[usize], u: usize, lr: f64, with: Svdpp) {
         let k = self.k;
         let implicit = self.implicit(u);
@@ -301,7 +301,7 @@ mod tests {
         model.pass(&trn, &[3], 1, lr, with);
         for (at, g) in gradient.iter().enumerate() {
             let step = (model.theta[at] - before[at]) / lr;
-            assert!((step + g).abs() < 1e-4, "parameter {at}: {step} beside {}", -g);
+            assert!((step + g).abs() < 1e-4, "parameter {at}: {step} against {}", -g);
         }
     }
 
@@ -322,6 +322,6 @@ mod tests {
         let first = averaged(&world, &trn, &trn.pairs, with);
         assert_eq!(first, averaged(&world, &trn, &trn.pairs, with));
         let (found, by_biases) = (mse(&first, &trn.y), mse(&biases(&world, &trn, &trn.pairs), &trn.y));
-        assert!(found < 0.3 * by_biases, "{found} beside {by_biases}");
+        assert!(found < 0.3 * by_biases, "{found} against {by_biases}");
     }
 }

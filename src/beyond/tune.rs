@@ -31,7 +31,7 @@ pub struct Tried {
     pub folds: Vec<f64>,
     /// The mean of these.
     pub mean: f64,
-    /// Whether it is the setting that the program has.
+    /// Whether it is the setting that the program uses.
     pub taken: bool,
 }
 
@@ -44,7 +44,7 @@ pub struct Choice {
     pub tried: Vec<Tried>,
 }
 
-/// Training rows of a fold, the pairs asked, and their ratings.
+/// Training rows of a fold, the pairs to predict, and their ratings.
 struct Fold {
     trn: Rated,
     asked: Pairs,
@@ -60,7 +60,7 @@ pub struct Tuner<'a> {
 type Model<'m> = Box<dyn Fn(&World, &Rated, &Pairs) -> Vec<f64> + 'm>;
 
 impl<'a> Tuner<'a> {
-    /// Cuts the training rows into `k` folds; the rows held out for validation are not handed in at all.
+    /// Cuts the training rows into `k` folds; the rows held out for validation are not passed in at all.
     pub fn new(world: &'a World, trn: &Rated, k: usize) -> Tuner<'a> {
         let fold = |(learned, asked): (Vec<usize>, Vec<usize>)| {
             let questions = trn.pick(&asked);
@@ -69,7 +69,7 @@ impl<'a> Tuner<'a> {
         Tuner { world, folds: folds(trn.len(), k, 1).into_iter().map(fold).collect() }
     }
 
-    /// What a model answers on each fold.
+    /// A model's predictions on each fold.
     ///
     /// # Errors
     /// [`interrupt::Interrupted`], as of all methods that follow.
@@ -108,7 +108,7 @@ impl<'a> Tuner<'a> {
         self.try_all("biases: shrinkage", grid.into_iter().map(candidate).collect())
     }
 
-    /// Neighborhoods: how many neighbors, how much doubt.
+    /// Neighborhoods: how many neighbors, how much shrinkage.
     pub fn neighbors(&self, users: bool) -> Result<Choice> {
         let taken = if users { knn::USER } else { knn::ITEM };
         let mut grid = vec![taken];
@@ -181,7 +181,8 @@ impl<'a> Tuner<'a> {
     }
 
     /// The weights of the Gaussian process: `steps` steps of Adam (Kingma and Ba 2014) down the gradient of the folds'
-    /// error by the logarithms of the weights, from equal weights. Tells of each step; the weights at the end.
+    /// error by the logarithms of the weights, from equal weights. Calls `told` after each step, and returns the final
+    /// weights.
     pub fn gp(&self, steps: usize, mut told: impl FnMut(usize, &[f64])) -> Result<Weights> {
         const LR: f64 = 0.15;
         let mut start = [0.05; N_TERMS];
@@ -211,7 +212,7 @@ impl<'a> Tuner<'a> {
         Ok(weights)
     }
 
-    /// The models with the settings that the program has, and blends of them: each fold's rows are blended by weights
+    /// The models with the settings that the program uses, and blends of them: each fold's rows are blended by weights
     /// from the other folds' rows.
     pub fn models(&self, models: &[Named]) -> Result<Vec<Choice>> {
         let made: Vec<Vec<Vec<f64>>> =
@@ -219,7 +220,7 @@ impl<'a> Tuner<'a> {
         let single = models.iter().zip(&made).map(|(m, stars)| self.tried(m.name.to_owned(), false, stars));
         let mut choices = vec![Choice { what: "models".to_owned(), tried: single.collect() }];
 
-        // From the best model on: the one that the blend gains most by, one after another.
+        // Starts with the best model, and adds one model after another: the one that improves the blend most.
         let center = self.folds.iter().map(|f| f.trn.mean()).sum::<f64>() / self.folds.len() as f64;
         let blended = |set: &[usize]| -> Vec<Vec<f64>> {
             (0..self.folds.len())
@@ -284,7 +285,7 @@ pub fn run(lecture: &Lecture, k: usize, steps: usize, only: &[Part]) -> Result<(
     // The ratings held out are dropped here: nothing below can see them.
     let (world, trn, _, _) = from_lecture(&lecture.ml, &cf, &split)?;
     let (models, left_out) = models_for(&world, &trn.pairs);
-    ensure!(trn.len() >= k, "{} training rows make no {k} folds: take fewer with --folds", trn.len());
+    ensure!(trn.len() >= k, "{} training rows cannot make {k} folds: choose fewer with --folds", trn.len());
     let tuner = Tuner::new(&world, &trn, k);
     let tell = |text: String| {
         if telling == Telling::Plain {
@@ -350,7 +351,7 @@ pub fn run(lecture: &Lecture, k: usize, steps: usize, only: &[Part]) -> Result<(
 }
 
 impl Choice {
-    /// As a table: a row a setting, a column a fold.
+    /// As a table: one row per setting, one column per fold.
     pub fn table(&self) -> Table {
         let k = self.tried.first().map_or(0, |t| t.folds.len());
         let mut columns = vec![self.what.clone()];

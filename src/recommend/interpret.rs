@@ -1,5 +1,4 @@
-//! What the rows of an embedding have to say: which point the same way, and the directions in which they
-//! differ most.
+//! What the rows of an embedding mean: which point the same way, and the directions in which they differ most.
 //!
 //! Lecture: "which other movies are similar to it, which people are similar to this person?"
 
@@ -15,7 +14,7 @@ use tch::{Kind, Tensor};
 pub fn nearest(table: &Tensor, to: &Tensor, candidates: &[i64], n: usize) -> Result<Vec<(i64, f64)>> {
     let to = to.to_kind(Kind::Double);
     let length = to.norm().double_value(&[]);
-    ensure!(length > 0.0, "its vector is all zeros, so that nothing is nearer to it than anything else");
+    ensure!(length > 0.0, "its vector is all zeros, so nothing is nearer to it than anything else");
     if candidates.is_empty() {
         return Ok(Vec::new());
     }
@@ -32,7 +31,7 @@ pub fn nearest(table: &Tensor, to: &Tensor, candidates: &[i64], n: usize) -> Res
 /// The principal components of a table.
 #[derive(Debug)]
 pub struct Pca {
-    /// Where each row lies along each component: (rows, k), float64.
+    /// The position of each row along each component: (rows, k), float64.
     pub scores: Tensor,
     /// The share of the rows' variance that each component takes, largest first.
     pub shares: Vec<f64>,
@@ -40,13 +39,13 @@ pub struct Pca {
 
 /// The first `k` principal components of the rows of `table`, (rows, columns), by a singular value
 /// decomposition of the table with its columns' means taken out (scikit-learn's `PCA(k).fit_transform`).
-/// A component may point either way; here the row that lies furthest out lies on the positive side.
+/// The sign of a component is arbitrary; here the row furthest out is on the positive side.
 ///
 /// # Errors
 /// There are fewer rows or columns than `k`, or libtorch cannot decompose the table.
 pub fn pca(table: &Tensor, k: i64) -> Result<Pca> {
     let (rows, columns) = table.size2()?;
-    ensure!(k <= rows.min(columns), "a table of {rows} rows and {columns} columns has no {k} components");
+    ensure!(k <= rows.min(columns), "a table of {rows} rows and {columns} columns does not have {k} components");
     let table = table.to_kind(Kind::Double);
     let centered = &table - table.mean_dim(0, true, None);
     let (u, s, _) = centered.f_svd(true, true)?; // (rows, r), (r,)

@@ -1,4 +1,4 @@
-//! What a trained model can answer: similar movies and people, found by title or id.
+//! What a trained model can answer: similar movies and users, found by title or id.
 
 pub mod interpret;
 pub mod titles;

@@ -1,5 +1,5 @@
-//! Finding a movie by its title as people write it: without the year, the case or the accents, "The Matrix"
-//! for "Matrix, The (1999)", by another of its names, by a part of it, or with a slip of the finger.
+//! Finds a movie by its title as people write it: without the year, the case or the accents, "The Matrix" for "Matrix,
+//! The (1999)", by another of its names, by a part of it, or with a typo.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
@@ -11,7 +11,7 @@ pub enum Found {
     One(i64),
     /// Any of these.
     Several(Vec<i64>),
-    /// None; the titles most like it, the likest first.
+    /// None; the most similar titles, best first.
     Unknown(Vec<i64>),
 }
 
@@ -52,9 +52,9 @@ impl Titles {
         self.movies.is_empty()
     }
 
-    /// The movie that is meant by `asked`. The first of these that finds any decides: the same title; the
-    /// same but for a leading article; one that begins with it; one that contains it; one that has all of its
-    /// words; one that is a few slips away. A year, if one is given, must be the movie's.
+    /// The movie that `asked` means. The first of these rules that finds any decides: the same title; the same except
+    /// for a leading article; a title that begins with it; one that contains it; one that has all of its words; one
+    /// that is a few typos away. A year, if given, must be the movie's.
     pub fn find(&self, asked: &str) -> Found {
         let (title, year) = split_year(asked);
         if title.len() > LONGEST {
@@ -69,8 +69,8 @@ impl Titles {
         self.search(&name, year).or_else(with_bare_year).unwrap_or_else(|| self.nearly(&name, year))
     }
 
-    /// The movie of a title and a year that stands beside it. Catalogues differ by a year in when a film came out, so
-    /// one of the year before or after is taken where there is none of the year.
+    /// The movie of a title and a separate year. Catalogs differ by a year in when a film came out, so a movie of the
+    /// year before or after is taken if there is none of the year.
     pub fn find_of(&self, asked: &str, year: Option<i64>) -> Found {
         let (title, None, Some(year)) = (split_year(asked).0, split_year(asked).1, year) else {
             return self.find(asked);
@@ -83,7 +83,7 @@ impl Titles {
         }
     }
 
-    /// All but slips.
+    /// All rules except that for typos.
     fn search(&self, name: &str, year: Option<&str>) -> Option<Found> {
         let words: Vec<&str> = name.split(' ').collect();
         let inside = format!(" {name}");
@@ -107,7 +107,7 @@ impl Titles {
         })
     }
 
-    /// The title that is at most one slip in six letters away, or else the likest ones.
+    /// The title that is at most one typo in six letters away, or else the most similar ones.
     fn nearly(&self, name: &str, year: Option<&str>) -> Found {
         let name = without_article(name);
         let length = name.chars().count();
@@ -167,16 +167,16 @@ fn split_year(title: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// A plain name and the year behind it without brackets.
+/// A plain name and the year after it without brackets.
 fn bare_year(name: &str) -> Option<(&str, &str)> {
     let (name, year) = name.rsplit_once(' ')?;
     let digits = year.len() == 4 && year.chars().all(|c| c.is_ascii_digit());
     digits.then_some((name, year))
 }
 
-/// The names in a title without its year, in plain words: all of it, then what stands before the first
-/// bracket, then what stands in brackets ("Seven (a.k.a. Se7en)", "City of Lost Children, The (Cité des
-/// enfants perdus, La)"). None where there is no letter or digit.
+/// The names in a title without its year, in plain words: all of it, then what comes before the first bracket, then
+/// what is in brackets ("Seven (a.k.a. Se7en)", "City of Lost Children, The (Cité des enfants perdus, La)"). Empty if
+/// there is no letter or digit.
 fn names(title: &str) -> Vec<String> {
     let parts = title.split(['(', ')']).map(str::trim);
     let parts = parts.map(|part| part.strip_prefix("a.k.a. ").unwrap_or(part));
@@ -186,7 +186,7 @@ fn names(title: &str) -> Vec<String> {
     names
 }
 
-/// The articles that catalogues put behind a title.
+/// The articles that catalogs put after a title.
 const ARTICLES: [&str; 28] = [
     "the", "a", "an", "la", "le", "les", "l'", "un", "une", "el", "los", "las", "il", "lo", "gli", "i",
     "der", "die", "das", "den", "det", "de", "en", "ett", "het", "o", "os", "as",
@@ -210,8 +210,8 @@ pub fn short(title: &str) -> String {
     spoken(before_bracket)
 }
 
-/// Lower case, no accents, "and" for "&", apostrophes closed up, and single spaces for all else that is
-/// neither letter nor digit.
+/// Lower case, no accents, "and" for "&", apostrophes removed, and single spaces for everything else that is not a
+/// letter or digit.
 fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.nfd().filter(|&c| !is_combining_mark(c)).flat_map(char::to_lowercase) {
@@ -231,7 +231,7 @@ fn plain(text: &str) -> String {
     out.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A plain name without the article it begins with. Only articles that are no other word: "die" and "i" are.
+/// A plain name without the article it begins with. Only articles that are not also other words: "die" and "i" are.
 fn without_article(name: &str) -> &str {
     match name.split_once(' ') {
         Some(("the" | "a" | "an" | "la" | "le" | "les" | "el" | "il" | "der" | "das", rest)) => rest,

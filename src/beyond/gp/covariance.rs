@@ -4,22 +4,22 @@ use super::super::baselines::{Biases, SHRINKAGE};
 use super::super::rows::{Pairs, Rated, World, rows_by};
 use super::terms::{N_USER, RatingFeatures, item_terms, shared_features, user_terms};
 
-/// The covariances of the training ratings, and of the pairs that are asked about with them, a term at a time.
+/// The covariances among the training ratings, and between them and the pairs to predict, one term at a time.
 pub(super) struct Covariance<'a> {
     pub trn: &'a Rated,
-    /// Of the training rows, then of those asked about.
+    /// Of the training rows, then of the pairs to predict.
     pub features: Vec<RatingFeatures>,
-    /// What the biases leave of each training rating, in units of its standard deviation.
+    /// The residuals of the training ratings after the biases, in units of their standard deviation.
     pub residuals: Vec<f32>,
     pub by_user: Side,
     pub by_item: Side,
     /// Features of each rating, (columns, rows + asked), with the index of the shared term that a column belongs to.
     pub shared: Vec<(usize, Vec<f32>)>,
-    /// How much more than others the user of a training row scatters, (rows,).
+    /// How much more the ratings of a training row's user scatter than others', (rows,).
     pub scatter: Vec<f32>,
 }
 
-/// The rows of each user (or movie): those of the training ratings, and those asked about, which count on from
+/// The rows of each user (or movie): those of the training ratings, and those to predict, which are numbered on from
 /// the last training row.
 pub(super) struct Side {
     pub rows: Vec<Vec<usize>>,
@@ -27,7 +27,7 @@ pub(super) struct Side {
 }
 
 impl<'a> Covariance<'a> {
-    /// What the terms need to know of the training ratings and of the pairs that are asked about.
+    /// What the terms need to know of the training ratings and of the pairs to predict.
     pub(super) fn new(world: &World, trn: &'a Rated, asked: &Pairs) -> Covariance<'a> {
         let n = trn.len();
         let side = |key: &[usize], asked: &[usize], size| Side {
@@ -79,8 +79,8 @@ impl<'a> Covariance<'a> {
         }
     }
 
-    /// Calls `see(p, q, terms)` for each pair of a block: two training rows p and q, in one order only, and a row
-    /// that is asked about, p, with each training row q.
+    /// Calls `see(p, q, terms)` for each pair of a block: two training rows p and q, in one order only, and a row to
+    /// predict, p, with each training row q.
     pub(super) fn visit(
         &self,
         side: &Side,
@@ -144,7 +144,7 @@ impl<'a> Covariance<'a> {
     }
 }
 
-/// Each rating's rank in the order in which its user rated, from 0; a pair that is asked about gets the rank that it would have.
+/// Each rating's rank in the order in which its user rated, from 0; a pair to predict gets the rank that it would have.
 fn ranks(trn: &Pairs, asked: &Pairs, by_user: &Side) -> Vec<f64> {
     let mut ranks = vec![0.0; trn.len() + asked.len()];
     if !trn.have_times() {

@@ -10,14 +10,14 @@
 //! ```
 //!
 //! with k the new rating's covariances with the training ratings and N the noise (Rasmussen and Williams 2006,
-//! "Gaussian processes for machine learning", equation 2.25). Two ratings that share neither user nor movie have
-//! only a few common features, so K consists of a block for each user, a block for each movie and a thin product,
-//! and conjugate gradients solve for all 80,004 ratings at once without K ever being whole.
+//! "Gaussian processes for machine learning", equation 2.25). Two ratings that share neither user nor movie have only a
+//! few common features. So K consists of a block for each user, a block for each movie and a thin product, and
+//! conjugate gradients solve for all 80,004 ratings at once without the whole K in memory.
 //!
 //! "Liked alike" is the similarity of neighborhoods: the products of the residuals of *other* users. A user's own
-//! ratings are left out of the similarities in her own block; else the model would explain them by
-//! themselves, and be too sure. The weights are chosen by the gradient of the error on folds of the training
-//! rows: see [`Gp::error_and_gradient`] and `lecture5 tune`.
+//! ratings are left out of the similarities in the user's own block; otherwise the model would explain them by
+//! themselves, and be too sure. The weights are chosen by the gradient of the error on folds of the training rows: see
+//! [`Gp::error_and_gradient`] and `lecture5 tune`.
 
 mod covariance;
 mod system;
@@ -32,7 +32,7 @@ use system::{System, dot_f64};
 use terms::{N_ITEM, N_USER, TIMED};
 pub use terms::{N_TERMS, Weights, term_names};
 
-/// Chosen on folds of the training rows; `lecture5 tune` shows it beside others.
+/// Chosen on folds of the training rows; `lecture5 tune` compares it with others.
 pub const WEIGHTS: Weights = [
     0.126, 0.063, 0.19, 0.038, 0.024, 0.08, 0.096, 0.065, 0.053, 0.07, 0.045, 0.04, 0.045, 0.048,
     0.14, // user
@@ -41,7 +41,7 @@ pub const WEIGHTS: Weights = [
     0.28, 0.13, // noise
 ];
 
-/// The weights without the reasons that need the time of a rating.
+/// The weights without the terms that need the time of a rating.
 pub fn without_times(mut weights: Weights) -> Weights {
     for (weight, name) in weights.iter_mut().zip(term_names()) {
         if TIMED.iter().any(|word| name.contains(word)) {
@@ -51,18 +51,18 @@ pub fn without_times(mut weights: Weights) -> Weights {
     weights
 }
 
-/// The process with its weights; without times where the data has none.
+/// The process with its weights; without times if the data has none.
 pub fn gp(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
     let weights = if trn.pairs.have_times() { WEIGHTS } else { without_times(WEIGHTS) };
     Gp::new(world, trn, asked, weights).predict()
 }
 
-/// The process without the reasons that need times.
+/// The process without the terms that need times.
 pub fn gp_without_times(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
     Gp::new(world, trn, asked, without_times(WEIGHTS)).predict()
 }
 
-/// Pairs within users and movies beyond which a process is not tried: a gigabyte of covariances.
+/// More pairs within users and movies than this are not tried: they are a gigabyte of covariances.
 pub const MOST_PAIRS: usize = 250_000_000;
 
 /// Pairs of ratings that share a user or a movie.
@@ -79,12 +79,12 @@ pub struct Gp<'a> {
 }
 
 impl<'a> Gp<'a> {
-    /// The process of these training ratings, for the pairs that it is asked about.
+    /// The process of these training ratings, for the pairs to predict.
     pub fn new(world: &'a World, trn: &'a Rated, asked: &Pairs, weights: Weights) -> Gp<'a> {
         Gp { world, weights, covariance: Covariance::new(world, trn, asked) }
     }
 
-    /// Stars for the pairs that it is asked about.
+    /// Stars for the pairs to predict.
     pub fn predict(&self) -> Vec<f64> {
         let system = System::new(&self.covariance, &self.weights);
         self.stars(&system, &self.alpha(&system))
@@ -102,9 +102,9 @@ impl<'a> Gp<'a> {
         system.times(alpha, true).iter().map(|f| self.world.clamp(mean + f64::from(*f))).collect()
     }
 
-    /// The mean squared error against the ratings `y` of the pairs asked, and its derivative by the logarithm of each
-    /// weight. With α = (K + N)⁻¹·y and e the derivative by the predictions, a weight's derivative is
-    /// e·k′·α − ((K + N)⁻¹·kᵀ·e)·K′·α, where k′ and K′ are the covariances that the term alone gives.
+    /// The mean squared error against the ratings `y` of the pairs to predict, and its derivative by the logarithm of
+    /// each weight. With α = (K + N)⁻¹·y and e the derivative by the predictions, a weight's derivative is e·k′·α − ((K
+    /// + N)⁻¹·kᵀ·e)·K′·α, where k′ and K′ are the covariances that the term alone gives.
     pub fn error_and_gradient(&self, y: &[f64]) -> (f64, Weights) {
         let of = &self.covariance;
         let n = of.trn.len();
@@ -123,7 +123,7 @@ impl<'a> Gp<'a> {
                 of.visit(side, users, b, |p, q, found| {
                     let mut w = f64::from(left[p] * alpha[q]);
                     if p < n && p != q {
-                        w += f64::from(left[q] * alpha[p]); // seen once, and there twice
+                        w += f64::from(left[q] * alpha[p]); // visited once, but in the matrix twice
                     }
                     sums.iter_mut().zip(found).for_each(|(s, f)| *s += w * f);
                 });
@@ -231,7 +231,7 @@ mod tests {
         for (at, stars) in gp.predict().iter().enumerate() {
             let direct: f64 =
                 trn.mean() + (0..n).map(|b| covariance(&world, &gp, n + at, b) * alpha[b]).sum::<f64>();
-            assert!((stars - direct).abs() < 2e-3, "{at}: {stars} beside {direct}");
+            assert!((stars - direct).abs() < 2e-3, "{at}: {stars} against {direct}");
         }
     }
 
@@ -254,7 +254,7 @@ mod tests {
             .collect();
         let length = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
         let apart: Vec<f64> = gradient.iter().zip(&measured).map(|(g, m)| g - m).collect();
-        assert!(length(&apart) < 0.03 * length(&measured), "{gradient:?} beside {measured:?}");
+        assert!(length(&apart) < 0.03 * length(&measured), "{gradient:?} against {measured:?}");
     }
 
     #[test]

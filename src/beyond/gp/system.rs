@@ -1,4 +1,4 @@
-//! The system of equations behind the predictions, solved without the covariance matrix ever being whole.
+//! The system of equations behind the predictions, solved without the whole covariance matrix in memory.
 
 use rayon::prelude::*;
 
@@ -11,7 +11,7 @@ use crate::system::arithmetic::dot;
 struct Block {
     /// Training rows.
     rows: Vec<usize>,
-    /// Rows that are asked.
+    /// Rows to predict.
     asked: Vec<usize>,
     /// (rows + asked, rows)
     k: Vec<f32>,
@@ -71,7 +71,7 @@ impl<'c> System<'c> {
         }
     }
 
-    /// k·x over the rows asked, or (K + N)·x over the training rows.
+    /// k·x over the rows to predict, or (K + N)·x over the training rows.
     pub(super) fn times(&self, x: &[f32], asked: bool) -> Vec<f32> {
         let n = self.n;
         let mut out = if asked {
@@ -118,7 +118,8 @@ impl<'c> System<'c> {
         out
     }
 
-    /// (K + N)⁻¹·b by conjugate gradients (Hestenes and Stiefel 1952), until the residual is a thousandth of the first: the predictions are then the same to five digits.
+    /// (K + N)⁻¹·b by conjugate gradients (Hestenes and Stiefel 1952), until the residual is a thousandth of the first:
+    /// the predictions are then the same to five digits.
     pub(super) fn solve(&self, b: &[f32]) -> Vec<f32> {
         let scaled = |r: &[f32]| r.iter().zip(&self.noise).map(|(r, n)| r / n).collect::<Vec<f32>>();
         let (mut x, mut r) = (vec![0.0f32; self.n], b.to_vec());

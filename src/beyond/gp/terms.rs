@@ -1,6 +1,6 @@
-//! The reasons why two ratings go together, each as a number: a *term* of their covariance.
+//! The reasons why two ratings are alike, each as a number: a *term* of their covariance.
 
-/// Reasons why two ratings by one user go together.
+/// Reasons why two ratings by one user are alike.
 const USER_TERMS: [&str; 15] = [
     "same user",
     "user: movies that others liked alike",
@@ -18,7 +18,7 @@ const USER_TERMS: [&str; 15] = [
     "user: some ratings apart, and genres",
     "user: some ratings apart, and rated both",
 ];
-/// Reasons why two ratings of one movie go together.
+/// Reasons why two ratings of one movie are alike.
 const ITEM_TERMS: [&str; 4] = [
     "same movie",
     "movie: users who liked alike",
@@ -58,7 +58,7 @@ pub(super) const TIMED: [&str; 6] = ["within a", "within ten", "within two", "ap
 pub(super) struct RatingFeatures {
     pub user: usize,
     pub item: usize,
-    /// Seconds since 1970; 0 where it is not known.
+    /// Seconds since 1970; 0 if unknown.
     pub time: f64,
     /// Rank in the order in which the user rated, ties in the middle.
     pub rank: f64,
@@ -66,10 +66,10 @@ pub(super) struct RatingFeatures {
     pub popular: f64,
     /// ln(1 + ratings that the user gave), about −2 to 2.
     pub busy: f64,
-    /// Ratings of the movie by others, and by the user of others.
+    /// Ratings of the movie by other users, and by the user of other movies.
     pub n_item: f64,
     pub n_user: f64,
-    /// Of the movie; NaN where it is not known.
+    /// Year of the movie; NaN if unknown.
     pub year: f64,
     pub genres: u64,
 }
@@ -125,7 +125,7 @@ pub(super) fn item_terms(a: &RatingFeatures, b: &RatingFeatures, liked: f32, bot
     terms
 }
 
-/// The features that any two ratings may share, as columns: bumps along each quantity that is known of a rating. Each column
+/// The features that any two ratings may share, as columns: bumps along each known quantity of a rating. Each column
 /// comes with the index of its term among the shared ones.
 pub(super) fn shared_features(features: &[RatingFeatures]) -> Vec<(usize, Vec<f32>)> {
     let mut columns = Vec::new();
