@@ -1,12 +1,13 @@
-//! The program's allocator: where Rust would abort for want of memory, it says so in a line and ends with status 1.
+//! The program's allocator: where Rust would abort because memory has run out, it prints one line and exits with status
+//! 1.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write;
 
 use super::memory;
 
-/// The system's allocator, which ends the process with a line where it has no memory, or where reading a damaged file
-/// asks for more than there is (see [`memory::while_reading`]). A program takes it as its `#[global_allocator]`.
+/// The system's allocator, which ends the process with one line if memory runs out, or if reading a damaged file
+/// requests more than there is (see [`memory::while_reading`]). A program takes it as its `#[global_allocator]`.
 pub struct OneLine;
 
 // SAFETY: every call is the system allocator's own, with the arguments as they came.
@@ -53,7 +54,7 @@ fn give_up(size: usize) -> ! {
             "error: {path}: reading it asks for {size} bytes at once, which this machine does not have: the file is \
              damaged, or too large to be read here"
         ),
-        None => writeln!(rest, "error: memory ran out, where {size} bytes more were needed"),
+        None => writeln!(rest, "error: memory ran out: {size} more bytes were needed"),
     });
     let unused = rest.len();
     let said = &line[..line.len() - unused];

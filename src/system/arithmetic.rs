@@ -18,7 +18,7 @@ pub fn dot<T: Copy + Default + AddAssign + Mul<Output = T> + Sum>(a: &[T], b: &[
     total
 }
 
-/// The mean; not a number where there is nothing.
+/// The mean; NaN for an empty slice.
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }

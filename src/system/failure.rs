@@ -11,7 +11,7 @@ use crate::system::interrupt::{self, Interrupted};
 use crate::system::panics;
 pub use crate::system::terminal::complain;
 
-/// An error of the command line, which clap cannot see by itself: status 2.
+/// An error of the command line that clap cannot detect by itself: status 2.
 #[derive(Debug)]
 struct WrongUse(String);
 
@@ -23,7 +23,7 @@ impl fmt::Display for WrongUse {
 
 impl std::error::Error for WrongUse {}
 
-/// Makes an error one of wrong use.
+/// Marks an error as wrong use.
 pub fn wrong_use(error: impl fmt::Display) -> Error {
     Error::new(WrongUse(format!("{error:#}")))
 }
@@ -53,7 +53,7 @@ pub fn unjudged(error: impl fmt::Display) -> Error {
 /// Prints what went wrong. Status 2: used wrongly; 3: nothing could be judged; 1: failed; 130: interrupted.
 pub fn tell(error: &Error) -> ExitCode {
     if error.is::<Interrupted>() {
-        // The outermost says how to go on.
+        // The outermost says how to continue.
         complain(&error.to_string());
         return ExitCode::from(interrupt::STATUS);
     }
@@ -65,8 +65,8 @@ pub fn tell(error: &Error) -> ExitCode {
     })
 }
 
-/// An error's text on one line, without the C++ frames that libtorch's errors carry. Indented lines stay lines:
-/// they are a list, of the movies that could be meant.
+/// An error's text on one line, without the C++ frames that libtorch's errors carry. Indented lines stay separate: they
+/// list the movies that a title could mean.
 fn without_trace(text: &str) -> String {
     let trace = |line: &str| line.starts_with("frame #") || line.starts_with("Exception raised from ");
     let mut out = String::new();
@@ -80,8 +80,8 @@ fn without_trace(text: &str) -> String {
     out
 }
 
-/// A panic is a fault of this program, but for two: `tch` panics where libtorch finds no memory, and others where there are
-/// no more threads. Each is told in a line; with RUST_BACKTRACE set, as Rust tells it.
+/// A panic is a bug in this program, with two exceptions: `tch` panics if libtorch runs out of memory, and others panic if
+/// there are no more threads. Each is reported in one line; with RUST_BACKTRACE set, as Rust reports it.
 pub fn tell_panics_in_a_line() {
     if std::env::var_os("RUST_BACKTRACE").is_some() {
         return;
@@ -90,7 +90,7 @@ pub fn tell_panics_in_a_line() {
         if panics::expected() {
             return;
         }
-        // The errors in an `unwrap`'s message are in quotes, their ends of lines escaped.
+        // The errors in an `unwrap`'s message are in quotes, with their line ends escaped.
         let text = panics::message(panic.payload()).replace("\\n", "\n");
         if let Some(why) = used_up(&text) {
             complain(&format!("error: {why}"));
@@ -100,11 +100,11 @@ pub fn tell_panics_in_a_line() {
     }));
 }
 
-/// Makes writing beyond the largest file allowed (`ulimit -f`) an error like any other, where it would end the process without
-/// a word.
+/// Makes writing beyond the largest allowed file (`ulimit -f`) an ordinary error; otherwise it would silently end the
+/// process.
 ///
 /// # Errors
-/// The system refuses to have its signals handled.
+/// The system does not accept signal handlers.
 pub fn survive_limits() -> Result<()> {
     #[cfg(unix)]
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())
@@ -117,7 +117,7 @@ pub fn of_panic(text: &str) -> Error {
     let text = text.replace("\\n", "\n");
     match used_up(&text) {
         Some(why) => anyhow!(why),
-        None => anyhow!("a fault of lecture5 itself: {}. {REPORT}", without_trace(&text)),
+        None => anyhow!("a bug in lecture5 itself: {}. {REPORT}", without_trace(&text)),
     }
 }
 
@@ -139,7 +139,7 @@ const REPORT: &str = "Please report it with the command that led to it and what 
 
 fn fault(panic: &PanicHookInfo, text: &str) -> String {
     let place = panic.location().map_or(String::new(), |at| format!(" ({}:{})", at.file(), at.line()));
-    format!("error: a fault of lecture5 itself{place}: {}. {REPORT}", without_trace(text))
+    format!("error: a bug in lecture5 itself{place}: {}. {REPORT}", without_trace(text))
 }
 
 #[cfg(test)]

@@ -9,20 +9,20 @@ use anyhow::{Context, Result, ensure};
 
 use crate::system::memory;
 
-/// What the name of a temporary file begins with, and how many letters and digits follow.
+/// The start of a temporary file's name, and how many letters and digits follow.
 const WRITING: &str = ".lecture5-writing-";
 const RANDOM: usize = 6;
 
-/// Writes a file through a temporary one beside it and a rename, making its folder where needed.
+/// Writes a file through a temporary one next to it and a rename, creating its folder if needed.
 ///
 /// # Errors
-/// The folder cannot be made or written to, or the disk is full; then nothing is left behind.
+/// The folder cannot be created or written to, or the disk is full; then nothing is left behind.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, bytes, false)
 }
 
-/// The same for results of hours: the bytes are on the disk before the file takes its name, so a power failure leaves
-/// either the new file or the old one. This takes about as long as writing twenty files.
+/// The same for results that took hours: the bytes are on the disk before the file takes its name, so a power failure
+/// leaves either the new file or the old one. This takes about as long as writing twenty files.
 ///
 /// # Errors
 /// As [`write_whole`]'s.
@@ -57,10 +57,10 @@ pub fn check_writable(path: &Path) -> Result<()> {
         "{}: a folder is in the way of this file; move it, or write elsewhere",
         path.display()
     );
-    // The folder that is there already: itself, or the nearest above it.
+    // The nearest folder that exists: itself, or one above it.
     let mut folder = folder_of(path);
     while let Err(failed) = folder.metadata() {
-        // A link to nowhere is there, and nothing can be made in its place.
+        // A dangling link exists, but nothing can be created in its place.
         ensure!(
             !folder.is_symlink(),
             "{}: a link that leads nowhere is in the way of this folder; remove it, or write elsewhere",
@@ -111,7 +111,7 @@ fn only_owners_replace(mode: u32, owners: [u32; 2], user: u32) -> bool {
 /// Removes what a killed process left half-written in a folder, where there is one, that no other process writes to.
 ///
 /// # Errors
-/// The folder cannot be read, or a file of it cannot be removed.
+/// The folder cannot be read, or a file in it cannot be removed.
 pub fn remove_half_written(folder: &Path) -> Result<()> {
     let of_ours = |name: &str| {
         name.strip_prefix(WRITING)
@@ -164,7 +164,7 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A file that goes when it is dropped, as readable for others as the umask has it.
+/// A file that is removed when it is dropped, with the permissions that the umask allows.
 fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(WRITING).rand_bytes(RANDOM);
@@ -176,7 +176,7 @@ fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     builder.tempfile_in(folder)
 }
 
-/// The folder that a path lies in; `.` for a bare name.
+/// The folder that contains a path; `.` for a bare name.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -27,7 +27,7 @@ static LAST_WORDS: Mutex<String> = Mutex::new(String::new());
 /// work that does not look for the first one.
 ///
 /// # Errors
-/// The system refuses to have its signals handled.
+/// The system does not accept signal handlers.
 pub fn listen() -> Result<()> {
     #[cfg(unix)]
     let others = [signal_hook::consts::SIGHUP, signal_hook::consts::SIGXCPU];

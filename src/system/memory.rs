@@ -1,5 +1,5 @@
-//! Whether data and fits fit into memory, reckoned before anything is taken: Rust and libtorch end a process that
-//! asks for too much, and Linux one that then uses it.
+//! Checks that data and fits fit into memory before anything is allocated: Rust and libtorch abort a process that
+//! requests too much, and Linux kills one that then uses it.
 
 use std::ops::Deref;
 use std::path::Path;
@@ -10,29 +10,29 @@ use anyhow::{Result, ensure};
 
 /// Bytes of a row of the table that a file is read into: two ids, a rating and a time.
 const ROW: u64 = 4 * 8;
-/// Bytes of a row once it is indexed and split too: two indices, a rating and its place; and the indices a second
-/// time while they are worked on.
+/// Bytes of a row once it is indexed and split too: two indices, a rating and its place; and the indices a second time
+/// while they are being computed.
 const INDEXED: u64 = 2 * 8 + 4 + 8 + 2 * 8;
 
-/// A file that is to be read whole.
+/// Checks the memory for a file that is read as a whole.
 ///
 /// # Errors
-/// It does not fit into the computer's own memory. So with a table.
+/// It does not fit into the computer's main memory.
 pub fn check_file(path: &Path, bytes: u64) -> Result<()> {
     check(&format!("{}: reading it", path.display()), bytes, "take a part of it")
 }
 
-/// A table of ratings that is to be made of a file, of which `held` bytes are in memory until it is.
+/// Checks the memory for a table of ratings built from a file; until then, `held` bytes of the file are in memory.
 ///
 /// # Errors
-/// It does not fit, or not with the indices that are made of it then.
+/// The table does not fit into main memory, alone or with the indices that are later built from it.
 pub fn check_table(path: &Path, rows: usize, held: usize) -> Result<()> {
     let bytes = |each: u64| (rows as u64).saturating_mul(each);
     let needed = bytes(ROW).max(bytes(ROW + INDEXED).saturating_sub(held as u64));
     check(&format!("{}: a table of {rows} rows", path.display()), needed, "take a part of it")
 }
 
-/// Something that takes `needed` bytes of the computer's own memory.
+/// Checks the memory for something that takes `needed` bytes of the computer's main memory.
 ///
 /// # Errors
 /// Less is free: the message says what to do about it, `way_out`.
@@ -44,8 +44,9 @@ pub fn check(what: &str, needed: u64, way_out: &str) -> Result<()> {
 static BEING_READ: Mutex<Option<String>> = Mutex::new(None);
 static MOST_AT_ONCE: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-/// Lets a library read a file that may be damaged: lengths in it can be any number, and are believed. A program with
-/// `system::allocator::OneLine` ends in a line where they are absurd. `read` catches its panics.
+/// Runs a library's code that reads a file, which may be damaged: the library trusts the lengths in it, and they can be
+/// any number. A program with `system::allocator::OneLine` ends with one line if they are absurd. `read` catches its
+/// panics.
 pub fn while_reading<T>(path: &Path, read: impl FnOnce() -> T) -> T {
     let set = |what, most| {
         *BEING_READ.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = what;
@@ -58,7 +59,7 @@ pub fn while_reading<T>(path: &Path, read: impl FnOnce() -> T) -> T {
     outcome
 }
 
-/// The most bytes that may be asked for at once.
+/// The most bytes that may be requested at once.
 pub fn most_at_once() -> usize {
     MOST_AT_ONCE.load(Relaxed)
 }
@@ -68,14 +69,14 @@ pub fn being_read() -> Option<impl Deref<Target = Option<String>>> {
     BEING_READ.try_lock().ok()
 }
 
-/// Compares what is needed with what is free of `whose` memory; where that is not known, all fits.
+/// Compares the needed bytes with the free ones of `whose` memory; if those are unknown, everything fits.
 ///
 /// # Errors
 /// It does not fit.
 pub fn compare(what: &str, needed: u64, whose: &str, free: Option<u64>, way_out: &str) -> Result<()> {
     let Some(free) = free else { return Ok(()) };
     let (takes, left) = (gib(needed), gib(free));
-    ensure!(needed <= free, "{what} takes {takes} at the least, and {left} of {whose} is free: {way_out}");
+    ensure!(needed <= free, "{what} takes at least {takes}, and {left} of {whose} is free: {way_out}");
     Ok(())
 }
 
@@ -92,8 +93,8 @@ fn gib(bytes: u64) -> String {
     }
 }
 
-/// Bytes that this process can still take, by the least of what the machine has (swap included), what its
-/// control groups allow and what `ulimit -v` leaves; `None` where nothing says (not Linux). `root` is `/`.
+/// Bytes that this process can still allocate: the least of what the machine has (swap included), what its control
+/// groups allow and what `ulimit -v` leaves; `None` if unknown (not Linux). `root` is `/`.
 pub fn available(root: &Path) -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_default();
     let meminfo = read("proc/meminfo");

@@ -12,10 +12,10 @@ pub fn expected() -> bool {
     EXPECTING.load(Relaxed) > 0
 }
 
-/// Runs a library's code that panics where its input is damaged, and makes that an error.
+/// Runs a library's code that panics if its input is damaged, and turns the panic into an error.
 ///
 /// # Errors
-/// It panicked: with its message.
+/// The panic's message.
 pub fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     EXPECTING.fetch_add(1, Relaxed);
     let outcome = catch_unwind(AssertUnwindSafe(run));

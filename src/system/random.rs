@@ -19,7 +19,7 @@ impl Random {
         self.0.random()
     }
 
-    /// Uniform from 0 to 1, without 1.
+    /// Uniform from 0 to 1, excluding 1.
     pub fn uniform(&mut self) -> f64 {
         self.0.random()
     }
