@@ -1,4 +1,4 @@
-//! What a column holds, and how it becomes that: one rule for every kind of file.
+//! What a column holds, and how its values are converted: one rule for every kind of file.
 
 use std::borrow::Cow;
 
@@ -52,11 +52,11 @@ impl From<PolarsError> for Wrong {
 }
 
 impl Wanted<'_> {
-    /// The column as what it holds, under its new name; `said` is what errors call it. A rating that is written as
-    /// `missing` is none: null.
+    /// Converts the column to what it holds, under its new name; `said` is what errors call it. A rating that is
+    /// written as `missing` becomes null.
     ///
     /// # Errors
-    /// A value that is missing or cannot be one.
+    /// A value is missing or cannot be converted.
     pub(super) fn of(&self, column: &Column, said: &str, missing: Option<&str>) -> Result<Column, Wrong> {
         let series = self.plain(column.as_materialized_series(), said)?;
         let column = match self.holds {
@@ -150,11 +150,11 @@ impl Wanted<'_> {
     }
 }
 
-/// The table of these columns, which `raw` has under their new names; `said` is what errors call one. A row whose rating
-/// is `missing` is left out, and so is an optional column that cannot be one: with what is wrong about it.
+/// The table of these columns, which `raw` has under their new names; `said` is what errors call one. A row whose
+/// rating is `missing` is left out. So is an optional column that cannot be converted: the second result says why.
 ///
 /// # Errors
-/// What is wrong with another column.
+/// Another column cannot be converted.
 pub(super) fn table<'a>(
     raw: &DataFrame,
     wanted: impl Iterator<Item = &'a Wanted<'a>>,
@@ -178,7 +178,7 @@ pub(super) fn table<'a>(
     Ok((table, faults))
 }
 
-/// What `of` makes of each field of a column of text, blanks around it taken off.
+/// What `of` makes of each field of a column of text, without surrounding blanks.
 fn each<T>(series: &Series, said: &str, of: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, Wrong> {
     let fields = series.str()?.iter().enumerate();
     fields
@@ -189,31 +189,31 @@ fn each<T>(series: &Series, said: &str, of: impl Fn(&str) -> Result<T, String>) 
         .collect()
 }
 
-/// Ids from text: numbers if all are; otherwise text, in which what stands for a missing value is refused.
+/// Ids from text: numbers if all are; otherwise text, in which a word for a missing value is refused.
 fn ids(series: &Series, said: &str) -> Result<Column, Wrong> {
     let fields = series.str()?;
     let whole_ones = fields.iter().map(|field| whole(field?.trim_ascii())).collect::<Option<Vec<i64>>>();
     if let Some(ids) = whole_ones {
         return Ok(Column::new("".into(), ids));
     }
-    // Somebody may be called Null, but not where all others are numbers.
+    // Null can be a name, but not where all others are numbers.
     let absent = ["null", "none", "na", "n/a", "<na>", "\\n"];
     let absent = |field: &str| absent.iter().any(|word| field.eq_ignore_ascii_case(word));
     let among_numbers =
         fields.iter().flatten().map(str::trim_ascii).all(|field| whole(field).is_some() || absent(field));
     let id = |field: &str| {
         if field.eq_ignore_ascii_case("nan") || (among_numbers && absent(field)) {
-            return Err(format!("{said} '{field}' says that there is none"));
+            return Err(format!("{said} '{field}' stands for a missing value"));
         }
         if field.contains(['\n', '\r']) {
             return Err(format!(
-                "{said} '{}' goes on on another line, in quotes; where a quote is only a character, say --quote \
+                "{said} '{}' continues on another line, in quotes; where a quote is only a character, say --quote \
                  none",
                 shortened(field)
             ));
         }
         let shown = clean(field);
-        // Ids that differ stay different where what is shown of them does not.
+        // Ids that differ stay different even if their shown forms are the same.
         Ok(if shown == field { field.to_owned() } else { format!("{shown} #{}", fingerprint(field)) })
     };
     Ok(Column::new("".into(), each(series, said, id)?))
@@ -266,11 +266,11 @@ fn ratings(
                     Err(why) => why,
                 },
                 None if field.replacen(',', ".", 1).parse::<f64>().is_ok() => {
-                    "not a number: it has a decimal comma, and a point is read (change the commas of that column)"
+                    "not a number: it has a decimal comma (change the commas of that column to points)"
                         .to_owned()
                 }
                 None if field.starts_with('"') => {
-                    "not a number: it stands in quotes; say --quote '\"' where these are not characters".to_owned()
+                    "not a number: it is in quotes; say --quote '\"' where these are not characters".to_owned()
                 }
                 None => "not a number".to_owned(),
             };
@@ -300,8 +300,8 @@ fn ratings(
     Ok(Column::new("".into(), values))
 }
 
-/// A whole number that would be written in just these characters, or as pandas writes one in a column with gaps:
-/// "7" and "7.0", but not "007" or "+7", which are different ids.
+/// A whole number that a program would write in exactly these characters, or as pandas writes one in a column with
+/// gaps: "7" and "7.0", but not "007" or "+7", which are different ids.
 pub(super) fn whole(field: &str) -> Option<i64> {
     let number = match field.split_once('.') {
         Some((number, zeros)) if !zeros.is_empty() && zeros.bytes().all(|b| b == b'0') => number,
@@ -315,7 +315,7 @@ pub(super) fn whole(field: &str) -> Option<i64> {
     number.parse().ok()
 }
 
-/// A time as a whole number: as it is written, or in seconds since 1970 where a date is.
+/// A time as a whole number: as it is written or, for a date, in seconds since 1970.
 fn seconds(field: &str) -> Option<i64> {
     if let Ok(time) = field.parse() {
         return Some(time);
@@ -333,12 +333,11 @@ fn seconds(field: &str) -> Option<i64> {
     local.map(|time| time.and_utc().timestamp()).or_else(|| with_zone.iter().find_map(zoned))
 }
 
-/// More characters than this are not shown of a field.
+/// No more characters than this are shown of a field.
 const LONGEST: usize = 200;
 
-/// Text that can be shown anywhere: in a table, in XML, on a terminal. Control characters, characters that turn the
-/// text around them and those that Unicode keeps for itself are replaced, ends of lines are blanks, and the end of
-/// what no place could show is left out.
+/// Text that can be shown anywhere: in a table, in XML, on a terminal. Control characters, characters that change the
+/// direction of text, and Unicode's noncharacters are replaced. Line ends become blanks, and a long text is cut.
 pub fn clean(text: &str) -> Cow<'_, str> {
     if text.len() <= LONGEST && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         return Cow::Borrowed(text);
@@ -359,12 +358,12 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Eight digits that tell a text from others.
+/// Eight digits that distinguish a text from others.
 fn fingerprint(text: &str) -> String {
     Sha256::digest(text)[..4].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// `'userId', 'movieId'`, not more of them than a person would read.
+/// `'userId', 'movieId'`, and no more of them than a user would read.
 pub(super) fn quoted(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let mut names: Vec<String> =
         names.into_iter().map(|name| format!("'{}'", shortened(name.as_ref()))).collect();
@@ -375,7 +374,7 @@ pub(super) fn quoted(names: impl IntoIterator<Item = impl AsRef<str>>) -> String
     names.join(", ")
 }
 
-/// A field or a row as an error shows it: on one line, and not all of a long one.
+/// A field or a row as an error shows it: on one line, and cut if it is long.
 pub(super) fn shortened(text: &str) -> String {
     let shown =
         text.chars().take(60).map(|c| if c.is_control() { c.escape_debug().to_string() } else { c.into() });

@@ -1,24 +1,24 @@
-//! How a table in text is written down: as stated, or as its first line tells.
+//! The dialect of a table in text: as stated, or as its first line shows.
 
 use serde::{Deserialize, Serialize};
 
 use super::columns::{Holds, Wanted, quoted};
 
-/// How a table is written down. What is not stated is told by the file.
+/// How a table is written as text. What is not stated here is inferred from the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dialect {
-    /// What stands between two fields: a character, `::`, or a blank for any run of blanks.
+    /// What separates two fields: a character, `::`, or a blank for any run of blanks.
     pub separator: Option<String>,
     /// Whether the first line names the columns.
     pub header: Option<bool>,
-    /// In what a field may stand that holds a separator, with a quote in it doubled (RFC 4180).
+    /// What encloses a field that contains a separator, with a quote in it doubled (RFC 4180).
     pub quote: Option<Quote>,
 }
 
 /// What a quote means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Quote {
-    /// This character stands around a field.
+    /// This character encloses a field.
     Around(char),
     /// A quote is a character like any other.
     Literal,
@@ -42,7 +42,7 @@ impl Dialect {
 
 /// Separators, in the order in which they are tried.
 const SEPARATORS: [&str; 6] = [",", "\t", ";", "|", "::", " "];
-/// What `::` becomes, since polars separates by one byte: the separator of fields that ASCII has.
+/// What `::` becomes, since polars separates by one byte: ASCII's unit separator.
 pub(super) const UNIT: char = '\u{1f}';
 
 pub(super) fn byte_of(separator: &str) -> u8 {
@@ -56,7 +56,7 @@ pub(super) fn position(name: &str, fields: &[String], header: bool) -> Option<us
     }
 }
 
-/// The fields of the first record of a text, blanks around them taken off.
+/// The fields of the first record of a text, without surrounding blanks.
 pub(super) fn fields(text: &str, separator: u8, quote: Option<u8>) -> Vec<String> {
     let mut how = csv::ReaderBuilder::new();
     how.delimiter(separator).quote(quote.unwrap_or(b'"')).quoting(quote.is_some());
@@ -68,8 +68,8 @@ pub(super) fn fields(text: &str, separator: u8, quote: Option<u8>) -> Vec<String
     }
 }
 
-/// Whether there are quotes, and each field between tabs that has one stands wholly in them: otherwise they are
-/// characters there.
+/// Whether there are quotes, and each field between tabs that has one is entirely enclosed in them. Otherwise they are
+/// plain characters there.
 pub(super) fn wholly_quoted(text: &str, separator: &str) -> bool {
     let whole = |field: &str| field.len() > 1 && field.starts_with('"') && field.ends_with('"');
     let mut fields =
@@ -85,7 +85,7 @@ pub(super) struct Told {
     pub fields: Vec<String>,
 }
 
-/// The ways to read a line in which the separator may be any that is not ruled out.
+/// The ways to read a line, with each separator that is not ruled out.
 fn ways(line: &str, dialect: &Dialect) -> impl Iterator<Item = (String, Option<u8>, Vec<String>)> {
     let stated = dialect.separator.as_deref();
     let separators = stated.map_or(SEPARATORS.to_vec(), |separator| vec![separator]);
@@ -100,7 +100,7 @@ fn ways(line: &str, dialect: &Dialect) -> impl Iterator<Item = (String, Option<u
             let quote = match dialect.quote {
                 Some(Quote::Literal) => None,
                 Some(Quote::Around(mark)) => Some(mark as u8),
-                // Between tabs a quote is a character, unless a whole field stands in quotes.
+                // Between tabs a quote is a character, unless it encloses a whole field.
                 None => {
                     let in_quotes =
                         |field: &str| field.len() > 1 && field.starts_with('"') && field.ends_with('"');
@@ -113,15 +113,15 @@ fn ways(line: &str, dialect: &Dialect) -> impl Iterator<Item = (String, Option<u
         .into_iter()
 }
 
-/// What the columns may be called, in each way to read the first line.
+/// The possible names of the columns, for each way to read the first line.
 pub(super) fn first_lines(text: &str, dialect: &Dialect) -> Vec<Vec<String>> {
     let line = text.lines().find(|line| !line.trim_ascii().is_empty() && !line.starts_with("sep="));
     ways(line.unwrap_or_default(), dialect).map(|(.., fields)| fields).collect()
 }
 
-/// The dialect of a file with this first line in which someone names columns: of those that separate it into fields
-/// with all of these names the first. Names that are numbers, and none of the first line's fields, are positions in a
-/// file without a header.
+/// The dialect of a file with this first line, given the wanted columns: the first one that separates the line into
+/// fields with all of these names. Names that are numbers, and none of the first line's fields, are positions in a file
+/// without a header.
 pub(super) fn told(line: &str, dialect: &Dialect, wanted: &[Wanted]) -> Result<Told, String> {
     let needed: Vec<&Wanted> = wanted.iter().filter(|want| !want.optional).collect();
     let numbers = needed.iter().all(|want| want.column.parse::<usize>().is_ok());
@@ -136,7 +136,7 @@ pub(super) fn told(line: &str, dialect: &Dialect, wanted: &[Wanted]) -> Result<T
                 quoted(&fields)
             ));
         }
-        // Without names to go by, the rating at least is a number.
+        // Without names to go by, at least the rating must be a number.
         let rating = needed.iter().find(|want| matches!(want.holds, Holds::Ratings(_)));
         let rating = rating.and_then(|want| fields.get(position(want.column, &fields, false)?));
         let found = has(header) && (header || rating.is_none_or(|rating| rating.parse::<f64>().is_ok()));
@@ -153,7 +153,7 @@ pub(super) fn told(line: &str, dialect: &Dialect, wanted: &[Wanted]) -> Result<T
         if found {
             return Ok(told);
         }
-        // A blank is in many a field.
+        // Many a field contains a blank.
         let better = |other: &Told| told.fields.len() > other.fields.len() && told.separator != " ";
         if likeliest.as_ref().is_none_or(better) {
             likeliest = Some(told);
@@ -175,7 +175,7 @@ pub(super) fn told(line: &str, dialect: &Dialect, wanted: &[Wanted]) -> Result<T
         _ if is_row && told.header && n >= 3 => {
             "; where the first line is a row already, say --user 1 --item 2 --rating 3"
         }
-        _ if n < 2 => "; what separates the fields, --separator says",
+        _ if n < 2 => "; --separator states what separates the fields",
         _ => "",
     };
     Err(format!("no column {missing}; it has {}{hint}", quoted(&told.fields)))

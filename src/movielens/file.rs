@@ -1,4 +1,4 @@
-//! What is in a file, before it is a table: unpacked, as text, or called by its name.
+//! The content of a file before it becomes a table: unpacked, decoded as text, or recognized as another kind of file.
 
 use std::io::Read;
 use std::path::Path;
@@ -8,7 +8,7 @@ use flate2::read::MultiGzDecoder;
 
 use crate::system::memory;
 
-/// How files begin that are no tables, and what to do about them.
+/// How files begin that are not tables, and what to do about them.
 const OTHERS: [(&[u8], &str); 17] = [
     (b"\xff\xfe", "text in UTF-16; save it as UTF-8"),
     (b"\xfe\xff", "text in UTF-16; save it as UTF-8"),
@@ -29,7 +29,7 @@ const OTHERS: [(&[u8], &str); 17] = [
     (b"PAR1", "a Parquet file, and text is expected; save its table as CSV"),
 ];
 
-/// How text begins that is no table, and what to do about it.
+/// How text begins that is not a table, and what to do about it.
 fn other_text(text: &str) -> Option<&'static str> {
     let start = text.trim_start().get(..9).unwrap_or(text.trim_start()).to_ascii_lowercase();
     let line = text.lines().next().unwrap_or_default().trim();
@@ -41,7 +41,7 @@ fn other_text(text: &str) -> Option<&'static str> {
         Some("a page of HTML and not the file; download it again")
     } else if netflix {
         Some(
-            "a file of the Netflix prize, whose ratings stand under their movie's number; write one row a rating: \
+            "a file of the Netflix prize, which lists ratings under their movie's number; write one row per rating: \
              movie,user,rating,date",
         )
     } else {
@@ -49,10 +49,10 @@ fn other_text(text: &str) -> Option<&'static str> {
     }
 }
 
-/// What a pipe gives or gzip unpacks is read up to here: three times the largest MovieLens.
+/// A pipe, or what gzip unpacks, is read up to this size: three times the largest MovieLens.
 const MOST: usize = 4 << 30;
 
-/// All that a reader gives, which may be without end; `fault` is what an error of it means.
+/// Everything that a reader gives, which may be endless; `fault` is what its error means.
 fn read_all(path: &Path, mut from: impl Read, fault: &str) -> Result<Vec<u8>> {
     let shown = path.display();
     let mut bytes = Vec::new();
@@ -61,7 +61,7 @@ fn read_all(path: &Path, mut from: impl Read, fault: &str) -> Result<Vec<u8>> {
         if read.with_context(|| format!("{shown}: {fault}"))? == 0 {
             return Ok(bytes);
         }
-        // A small file may unpack to one that fits nowhere.
+        // A small file may unpack to one that does not fit into memory.
         memory::check_file(path, bytes.len() as u64)?;
         ensure!(bytes.len() <= MOST, "{shown}: more than {} GiB; take a part of it", MOST >> 30);
     }
@@ -78,10 +78,10 @@ fn is_device(_: &std::fs::Metadata) -> bool {
     false
 }
 
-/// The bytes of a file; of one that gzip has packed, unpacked.
+/// The bytes of a file, unpacked if gzip has packed it.
 ///
 /// # Errors
-/// It cannot be read, is no whole gzip file, or does not fit into memory.
+/// It cannot be read, is not a whole gzip file, or does not fit into memory.
 pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
     ensure!(!path.is_dir(), "{}: a folder, where a file is expected", path.display());
     let unread = || format!("{}: cannot be read", path.display());
@@ -101,8 +101,8 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
     Ok(unpacked)
 }
 
-/// What Windows-1252 has where Latin-1 has control characters: typographic quotes, dashes, the euro. No text means the
-/// latter, so a file that says Latin-1 is read as Windows-1252, as browsers do.
+/// What Windows-1252 has in place of Latin-1's control characters: typographic quotes, dashes, the euro. No text uses
+/// those control characters, so a Latin-1 file is read as Windows-1252, as browsers do.
 const WINDOWS: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}',
     '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
@@ -113,11 +113,11 @@ fn windows_1252(byte: u8) -> char {
     special.copied().unwrap_or(char::from(byte))
 }
 
-/// A file's text, without a byte order mark and with Unix line ends: UTF-8 or, where it cannot be that, Latin-1; the
-/// second answer says so.
+/// A file's text, without a byte order mark and with Unix line ends: UTF-8 or, if it cannot be that, Latin-1. The
+/// second result says whether it is Latin-1.
 ///
 /// # Errors
-/// It is something else, and what.
+/// It is something else; the error says what.
 pub fn text(path: &Path, bytes: Vec<u8>) -> Result<(String, bool)> {
     let shown = path.display();
     if let Some((_, what)) = OTHERS.iter().find(|(start, _)| bytes.starts_with(start)) {
@@ -125,16 +125,16 @@ pub fn text(path: &Path, bytes: Vec<u8>) -> Result<(String, bool)> {
     }
     let line_at = |bytes: &[u8], at: usize| memchr::memchr_iter(b'\n', &bytes[..at]).count() + 1;
     if let Some(at) = memchr::memchr(0, &bytes) {
-        bail!("{shown} line {}: a byte of zero; this is no text", line_at(&bytes, at));
+        bail!("{shown} line {}: a zero byte, so this is not text", line_at(&bytes, at));
     }
     let (mut text, latin_1) = match String::from_utf8(bytes) {
         Ok(text) => (text, false),
         Err(error) => {
             let (valid, bytes) = (error.utf8_error().valid_up_to(), error.as_bytes());
-            // Text that was UTF-8 so far is damaged rather than of another kind.
+            // Text that was UTF-8 so far is damaged rather than in another encoding.
             ensure!(
                 bytes[..valid].is_ascii(),
-                "{shown} line {}: not UTF-8 text, which it is before; save it as UTF-8",
+                "{shown} line {}: not UTF-8 text, unlike the lines before; save it as UTF-8",
                 line_at(bytes, valid)
             );
             (bytes.iter().map(|&byte| windows_1252(byte)).collect(), true)

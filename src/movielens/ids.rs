@@ -6,7 +6,7 @@ use std::hash::Hash;
 use anyhow::{Result, bail};
 use polars::prelude::*;
 
-/// An id as the data has it. Ordered by number or, where they are text, by text.
+/// An id as the data has it. Ids are ordered by number or, if they are text, by text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Id {
     /// A whole number.
@@ -48,7 +48,7 @@ impl<T: Clone + Eq + Hash> Index<T> {
         Index { ids: Vec::new(), at: PlHashMap::new() }
     }
 
-    /// The index of an id, a new one if it has none.
+    /// The index of an id, a new one if the id has none.
     fn of<Q: Eq + Hash + ?Sized + ToOwned<Owned = T>>(&mut self, id: &Q) -> i64
     where
         T: std::borrow::Borrow<Q>,
@@ -117,12 +117,12 @@ impl Ids {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no ids.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The index of an id given as text, as a person types it or a file keeps it.
+    /// The index of an id given as text, as a user types it or a file stores it.
     pub fn find(&self, id: &str) -> Option<i64> {
         match &self.0 {
             Kind::Whole(index) => index.at.get(&id.trim().parse::<i64>().ok()?).copied(),
@@ -139,7 +139,7 @@ impl Ids {
         }
     }
 
-    /// The id at an index as text: what [`Ids::find`] takes. Empty where there is none.
+    /// The id at an index as text: what [`Ids::find`] takes. Empty if there is no such index.
     pub fn name(&self, index: i64) -> String {
         self.id(index).map(|id| id.to_string()).unwrap_or_default()
     }
@@ -150,21 +150,21 @@ impl Ids {
     }
 }
 
-/// What the models are trained on: contiguous indices and ratings, in file order. fastai's
-/// `CollabFilterDataset`. A pair of user and movie may stand in several rows: each of them is a rating.
+/// What the models are trained on: contiguous indices and ratings, in file order. fastai's `CollabFilterDataset`. A
+/// pair of user and movie may occur in several rows: each of them is a rating.
 #[derive(Debug, Clone)]
 pub struct CollabFilterDataset {
     /// userId ↔ index.
     pub users: Ids,
     /// movieId ↔ index.
     pub items: Ids,
-    /// The user's index, one a rating.
+    /// The user's index, one per rating.
     pub user_idx: Vec<i64>,
-    /// The movie's index, one a rating.
+    /// The movie's index, one per rating.
     pub item_idx: Vec<i64>,
     /// The ratings, in stars.
     pub y: Vec<f32>,
-    /// Lowest and highest rating that can be given, where the data's own are not meant.
+    /// Lowest and highest possible rating, unless the data's own range is meant.
     pub scale: Option<(f64, f64)>,
 }
 
@@ -173,7 +173,7 @@ impl CollabFilterDataset {
     /// the table already read.
     ///
     /// # Errors
-    /// There is no such column, or it cannot be one of ids or ratings.
+    /// There is no such column, or it does not hold ids or ratings.
     pub fn from_data_frame(ratings: &DataFrame, user: &str, item: &str, rating: &str) -> Result<Self> {
         let (user, item) = (ratings.column(user)?, ratings.column(item)?);
         let (users, items) = std::thread::scope(|scope| {
@@ -188,7 +188,7 @@ impl CollabFilterDataset {
         Ok(CollabFilterDataset { users, items, user_idx, item_idx, y, scale: None })
     }
 
-    /// The same ratings, of a scale that need not end where they do.
+    /// The same ratings, on a scale that may be wider than their own range.
     pub fn on_scale(self, scale: Option<(f64, f64)>) -> Self {
         CollabFilterDataset { scale, ..self }
     }
@@ -203,7 +203,7 @@ impl CollabFilterDataset {
         self.y.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no ratings.
     pub fn is_empty(&self) -> bool {
         self.y.is_empty()
     }
@@ -218,7 +218,7 @@ impl CollabFilterDataset {
         })
     }
 
-    /// How many ratings are of a pair of user and movie that an earlier row has rated already.
+    /// How many ratings are of a pair of user and movie that an earlier row has already rated.
     pub fn repeated(&self) -> usize {
         let mut pairs: Vec<[i64; 2]> = (0..self.len()).map(|row| self.cats(row)).collect();
         pairs.sort_unstable();

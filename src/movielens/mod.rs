@@ -35,7 +35,7 @@ const FOLDERS: [[(&str, &str); 2]; 3] = [
     [("u.data", "\t"), ("u.item", "|")],
 ];
 
-/// How a file of such a folder is written down.
+/// The dialect of a file in such a folder.
 fn dialect_of(separator: &str) -> Dialect {
     if separator == "," { Dialect::csv() } else { Dialect::old(separator) }
 }
@@ -66,10 +66,10 @@ const GENRES_100K: [&str; 19] = [
 /// The tables of a data set, under the lecture's names.
 #[derive(Debug, Clone)]
 pub struct MovieLens {
-    /// userId, movieId, rating and, where the data has it, timestamp: one row a rating, in file order. Ids
-    /// are whole numbers (int64) or text.
+    /// userId, movieId, rating and, if the data has it, timestamp: one row per rating, in file order. Ids are whole
+    /// numbers (int64) or text.
     pub ratings: DataFrame,
-    /// movieId, title, genres; `None` where there is no such table.
+    /// movieId, title, genres; `None` if there is no such table.
     pub movies: Option<DataFrame>,
     /// Which publication this is.
     pub snapshot: Snapshot,
@@ -79,9 +79,9 @@ pub struct MovieLens {
     pub file: PathBuf,
     /// Its SHA-256 (line ends of text taken as `\n`), in hexadecimal.
     pub sha256: String,
-    /// Lowest and highest rating that can be given, where they were stated.
+    /// Lowest and highest possible rating, if they were stated.
     pub scale: Option<(f64, f64)>,
-    /// What whoever gave the files should know of how they were read.
+    /// What the user should know of how the files were read.
     pub notes: Vec<String>,
 }
 
@@ -97,8 +97,8 @@ impl MovieLens {
     /// Reads ratings and, where there are some, titles.
     ///
     /// # Errors
-    /// A file that is missing, is no such table, or has a row that cannot be read, with file and line; ratings
-    /// outside `scale`.
+    /// A file is missing, is not such a table, or has a row that cannot be read (the error names file and line); or a
+    /// rating is outside `scale`.
     pub fn load(source: &Source, scale: Option<(f64, f64)>) -> Result<MovieLens> {
         let mut notes = Vec::new();
         let (file, names, told, movies) = match source {
@@ -138,7 +138,7 @@ impl MovieLens {
         ml.with_titles_that_belong()
     }
 
-    /// The same, without titles of which none is a movie's that has been rated.
+    /// The same, without the titles if none of them belongs to a rated movie.
     fn with_titles_that_belong(mut self) -> Result<MovieLens> {
         let titles = self.titles()?;
         if titles.is_empty() {
@@ -152,7 +152,7 @@ impl MovieLens {
         if !belong {
             let file = self.file.display();
             self.notes.push(format!(
-                "none of the {} titles is of a movie in {file}: they are left out",
+                "none of the {} titles belongs to a movie in {file}: they are left out",
                 titles.len()
             ));
             self.movies = None;
@@ -170,7 +170,7 @@ impl MovieLens {
         self.file.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Tells data, its scale and its split from others: for the lecture's, the checksum alone.
+    /// Identifies the data, its scale and its split; for the lecture's, the checksum alone.
     pub fn id(&self, split: SplitBy) -> String {
         let mut id = self.sha256.clone();
         if split != SplitBy::LECTURE {
@@ -207,7 +207,7 @@ impl MovieLens {
     }
 }
 
-/// The first kind of folder that this one is.
+/// The first kind of folder that this one matches.
 fn files_of(folder: &Path) -> Result<[(&'static str, &'static str); 2]> {
     let shown = folder.display();
     if folder.is_file() {
@@ -223,7 +223,7 @@ fn files_of(folder: &Path) -> Result<[(&'static str, &'static str); 2]> {
     })
 }
 
-/// A table in a file of whatever kind, and the file's SHA-256 (line ends of text taken as `\n`), in hexadecimal.
+/// The table in a file of any kind, and the file's SHA-256 (line ends of text taken as `\n`), in hexadecimal.
 fn read_table(
     path: &Path,
     dialect: &Dialect,
@@ -258,8 +258,8 @@ fn check_that_ratings_differ(path: &Path, ratings: &DataFrame, scale: Option<(f6
         && values.len() > 1
     {
         bail!(
-            "{}: all {} ratings are {first}, so that their range is nothing; state the range in which they \
-             could have been with --rating-range LOW:HIGH",
+            "{}: all {} ratings are {first}, so they have no range; state the range of possible ratings with \
+             --rating-range LOW:HIGH",
             path.display(),
             values.len()
         );
@@ -302,7 +302,7 @@ fn movies_of(path: &Path, separator: &str, notes: &mut Vec<String>) -> Result<Da
     Ok(movies)
 }
 
-/// Ids and titles of any file: where they are not said, in the columns called as that of the ratings' ids, and title.
+/// Ids and titles of any file: if their columns are not stated, those named as the ratings' column of ids, and title.
 fn titles_of(path: &Path, columns: &ColumnNames, told: &Told, notes: &mut Vec<String>) -> Result<DataFrame> {
     let usual = (columns.item.as_str(), "title");
     let (id, title) = told.title_columns.as_ref().map_or(usual, |(id, title)| (id, title));

@@ -1,4 +1,4 @@
-//! Somebody's own ratings, as a list that they keep or a site exports: titles or ids, years, ratings.
+//! A new user's ratings, as a list that the user keeps or a site exports: titles or ids, years, ratings.
 
 use std::path::Path;
 
@@ -10,24 +10,24 @@ use super::dialect::{Dialect, first_lines};
 use super::text::Text;
 use super::{file, parquet};
 
-/// What columns are called that hold the same, in lower case; the first that is found is taken.
+/// Possible names of the columns, in lower case; the first that is found is taken.
 const IDS: [&str; 2] = ["movieid", "movie_id"];
 const TITLES: [&str; 5] = ["title", "name", "movie", "film", "movie title"];
 const RATINGS: [&str; 4] = ["your rating", "rating", "stars", "score"];
 const YEARS: [&str; 3] = ["year", "release year", "year released"];
 
-/// How a list is to be read, where that is stated.
+/// How to read a list, as far as that is stated.
 #[derive(Debug, Clone, Default)]
 pub struct Stated {
-    /// How it is written down, where it is text.
+    /// Its dialect, if it is text.
     pub dialect: Dialect,
     /// The column of titles or ids.
     pub item: Option<String>,
     /// The column of ratings.
     pub rating: Option<String>,
-    /// What stands where there is no rating: such rows are left out.
+    /// The value that means "not rated": such rows are left out.
     pub missing: Option<String>,
-    /// Lowest and highest rating that can be given.
+    /// Lowest and highest possible rating.
     pub scale: Option<(f64, f64)>,
 }
 
@@ -36,18 +36,18 @@ pub struct Stated {
 pub struct List {
     /// In the order of the file.
     pub rows: Vec<Row>,
-    /// Whether the movies are called by ids alone.
+    /// Whether the movies are identified by ids alone.
     pub by_id: bool,
-    /// Lowest and highest rating that can be given, where it is stated or known of the site.
+    /// Lowest and highest possible rating, if stated or known of the site.
     pub scale: Option<(f64, f64)>,
-    /// What whoever keeps the list should know of how it was read.
+    /// What the user should know of how the list was read.
     pub notes: Vec<String>,
 }
 
-/// A rating of a list.
+/// A rating in a list.
 #[derive(Debug)]
 pub struct Row {
-    /// Where it stands.
+    /// Its place in the file.
     pub place: String,
     /// The title, or the id.
     pub movie: String,
@@ -57,7 +57,7 @@ pub struct Row {
     pub rating: f64,
 }
 
-/// Reads a list; a rating that is not stated to be on another scale is on `scale`.
+/// Reads a list. Its ratings are on `scale` unless another scale is stated or known of the site.
 ///
 /// # Errors
 /// It cannot be read, or has no columns of movies and ratings.
@@ -95,12 +95,12 @@ struct Found {
     rating: String,
     year: Option<String>,
     by_id: bool,
-    /// Whether Letterboxd has exported it.
+    /// Whether Letterboxd exported it.
     letterboxd: bool,
 }
 
 impl Found {
-    /// Among the names that columns may have, one list of them for each way to read the first line.
+    /// Finds the columns among the possible names; `ways` has a list of names for each way to read the first line.
     fn among(ways: &[Vec<String>], stated: &Stated) -> Result<Found> {
         let of = |names: &Vec<String>| {
             let known = |usual: &[&str]| {

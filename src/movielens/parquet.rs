@@ -27,11 +27,11 @@ pub fn names(path: &Path, bytes: &[u8]) -> Result<Vec<String>> {
     Ok(schema.iter_names().map(|name| name.to_string()).collect())
 }
 
-/// Reads the wanted columns, in their order. What is wrong with an optional one, which is left out, is noted.
+/// Reads the wanted columns, in their order. An optional column that cannot be read is left out, with a note.
 ///
 /// # Errors
-/// The file is damaged; a column is missing, or of another type; a value is missing or cannot be one: with its row,
-/// counted from 1.
+/// The file is damaged; a column is missing, or of another type; a value is missing or cannot be converted: the error
+/// gives its row, counted from 1.
 pub fn read(
     path: &Path,
     bytes: &[u8],

@@ -17,7 +17,7 @@ pub enum Snapshot {
 }
 
 impl Snapshot {
-    /// What a person calls it.
+    /// Its name in messages.
     pub fn name(self) -> String {
         match self {
             Snapshot::Lecture2016 => "ml-latest-small of 2016, the lecture's data".to_owned(),
@@ -27,7 +27,7 @@ impl Snapshot {
         }
     }
 
-    /// The file's checksum tells the lecture's data; others are told by their counts.
+    /// Recognizes the lecture's data by the file's checksum, and others by their counts.
     pub(super) fn recognize(sha256: &str, ratings: &DataFrame) -> Result<Snapshot> {
         if sha256 == LECTURE_SHA256 {
             return Ok(Snapshot::Lecture2016);

@@ -1,4 +1,4 @@
-//! Where ratings are read from, and what a file of them does not tell by itself.
+//! Where ratings are read from, and what a file of ratings does not state itself.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ pub enum Source {
         path: PathBuf,
         /// What its columns are called.
         columns: ColumnNames,
-        /// What the file does not tell by itself.
+        /// What the file does not state itself.
         #[serde(default)]
         told: Told,
     },
@@ -36,8 +36,8 @@ impl Source {
         }
     }
 
-    /// The same from wherever it is asked for later; `None` for the lecture's own, which is found without, for what is
-    /// gone when it has been read (a pipe), and for a name that is not text, which JSON cannot hold.
+    /// The same with a path that is valid from any folder. `None` for the lecture's own data, which is found without a
+    /// path, for what is gone once it has been read (a pipe), and for a path that is not text, which JSON cannot hold.
     pub fn where_it_stays(&self) -> Option<Source> {
         let whole = |path: &Path| std::fs::canonicalize(path).ok().filter(|path| path.to_str().is_some());
         match self {
@@ -53,8 +53,7 @@ impl Source {
     }
 }
 
-/// The columns of somebody's ratings: their names or, in a text file without a header, their numbers,
-/// counted from 1.
+/// The columns of a file of ratings: their names or, in a text file without a header, their numbers, counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnNames {
     /// Who rated.
@@ -67,12 +66,12 @@ pub struct ColumnNames {
     pub timestamp: Option<String>,
 }
 
-/// What a file of ratings does not tell by itself.
+/// What a file of ratings does not state itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
-    /// How it is written down, where it is text.
+    /// Its dialect, if it is text.
     pub dialect: Dialect,
-    /// What stands where there is no rating: such rows are left out.
+    /// The value that means "not rated": such rows are left out.
     pub missing: Option<String>,
     /// A table of titles.
     pub titles: Option<PathBuf>,

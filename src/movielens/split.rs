@@ -15,19 +15,19 @@ pub const LECTURE_SEED: u32 = 42;
 /// How a fifth of the ratings is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SplitBy {
-    /// The lecture's: any fifth, whoever and whenever they are from.
+    /// The lecture's: any fifth, of any users and times.
     Random {
-        /// Of NumPy's generator.
+        /// Seed of NumPy's generator.
         seed: u32,
     },
-    /// The last fifth by time: the future is predicted from the past, as in service. Users and movies that
-    /// appear only then are predicted without ever having been trained.
+    /// The last fifth by time: the future is predicted from the past, as in production. Users and movies that appear
+    /// only then are predicted without any training.
     Time,
-    /// A fifth of each user's ratings, so that every user with five or more is tested alike: her last ones
-    /// by time (what recommenders call a leave-last-out or chronological split by user), or where the data
-    /// has no times any of them (a stratified split).
+    /// A fifth of each user's ratings, so that every user with five or more is tested alike: the user's last ratings by
+    /// time (what recommenders call a leave-last-out or chronological split by user) or, if the data has no times, any
+    /// of them (a stratified split).
     User {
-        /// Of NumPy's generator, where there are no times.
+        /// Seed of NumPy's generator, used if there are no times.
         seed: u32,
     },
 }
@@ -36,8 +36,7 @@ impl SplitBy {
     /// The lecture's split.
     pub const LECTURE: SplitBy = SplitBy::Random { seed: LECTURE_SEED };
 
-    /// The rows to hold out, in no particular order. `times` has one entry a rating. Equal times are in file
-    /// order.
+    /// The rows to hold out, in no particular order. `times` has one entry per rating. Equal times are in file order.
     ///
     /// # Errors
     /// There are no times to split by, or too few ratings: one of the parts would be empty.
@@ -56,7 +55,7 @@ impl SplitBy {
                 rows.split_off(n - fifth(n))
             }
             SplitBy::User { seed } => {
-                // Of every user the rows in time's order, or in one drawn at random.
+                // The rows of each user in the order of time, or in random order.
                 let mut order: Vec<usize> = match times {
                     Some(_) => (0..n).collect(),
                     None => numpy_permutation(n, seed).into_iter().map(|row| row as usize).collect(),

@@ -1,5 +1,5 @@
-//! Tables in text: the lecture's ratings.csv, its elders, and anybody's CSV. polars reads them; here stands how a file
-//! is written down, and that every line of it is one row.
+//! Tables in text: the lecture's ratings.csv, the older MovieLens files, and any CSV file. polars reads them; this file
+//! finds their dialect, and checks that every line is one row.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -36,16 +36,16 @@ pub struct Text<'a> {
 type Fault = (usize, String);
 
 impl<'a> Text<'a> {
-    /// Finds out how the text is written down, and that each of its rows has as many fields as the first line.
+    /// Finds the dialect of the text, and checks that each of its rows has as many fields as the first line.
     ///
     /// # Errors
-    /// It has no rows, no such columns, or a row that is none.
+    /// It has no rows, lacks a wanted column, or has a malformed row.
     pub fn new(path: &Path, text: &'a str, dialect: &Dialect, wanted: &[Wanted]) -> Result<Text<'a>> {
         let at = |(line, why): Fault| anyhow!("{} line {line}: {why}", path.display());
         let (mut text, mut blank) = without_blank_lines(text);
         ensure!(!text.is_empty(), "{}: an empty file", path.display());
         let mut dialect = dialect.clone();
-        // Excel's own way of stating it.
+        // Excel's own way of stating the separator.
         let stated = text
             .split_once('\n')
             .and_then(|(line, rest)| Some((line.strip_prefix("sep=")?, rest.to_owned())));
@@ -97,16 +97,16 @@ impl<'a> Text<'a> {
         Ok(text)
     }
 
-    /// Whether each row has as many fields as the first line; and where the rows begin.
+    /// Checks that each row has as many fields as the first line, and finds where the rows begin.
     ///
     /// # Errors
-    /// One has not, or its quotes make no sense.
+    /// A row has more or fewer fields, or its quotes make no sense.
     fn check(&mut self) -> Result<(), Fault> {
         let (n, by) = (self.first.len(), byte_of(&self.separator));
         let Some(quote) = self.quote else {
             self.start =
                 if self.header { self.text.find('\n').map_or(self.text.len(), |at| at + 1) } else { 0 };
-            // All bytes in one loop, which is quicker than line by line.
+            // All bytes in one loop, which is faster than line by line.
             let (mut fields, mut line) = (1, 1);
             for at in memchr::memchr2_iter(by, b'\n', self.text.as_bytes()) {
                 if self.text.as_bytes()[at] == by {
@@ -147,7 +147,7 @@ impl<'a> Text<'a> {
             }
             if !lines.is_empty()
                 && let Some(field) = record.iter().find(|field| {
-                    // A text of several lines is one field; a quote that nobody meant swallows whole rows.
+                    // A text of several lines is one field; an unintended quote swallows whole rows.
                     field.split(|b| *b == b'\n').skip(1).any(|line| line.contains(&by))
                 })
             {
@@ -166,12 +166,12 @@ impl<'a> Text<'a> {
         Ok(())
     }
 
-    /// Of the error of a line that has too few fields, or too many.
+    /// The error of a line with too few or too many fields.
     fn miscounted(&self, line: usize, fields: usize) -> Fault {
         let row = self.text.lines().nth(line - 1).unwrap_or_default();
         let row = shortened(&row.replace(UNIT, "::"));
         let quotes =
-            if row.contains('"') { "; where quotes stand around fields, say --quote '\"'" } else { "" };
+            if row.contains('"') { "; if quotes enclose fields, say --quote '\"'" } else { "" };
         (line, format!("{fields} of {} fields: '{row}'{quotes}", self.first.len()))
     }
 
@@ -201,8 +201,8 @@ impl<'a> Text<'a> {
         how.from_reader(self.text.as_bytes())
     }
 
-    /// What polars reads of the wanted columns as these types, under their new names; `None` where it refuses, or does
-    /// not find each row.
+    /// What polars reads of the wanted columns as these types, under their new names; `None` if it refuses, or does not
+    /// find each row.
     fn polars(
         &self,
         wanted: &[(usize, &Wanted)],
@@ -228,11 +228,11 @@ impl<'a> Text<'a> {
         (table.height() == self.rows).then_some(table)
     }
 
-    /// The table of the wanted columns: as numbers where the first row has some and, where not all rows agree, as
-    /// text that is looked at field by field. What is wrong with an optional column, which is left out, is noted.
+    /// The table of the wanted columns: as numbers where the first row has some and, if not all rows agree, as text
+    /// that is examined field by field. An optional column that cannot be read is left out, with a note.
     ///
     /// # Errors
-    /// A value that cannot be one, with its line.
+    /// A value cannot be converted; the error gives its line.
     pub fn read(
         &self,
         path: &Path,
@@ -283,7 +283,7 @@ impl<'a> Text<'a> {
         self.rows
     }
 
-    /// The line of the file on which a row stands.
+    /// The line of the file that holds a row.
     pub fn line_of(&self, row: usize) -> usize {
         let record = row + usize::from(self.header);
         let line = self.quote.and_then(|quote| {
@@ -305,7 +305,7 @@ impl<'a> Text<'a> {
 
 const LITERALLY: &str = "; where a quote is only a character, say --quote none";
 
-/// Whether a field begins as numbers do that are other ids than those they count for: `+7`, `007`, `-0`.
+/// Whether a field begins like a number that, written this way, is a different id: `+7`, `007`, `-0`.
 fn written_oddly(bytes: &[u8], separator: u8) -> bool {
     let odd = |[before, first, second]: [u8; 3]| {
         let begins = (before == separator)
@@ -330,9 +330,9 @@ fn written_oddly(bytes: &[u8], separator: u8) -> bool {
         })
 }
 
-/// The text without its blank lines, and which they were.
+/// The text without its blank lines, and the numbers of those lines.
 fn without_blank_lines(text: &str) -> (Cow<'_, str>, Vec<usize>) {
-    // Where no line begins with a blank or ends at once, which is seen without looking at each line, none is blank.
+    // If no line begins with a blank or ends at once, none is blank; that is found without looking at each line.
     let blank = |byte: u8| (byte == b'\n') | (byte == b' ') | (byte == b'\t');
     let bytes = text.as_bytes();
     let pairs = || bytes.iter().zip(bytes.get(1..).unwrap_or_default());

@@ -39,7 +39,7 @@ fn write(path: &Path, bytes: &[u8], durably: bool) -> Result<()> {
         if durably {
             file.as_file().sync_all()?;
         }
-        // The error would keep the temporary file: only its cause goes on.
+        // The error would keep the temporary file: only its cause is passed on.
         file.persist(path).map_err(|failed| failed.error)?;
         Ok(())
     };

@@ -165,9 +165,9 @@ fn what_is_ambiguous_or_of_another_kind_is_refused_by_name_with_the_way_out() {
             uir,
             "where the first line is a row already, say --user 1 --item 2 --rating 3",
         ),
-        (b"u,i,r\n1,2,3\nNaN,2,4\n", uir, "line 3: u 'NaN' says that there is none"),
-        (b"u,i,r\n1,2,3\nnull,2,4\n", uir, "line 3: u 'null' says that there is none"),
-        (b"u,i,r\n1,\"a\nb\",3\n2,c,4\n", uir, "line 2: i 'a\\nb' goes on on another line"),
+        (b"u,i,r\n1,2,3\nNaN,2,4\n", uir, "line 3: u 'NaN' stands for a missing value"),
+        (b"u,i,r\n1,2,3\nnull,2,4\n", uir, "line 3: u 'null' stands for a missing value"),
+        (b"u,i,r\n1,\"a\nb\",3\n2,c,4\n", uir, "line 2: i 'a\\nb' continues on another line"),
         (b"u,i,r\n1,\"a,2\n2,b,3\n3,c\",4\n4,d,5\n", uir, "line 2: to line 4 is one row by its quotes"),
         (b"u;i;r\n1;2;2,5\n", uir, "line 2: r '2,5' is not a number: it has a decimal comma"),
         (b"u;i;r\n1;2;3\n;;\n", uir, "line 3: no u"),
@@ -208,7 +208,7 @@ fn times_are_read_as_numbers_or_dates_and_titles_from_any_table() {
     assert_eq!(read("7", ("ISBN", "Book-Title")).unwrap().titles().unwrap()["7"], "Emma");
     let none = read("9", ("ISBN", "Book-Title")).unwrap();
     assert!(
-        none.movies.is_none() && none.notes[0].contains("none of the 2 titles is of a movie"),
+        none.movies.is_none() && none.notes[0].contains("none of the 2 titles belongs to a movie"),
         "{:?}",
         none.notes
     );
