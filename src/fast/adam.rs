@@ -2,8 +2,8 @@
 //!
 //! With gradient g (plus λ·p, the L2 decay), averages m and v, and step t:
 //! `m ← m + (1 − β₁)·(g − m);  v ← β₂·v + (1 − β₂)·g²;  p ← p − lr/(1 − β₁ᵗ)·m / (√v/√(1 − β₂ᵗ) + ε)`.
-//! There is no closed form. Yet the numbers of a row do not touch other rows', so that its steps can wait:
-//! weights and averages go through memory once a read, not once a step, and come out the same to the bit.
+//! There is no closed form. But rows do not affect each other, so a row's steps can wait: its weights and averages go
+//! through memory once per read instead of once per step, and come out the same to the bit.
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -61,8 +61,8 @@ impl Adam {
     }
 }
 
-/// On several threads all rows catch up together after so many steps: rarely enough that memory and the threads' waking
-/// cost little, often enough that few steps are left for the rows of a batch, which one thread moves.
+/// On several threads all rows catch up together after this many steps: rarely enough that memory and waking the
+/// threads cost little, often enough that few steps are left for the rows of a batch, which one thread moves.
 const SWEEP: u32 = 32;
 
 /// `n` threads, where the system has them.
@@ -109,11 +109,11 @@ impl Steps for Adam {
     }
 }
 
-/// Takes `steps` with a row, each with the gradient `grad`, or none where that is empty.
+/// Applies `steps` to a row, each with the gradient `grad`, or with none if that is empty.
 fn run(row: Row, grad: &[f32], steps: &[Step], with: Constants) {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx512f") {
-        // SAFETY: the processor has AVX-512, and with it what else is asked for.
+        // SAFETY: the processor has AVX-512, and with it the other features.
         return unsafe { run_avx512(row, grad, steps, with) };
     } else if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
         // SAFETY: the processor has AVX2 and fused multiply-add.
@@ -137,7 +137,7 @@ fn run_avx512(row: Row, grad: &[f32], steps: &[Step], with: Constants) {
     run_anywhere(row, grad, steps, with, f32::mul_add);
 }
 
-/// Numbers at work at once: square roots and divisions are slow but overlap, so that there should be many.
+/// Numbers processed at once: square roots and divisions are slow but overlap, so there should be many.
 const AT_ONCE: usize = 64;
 
 #[inline(always)]

@@ -1,5 +1,5 @@
 //! The fast stepper: trains the lecture's models several times faster than libtorch's own operations do, with the same
-//! losses to five digits. Opt-in, one line beside the loop, as `torch.compile` is:
+//! losses to five digits. Like `torch.compile`, it is turned on by one line:
 //!
 //! ```ignore
 //! let history = fit_with(&model, &data, 3, &mut opt, mse_loss, Options { stepper: fast::compile, ..Options::default() })?;
@@ -10,13 +10,13 @@
 //! - **Rows move when they are read** (`table.rs`). A batch of 64 ratings reads at most 128 rows of the embeddings, yet
 //!   momentum and decay move every row at every step. Here a row catches up with the steps it sat out when a batch reads
 //!   it, and all rows catch up before anything else reads the model.
-//! - **A batch is replayed** (`replay.rs`). libtorch spends most of a small batch on arranging its operations. The
-//!   operations of the first batch are recorded, and where all of them are known here, each batch replays them on plain
-//!   numbers, forward and backward.
+//! - **A batch is replayed** (`replay.rs`). For a small batch, libtorch spends most of the time on arranging its
+//!   operations. The operations of the first batch are recorded. If this module knows all of them, each batch replays
+//!   them on plain numbers, forward and backward.
 //!
-//! What it must not be used for: a model whose operations depend on the numbers in a batch, and a test of libtorch, whose
+//! It must not be used for a model whose operations depend on the numbers in a batch, or to test libtorch, whose
 //! kernels hardly run. A model with an operation that is not known here, such as dropout, is trained by libtorch as if
-//! the fast stepper had not been asked for, and a note says so. On CUDA it is refused.
+//! the fast stepper had not been requested, and a note says so. On CUDA it is refused.
 
 mod adam;
 mod replay;
@@ -61,7 +61,7 @@ impl StepperKind {
         }
     }
 
-    /// As metrics.json has it.
+    /// As in metrics.json.
     pub fn name(self) -> &'static str {
         match self {
             StepperKind::Libtorch => "libtorch",
@@ -92,20 +92,20 @@ pub fn compile<'a>(
 pub const NOT_ON_CUDA: &str = "the fast stepper computes on the CPU only: no such stepper has been measured on a card \
                                yet; leave out --fast, or take --device cpu";
 
-/// Why an optimizer's steps are not known here.
+/// Why the steps of an optimizer are not known here.
 fn unsupported(opt: &Optimizer) -> Option<String> {
     let decays_differ = opt.slots.windows(2).any(|pair| pair[0].weight_decay != pair[1].weight_decay);
     let plain = |slot: &Slot| slot.param.kind() == Kind::Float && slot.param.is_contiguous();
     if decays_differ {
         Some("layers differ in their weight decay".to_owned())
     } else if !opt.slots.iter().all(plain) {
-        Some("some parameter is not float32 in one piece".to_owned())
+        Some("some parameter is not contiguous float32".to_owned())
     } else {
         None
     }
 }
 
-/// Says once per process why libtorch trains although the fast stepper was asked for.
+/// Says once per process why libtorch trains although the fast stepper was requested.
 fn say_once(why: &str) {
     static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     if SAID.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(why.to_owned()) {
@@ -180,7 +180,7 @@ impl Step for FastStepper<'_> {
 }
 
 impl FastStepper<'_> {
-    /// Computes the loss of the first batch by libtorch, and from the operations that took makes the plan.
+    /// Computes the loss of the first batch by libtorch, and makes the plan from the recorded operations.
     fn record(&mut self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
         let params: Vec<&Tensor> = self.opt.slots.iter().map(|slot| &slot.param).collect();
         let known: Vec<&Tensor> = [x, y].into_iter().chain(params.iter().copied()).collect();
@@ -188,7 +188,7 @@ impl FastStepper<'_> {
         let sizes: Vec<Vec<i64>> = params.iter().map(|param| param.size()).collect();
         let agreeing = Replay::new(&calls, &sizes).and_then(|mut replay| {
             indices(x, &mut self.ids);
-            // SAFETY: float32 in one piece on the CPU, which nothing changes meanwhile.
+            // SAFETY: contiguous float32 on the CPU, which nothing changes meanwhile.
             let weights: Vec<Weights> = params.iter().map(|param| unsafe { Weights::of(param) }).collect();
             let replayed = replay.run(&self.ids, y, &weights);
             let libtorchs = f32::try_from(&loss).unwrap_or(f32::NAN);
@@ -212,7 +212,7 @@ impl FastStepper<'_> {
         Ok(loss)
     }
 
-    /// The optimizer's rule, from where the optimizer stands.
+    /// The optimizer's rule, from the optimizer's current state.
     fn steps(&self) -> Box<dyn ByRow> {
         let weight_decay = self.opt.slots.first().map_or(0.0, |slot| slot.weight_decay);
         let mut steps: Box<dyn ByRow> = match self.opt.rule {
@@ -256,8 +256,8 @@ impl Replayer {
         self.steps.start(self.steps.in_all());
     }
 
-    /// Trains on one batch, of which `ids` are the columns one after another; the loss before the step. `None` where the
-    /// batch is not like the recorded one.
+    /// Trains on one batch, and returns the loss before the step. `ids` are the columns of the batch one after another.
+    /// `None` if the batch is not like the recorded one.
     fn step(&mut self, ids: &[i64], y: &Tensor, lr: f64, slots: &mut [Slot]) -> Option<f32> {
         if self.steps.taken() >= MOST_STEPS_BEHIND {
             self.settle(slots);
@@ -291,7 +291,7 @@ impl Replayer {
 /// Where the weights of each parameter are now.
 fn weights<'a>(tables: &'a [Table], slots: &'a [Slot]) -> Vec<Weights<'a>> {
     let of = |(at, slot): (usize, &'a Slot)| {
-        // SAFETY: float32 in one piece on the CPU, which nothing changes while a batch is computed.
+        // SAFETY: contiguous float32 on the CPU, which nothing changes while a batch is computed.
         tables.iter().find_map(|t| t.weights(at)).unwrap_or_else(|| unsafe { Weights::of(&slot.param) })
     };
     slots.iter().enumerate().map(of).collect()

@@ -1,9 +1,10 @@
 //! A batch's operations, recorded once and replayed on plain numbers.
 //!
-//! A batch of 64 ratings is little arithmetic: most of its time goes into how libtorch arranges an operation (dispatch,
-//! allocation, the graph of the gradients), forward and backward. So the operations of the first batch are recorded, as
-//! CUDA graphs and `torch.compile` do, and the later batches replay them: those of the lecture's models, whatever their
-//! sizes, and of any model made of the same pieces. As there, the operations must not depend on the numbers in a batch.
+//! A batch of 64 ratings takes little arithmetic: most of its time is spent on how libtorch arranges an operation
+//! (dispatch, allocation, the graph of the gradients), forward and backward. So the operations of the first batch are
+//! recorded, as CUDA graphs and `torch.compile` do, and the later batches replay them. This works for the lecture's
+//! models of any size, and for any model made of the same pieces. The operations must not depend on the numbers in a
+//! batch, again as for CUDA graphs and `torch.compile`.
 
 use tch::{Device, Kind, Tensor};
 
@@ -27,7 +28,7 @@ enum Op {
     Plus(usize, f32),
     Sigmoid(usize),
     Relu(usize),
-    /// Side by side.
+    /// Two values side by side.
     Cat(usize, usize),
     Linear {
         x: usize,
@@ -50,9 +51,9 @@ struct Node {
 pub(super) struct Replay {
     /// Each after those it is computed from; the last is the prediction.
     nodes: Vec<Node>,
-    /// For each parameter the node that reads it.
+    /// For each parameter, the node that reads it.
     readers: Vec<usize>,
-    /// For each parameter that is no table its gradient.
+    /// For each parameter that is not a table, its gradient.
     grads: Vec<Vec<f32>>,
 }
 
@@ -96,7 +97,7 @@ impl Reader<'_> {
         Some(param)
     }
 
-    /// What a call adds; `None` where it is not known here.
+    /// What a call adds; `None` if it is not known here.
     fn call(&mut self, call: &Call) -> Option<()> {
         use Value::{Ints, Nothing, Number, Tensor, Tensors};
         let [Tensor(out)] = &call.outputs[..] else { return None };
@@ -169,10 +170,10 @@ pub(super) enum Gradient<'a> {
 /// Where the weights of a parameter are.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Weights<'a> {
-    /// From the first row on.
+    /// The numbers, from the first row on.
     pub numbers: &'a [f32],
     pub n_rows: usize,
-    /// From one row to the next.
+    /// Numbers from one row to the next.
     pub stride: usize,
 }
 
@@ -180,7 +181,7 @@ impl<'a> Weights<'a> {
     /// In the parameter itself.
     ///
     /// # Safety
-    /// It is contiguous float32 in the CPU's memory, and nobody changes it meanwhile.
+    /// It is contiguous float32 in the CPU's memory, and nothing changes it meanwhile.
     pub unsafe fn of(param: &'a Tensor) -> Weights<'a> {
         // SAFETY: promised by the caller.
         let numbers = unsafe { slice(param) };
@@ -190,11 +191,11 @@ impl<'a> Weights<'a> {
 }
 
 impl Replay {
-    /// What replays the recorded `calls`, in which x is tensor 0, y is tensor 1, and the parameters (of these `sizes`)
-    /// follow.
+    /// Makes the replay of the recorded `calls`, in which x is tensor 0, y is tensor 1, and the parameters (of these
+    /// `sizes`) follow.
     ///
     /// # Errors
-    /// An operation is not known here, or reads its input in a way that is not.
+    /// An operation is not known here, or reads its input in an unknown way.
     pub fn new(calls: &[Call], sizes: &[Vec<i64>]) -> Result<Replay, String> {
         let params = (0..sizes.len()).map(|param| (2 + param, Role::Param(param)));
         let mut reader = Reader {
@@ -210,7 +211,7 @@ impl Replay {
                 .ok_or_else(|| format!("the model calls {}, which it does not know", call.name))?;
         }
         let Reader { roles, nodes, params_read, nodes_read, .. } = reader;
-        // Everything is read once, which spares adding gradients up.
+        // Everything is read once, so gradients need not be added up.
         let once = params_read.iter().all(|by| by.len() == 1) && nodes_read.iter().all(|&n| n == 1);
         if !once || roles.last().is_none_or(|(_, role)| *role != Role::Loss) {
             return Err("the model reads some value more or less than once".to_owned());
@@ -222,8 +223,8 @@ impl Replay {
         Ok(Replay { nodes, readers, grads })
     }
 
-    /// The parameters that are looked up by row, in groups that the same column of the batch looks up and that have the
-    /// same number of rows: the column, and which parameters.
+    /// The parameters that are looked up by row, grouped by the column of the batch that looks them up and by their
+    /// number of rows: the column, and which parameters.
     pub fn tables(&self, n_rows: impl Iterator<Item = i64>) -> Vec<(usize, Vec<usize>)> {
         let mut groups: Vec<((usize, i64), Vec<usize>)> = Vec::new();
         for (param, (&reader, n_rows)) in self.readers.iter().zip(n_rows).enumerate() {
@@ -245,9 +246,9 @@ impl Replay {
         }
     }
 
-    /// The loss of a batch; and the gradients of all parameters, for the loss itself as the end of the chain.
-    /// `ids` is the batch column by column. `None` where it is no batch as the recorded one was, or names a
-    /// row that a table lacks.
+    /// Returns the loss of a batch and computes the gradients of all parameters, with the loss itself as the end of the
+    /// chain. `ids` is the batch column by column. `None` if the batch is not like the recorded one, or names a row
+    /// that a table lacks.
     pub fn run(&mut self, ids: &[i64], y: &Tensor, params: &[Weights]) -> Option<f32> {
         let plain = y.device() == Device::Cpu && y.kind() == Kind::Float && y.is_contiguous();
         let bs = y.numel();

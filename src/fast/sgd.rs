@@ -2,7 +2,7 @@
 //!
 //! A step moves a weight p with momentum buffer v, gradient g, rate lr, momentum μ and decay λ by
 //! `v ← μ·v + (g + λ·p);  p ← p − lr·v`. Without a gradient that is the matrix
-//! `(p, v) → (p − lr·(μ·v + λ·p), μ·v + λ·p)`, and steps that a row sat out are the product of theirs.
+//! `(p, v) → (p − lr·(μ·v + λ·p), μ·v + λ·p)`, and the steps that a row sat out are the product of their matrices.
 
 use std::array;
 
@@ -33,11 +33,11 @@ impl Map {
     }
 }
 
-/// Steps of a stretch.
+/// Steps in a stretch.
 const STRETCH: usize = 256;
 
-/// SGD's steps since all rows were up to date, kept so that what any row sat out, at whatever rates, is a product of
-/// two maps at most: to the end of the stretch in which it was last moved, and from there until now.
+/// SGD's steps since all rows were up to date, stored so that the steps that any row sat out, at any rates, are a
+/// product of two maps at most: to the end of the stretch in which it was last moved, and from there until now.
 #[derive(Debug)]
 pub(super) struct Sgd {
     momentum: f64,

@@ -1,4 +1,4 @@
-//! Rows of tables that are moved when they are read, by the steps that they sat out meanwhile.
+//! Rows of tables that are moved when they are read, by the steps that they have sat out.
 
 use std::fmt::Debug;
 use std::sync::Mutex;
@@ -9,8 +9,8 @@ use tch::Tensor;
 use super::replay::Weights;
 use crate::libtorch::memory::slice_mut;
 
-/// All rows are brought up to date after so many steps, which bounds what is kept of the steps: 32 bytes each
-/// under SGD, 2 MiB.
+/// All rows are brought up to date after this many steps, which bounds the memory for the steps: 32 bytes each under
+/// SGD, 2 MiB.
 pub(super) const MOST_STEPS_BEHIND: u32 = 1 << 16;
 
 /// Numbers that are moved together: weights, and what the optimizer remembers of each (SGD has no second).
@@ -40,30 +40,30 @@ impl<'a> Row<'a> {
 
 /// A rule with its steps since all rows were last up to date.
 pub(super) trait Steps: Debug + Sync {
-    /// After how many steps all rows catch up together, and on which threads beside the calling one; `None` where rows
-    /// catch up when they are read only.
+    /// After how many steps all rows catch up together, and on which threads besides the calling one; `None` if rows
+    /// catch up only when they are read.
     fn sweep(&self) -> Option<(u32, &ThreadPool)> {
         None
     }
     /// Steps since then.
     fn taken(&self) -> u32;
-    /// Steps since the first of all.
+    /// Steps since the very first.
     fn in_all(&self) -> u64;
     /// Every row is up to date, `in_all` steps after the first.
     fn start(&mut self, in_all: u64);
     /// One more step, at this learning rate.
     fn take(&mut self, lr: f64);
-    /// Moves a row by the steps after `since`, in none of which it had a gradient.
+    /// Moves a row by the steps after `since`, in which it had no gradient.
     fn catch_up(&self, row: Row, since: u32);
     /// Moves a row, up to date but for the last step, by that step.
     fn step(&self, row: Row, grad: &[f32]);
 }
 
-/// Tables that the same ids look up, as a user's factors and bias are, in memory of their own.
+/// Tables that the same ids look up, such as a user's factors and bias, in their own memory.
 ///
-/// Of large tables hardly a row is in the processor's cache, and a step waits for memory longer than it computes. So
-/// all that belongs to an id lies side by side: its rows, what the optimizer remembers of them, and the steps they
-/// have taken part in. The parameters have these numbers after [`ByRow::settle`].
+/// Hardly a row of a large table is in the processor's cache, and a step waits for memory longer than it computes. So
+/// everything that belongs to an id is stored together: its rows, what the optimizer remembers of them, and the number
+/// of steps that they have taken part in. The parameters have these numbers after [`ByRow::settle`].
 #[derive(Debug)]
 pub(super) struct Table {
     /// Which parameters these are.
@@ -89,7 +89,7 @@ pub(super) struct Table {
 /// Numbers of a cache line.
 const LINE: usize = 16;
 
-/// Asks the processor to fetch what lies there, without waiting for it: a hint, about any address.
+/// Asks the processor to fetch what is at an address, without waiting for it: a hint, valid for any address.
 #[inline(always)]
 #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 fn prefetch<T>(at: *const T) {
@@ -136,7 +136,7 @@ impl Table {
         &batch[self.column * bs..][..bs]
     }
 
-    /// The weights of a parameter, where it is one of these.
+    /// The weights of a parameter, if it is one of these.
     pub fn weights(&self, slot: usize) -> Option<Weights<'_>> {
         let member = self.slots.iter().position(|&s| s == slot)?;
         let offset: usize = self.widths[..member].iter().sum();
@@ -153,7 +153,7 @@ impl Table {
         parts(&mut self.memory[self.start + at * self.stride..][..self.stride], self.width, self.has_second)
     }
 
-    /// Has a row fetched; of one that is very long its start, after which the processor sees by itself what comes.
+    /// Has a row fetched; of a very long row only the start, after which the processor itself fetches what follows.
     #[inline(always)]
     fn prefetch(&self, id: i64) {
         let start = self.memory.as_ptr().wrapping_add(self.start + (id as usize).wrapping_mul(self.stride));
@@ -201,8 +201,8 @@ impl Table {
         {
             return self.sweep(steps, helpers);
         }
-        // Fetched one after another, with work in between, each row is waited for; all in one go, they come side
-        // by side.
+        // Fetched one after another, with work in between, each row is waited for; fetched all at once, the waits
+        // overlap.
         for some in ids.chunks(Table::TOGETHER) {
             some.iter().for_each(|&id| self.prefetch(id));
             for &id in some {
@@ -251,7 +251,7 @@ impl Table {
     }
 }
 
-/// What is done to a [`Table`] by a rule's steps, whichever rule it is.
+/// What a rule's steps do to a [`Table`], for any rule.
 ///
 /// Each is compiled with the rule's own code inside, and for eight numbers at a time where the processor has them: with
 /// a call for each row, the processor would not go ahead to the next row while it waits for this one's numbers.
@@ -259,8 +259,8 @@ pub(super) trait ByRow: Steps {
     /// Brings the rows that `ids` names up to date. Ids beyond the table are refused when the batch is computed.
     fn reads(&self, table: &mut Table, ids: &[i64]);
 
-    /// The last step for the rows with a gradient: `ids` (n,), and for each parameter `values` (n, width), where an id
-    /// that comes more than once has the sum of its values.
+    /// The last step for the rows with a gradient: `ids` (n,), and for each parameter `values` (n, width). An id that
+    /// occurs more than once has the sum of its values.
     fn step_rows(&self, table: &mut Table, ids: &[i64], values: &[&[f32]]);
 
     /// Brings every row up to date, gives all to the parameters, and starts counting anew.

@@ -270,7 +270,8 @@ fn ratings(
                         .to_owned()
                 }
                 None if field.starts_with('"') => {
-                    "not a number: it is in quotes; say --quote '\"' where these are not characters".to_owned()
+                    "not a number: it is in quotes; say --quote '\"' where these are not characters"
+                        .to_owned()
                 }
                 None => "not a number".to_owned(),
             };

@@ -170,8 +170,7 @@ impl<'a> Text<'a> {
     fn miscounted(&self, line: usize, fields: usize) -> Fault {
         let row = self.text.lines().nth(line - 1).unwrap_or_default();
         let row = shortened(&row.replace(UNIT, "::"));
-        let quotes =
-            if row.contains('"') { "; if quotes enclose fields, say --quote '\"'" } else { "" };
+        let quotes = if row.contains('"') { "; if quotes enclose fields, say --quote '\"'" } else { "" };
         (line, format!("{fields} of {} fields: '{row}'{quotes}", self.first.len()))
     }
 

@@ -45,7 +45,10 @@ pub struct Pca {
 /// There are fewer rows or columns than `k`, or libtorch cannot decompose the table.
 pub fn pca(table: &Tensor, k: i64) -> Result<Pca> {
     let (rows, columns) = table.size2()?;
-    ensure!(k <= rows.min(columns), "a table of {rows} rows and {columns} columns does not have {k} components");
+    ensure!(
+        k <= rows.min(columns),
+        "a table of {rows} rows and {columns} columns does not have {k} components"
+    );
     let table = table.to_kind(Kind::Double);
     let centered = &table - table.mean_dim(0, true, None);
     let (u, s, _) = centered.f_svd(true, true)?; // (rows, r), (r,)

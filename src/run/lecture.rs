@@ -178,7 +178,7 @@ impl Lecture {
         self.history(name).is_some()
     }
 
-    /// The validation losses of a recorded fit, one an epoch; none without such a fit.
+    /// The validation losses of a recorded fit, one per epoch; empty without such a fit.
     pub fn validation_losses(&self, name: &str) -> Vec<f64> {
         let epochs = self.history(name).map_or(&[][..], |history| &history.epochs);
         epochs.iter().map(|epoch| epoch.val).collect()

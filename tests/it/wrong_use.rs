@@ -116,11 +116,7 @@ const FITS: &[Case] = &[
     ("fit --model bias --wd 1e308", 1, "try a smaller one, or less weight decay"),
     ("fit --model dot --init 1000000 --schedule 1e-9x1", 1, "the loss became inf in epoch 0 at batch "),
     ("fit --model dot --init 30000 --schedule 1e-30x1", 1, "predicting nothing but zeros gives "),
-    (
-        "fit --model net --hidden 100000,100000",
-        1,
-        "of 10010367301 weights, takes at least 186.4 GiB, and ",
-    ),
+    ("fit --model net --hidden 100000,100000", 1, "of 10010367301 weights, takes at least 186.4 GiB, and "),
     (
         "fit --model net --hidden 100000,100000,100000 --optimizer adam",
         1,
@@ -321,7 +317,12 @@ fn a_limit_on_memory_is_kept_to() {
     let output = Command::new("bash").args(["-c", &script]).env("POLARS_MAX_THREADS", "1").output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(1) && said.lines().count() == 1, "{said}");
-    assert!(said.contains(" takes at least ") && said.contains(" GiB, and ") && said.contains("take fewer --factors"), "{said}");
+    assert!(
+        said.contains(" takes at least ")
+            && said.contains(" GiB, and ")
+            && said.contains("take fewer --factors"),
+        "{said}"
+    );
 }
 
 #[cfg(target_os = "linux")]
