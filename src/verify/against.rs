@@ -1,4 +1,4 @@
-//! Two ensembles held against each other, seed by seed: `lecture5 verify --against`.
+//! Compares two ensembles, seed by seed: `lecture5 verify --against`.
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
@@ -8,14 +8,14 @@ use super::stats::{self, ALPHA, FEWEST_RUNS};
 use crate::notebook::Table;
 use crate::system::failure::unjudged;
 
-/// `--against`: a mean difference up to this share of the number is let pass, significant or not.
+/// `--against`: a mean difference up to this share of the number is accepted, significant or not.
 pub const AGAINST_MARGIN: f64 = 0.005;
-/// `--against` on the same machine and libtorch: the same to this share, seed by seed.
+/// `--against` on the same machine and libtorch: equal to this share, seed by seed.
 pub const EXACT: f64 = 1e-6;
 /// How far, as a share, a loss of the fast stepper may be from libtorch's, when all else is the same.
 pub const FAST: f64 = 1e-4;
 
-/// Why the runs of `one` are not held to the ensemble's digit by digit.
+/// Why the runs of `one` are not compared with the ensemble's digit by digit.
 pub fn why_not_exact(ensemble: &Ensemble, one: &Ensemble) -> String {
     let (theirs, ours) = (&ensemble.made, &one.made);
     let apart = [
@@ -31,7 +31,7 @@ pub fn why_not_exact(ensemble: &Ensemble, one: &Ensemble) -> String {
     format!("Not compared digit by digit with the ensemble: {reason}.")
 }
 
-/// How near each loss must be to the one of the same seed, as a share: where machine, libtorch, device, threads and
+/// How near each loss must be to the one of the same seed, as a share, if machine, libtorch, device, threads and
 /// ratings are the same, and only the stepper may differ.
 fn tolerance(saved: &Made, ours: &Made) -> Option<f64> {
     let same = Made { stepper: saved.stepper, ..ours.clone() } == *saved;
@@ -75,9 +75,9 @@ pub struct Difference {
 pub struct Comparison {
     /// How near each loss has to be, as a share, where machine, libtorch, device and threads are the same.
     pub tolerance: Option<f64>,
-    /// Share of the saved value that is let pass.
+    /// Share of the saved value that is accepted.
     pub margin: f64,
-    /// One entry a number.
+    /// One entry per number.
     pub differences: Vec<Difference>,
 }
 
@@ -162,7 +162,7 @@ impl Comparison {
         Ok(())
     }
 
-    /// By which rule it was decided, and the largest difference found.
+    /// The rule that decided, and the largest difference found.
     pub fn rule(&self) -> String {
         let largest = self.differences.iter().map(|d| d.largest).fold(0.0, f64::max);
         let rule = match self.tolerance {

@@ -1,4 +1,4 @@
-//! Ensembles: the losses of a fit for many seeds, run in processes of their own, and kept as a file.
+//! Ensembles: the losses of a fit for many seeds, each run in its own process, stored in a file.
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -20,7 +20,7 @@ use crate::system::{files, machine};
 /// What one process prints for one fit of one seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OneRun {
-    /// Where and on what it ran.
+    /// Where and with what it ran.
     pub made: Made,
     /// Training and validation loss of each epoch in turn: trn 0, val 0, trn 1, val 1, …
     pub losses: Vec<f64>,
@@ -35,7 +35,7 @@ pub struct Made {
     pub machine: String,
     /// `cpu` or `cuda:N`.
     pub device: String,
-    /// Of libtorch, within an operation.
+    /// Threads of libtorch within an operation.
     pub threads: i32,
     /// Which stepper computed.
     #[serde(default)]
@@ -45,7 +45,7 @@ pub struct Made {
 }
 
 impl Made {
-    /// By this process, for this run of the lecture.
+    /// The values of this process, for this run of the lecture.
     pub fn here(lecture: &Lecture) -> Made {
         Made {
             libtorch: lecture.metrics.libtorch.clone(),
@@ -63,9 +63,9 @@ impl Made {
 pub struct Ensemble {
     /// The command that made it.
     pub command: String,
-    /// Where and on what.
+    /// Where and with what it was made.
     pub made: Made,
-    /// One entry a fit.
+    /// One entry per fit.
     pub fits: Vec<FitEnsemble>,
 }
 
@@ -136,14 +136,14 @@ impl Ensemble {
     /// Reads an ensemble's file.
     ///
     /// # Errors
-    /// It cannot be read, or is no ensemble.
+    /// It cannot be read, or is not an ensemble.
     pub fn read(path: &Path) -> Result<Ensemble> {
         let bytes = files::read(path, MOST_BYTES)?;
         let parse = || Self::parse(std::str::from_utf8(&bytes)?);
-        parse().with_context(|| format!("{}: is no ensemble of `lecture5 verify`", path.display()))
+        parse().with_context(|| format!("{}: not an ensemble of `lecture5 verify`", path.display()))
     }
 
-    /// Takes an ensemble's text apart.
+    /// Parses an ensemble's text.
     ///
     /// # Errors
     /// It is not JSON of this form, or the runs of a fit differ in length.
@@ -159,7 +159,7 @@ impl Ensemble {
         Ok(ensemble)
     }
 
-    /// The file's text: a run a line, seven significant digits.
+    /// The file's text: one run per line, seven significant digits.
     pub fn to_text(&self) -> Result<String> {
         let mut text = format!(
             "{{\n\"command\": {},\n\"made\": {},\n\"fits\": [\n",
@@ -205,20 +205,20 @@ pub struct Processes {
     pub device: String,
     /// Which ratings, as options.
     pub data: Vec<OsString>,
-    /// Of libtorch, within an operation.
+    /// Threads of libtorch within an operation.
     pub threads: i32,
-    /// By the fast stepper.
+    /// Whether the fast stepper computes.
     pub fast: bool,
     /// The command to note in the file.
     pub command: String,
 }
 
-/// Runs each fit with each of its seeds, each in a process of its own, `jobs` at a time. A process draws from
-/// its own generator, so the result does not depend on how many run at once or on which ends first.
-/// `done` is told after each.
+/// Runs each fit with each of its seeds, each in its own process, `jobs` at a time. A process draws from its own
+/// generator, so the result does not depend on how many run at once or on which ends first. `done` is called after
+/// each.
 ///
 /// # Errors
-/// The first that failed, with what it said.
+/// The first run that failed, with its message.
 pub fn run(
     fits: &[(ModelKind, Vec<i64>)],
     how: &Processes,

@@ -1,8 +1,8 @@
 //! `lecture5 verify`: does this program reproduce the lecture, and does it still do what it did?
 //!
-//! The lecture printed one number a loss: one draw from whatever its start at random allows. So each fit is
-//! run with many seeds ([`ensemble`]), and the lecture's run is asked whether it could be one draw more
-//! ([`stats`]). docs/verification.md says what is accepted and why.
+//! The lecture printed one number per loss: one draw out of all that its random start allows. So each fit is run with
+//! many seeds ([`ensemble`]), and a test asks whether the lecture's run could be one more draw ([`stats`]).
+//! docs/verification.md says what is accepted and why.
 
 pub mod against;
 pub mod ensemble;
@@ -25,18 +25,18 @@ pub use stats::{ALPHA, FEWEST_RUNS};
 pub const POWER: f64 = 0.8;
 /// A number whose smallest detectable deviation is larger than this share of it is underpowered.
 pub const MARGIN: f64 = 0.05;
-/// Runs from which on rank judges every number: among N + 1 as likely ranks the most extreme one has probability
-/// 1/(N + 1), and four fits, one test each, share [`ALPHA`].
+/// With this many runs or more, rank judges every number: among N + 1 equally likely ranks the most extreme one has
+/// probability 1/(N + 1), and four fits, one test each, share [`ALPHA`].
 pub const RANKS_SUFFICE: usize = 79;
-/// Runs made up for the numbers that t judges.
+/// Simulated runs for the numbers that t judges.
 pub const DRAWS: usize = 9_999;
 
-/// The committed ensemble, which the quick mode holds a run against.
+/// The committed ensemble, with which the quick mode compares a run.
 pub fn committed() -> Result<Ensemble> {
     Ensemble::parse(include_str!("../../data/ensembles/cpu.json")).context("data/ensembles/cpu.json")
 }
 
-/// What is said of a number or of a fit.
+/// The verdict on a number or on a fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Verdict {
@@ -58,7 +58,7 @@ impl Verdict {
     }
 }
 
-/// One number held against its ensemble.
+/// One number compared with its ensemble.
 #[derive(Debug, Clone, Serialize)]
 pub struct Number {
     /// The fit.
@@ -85,7 +85,8 @@ pub struct Number {
     pub p_fit: f64,
     /// The same over all fits.
     pub p_adjusted: f64,
-    /// The smallest lone deviation that is found with probability [`POWER`]; none where so few runs find none.
+    /// The smallest deviation of this number alone that is found with probability [`POWER`]; `None` if the runs are too
+    /// few to find any.
     pub detectable: Option<f64>,
     /// The decision.
     pub verdict: Verdict,
@@ -97,7 +98,7 @@ pub struct Number {
 pub enum By {
     /// By Student's t: runs are few and look normal.
     T,
-    /// By its rank alone, which holds whatever the distribution.
+    /// By its rank alone, which is valid for any distribution.
     Rank,
 }
 
@@ -117,19 +118,19 @@ pub struct FitTest {
     pub fit: String,
     /// How they are judged.
     pub by: By,
-    /// How many they are.
+    /// How many numbers there are.
     pub numbers: usize,
     /// Runs in the fit's ensemble.
     pub runs: usize,
-    /// The most standard errors that one of them is out.
+    /// The largest distance of one of them from the mean, in standard errors.
     pub largest_t: f64,
-    /// How often a run's largest is as large.
+    /// How often the largest distance in a run is as large.
     pub p: f64,
     /// The same over all fits.
     pub p_adjusted: f64,
     /// Whether that is at most [`ALPHA`].
     pub deviates: bool,
-    /// What a run's largest is, ascending.
+    /// The largest distance in each run, ascending.
     #[serde(skip)]
     null: Vec<f64>,
 }
@@ -139,25 +140,25 @@ pub struct FitTest {
 pub struct Report {
     /// Probability of a false alarm anywhere.
     pub alpha: f64,
-    /// Of the detectable deviations.
+    /// The power at which the detectable deviations are stated.
     pub power: f64,
     /// What a detectable deviation must not exceed, as a share of the value.
     pub margin: f64,
-    /// One entry a number.
+    /// One entry per number.
     pub numbers: Vec<Number>,
-    /// One or two entries a fit.
+    /// One or two entries per fit.
     pub fits: Vec<FitTest>,
 }
 
-/// A fit's ensemble, the values that are held against it, and what that gave.
+/// A fit's ensemble, the values compared with it, and the result.
 pub struct Examined<'a> {
     fit: &'a FitEnsemble,
-    /// One entry a number.
+    /// One entry per number.
     pub numbers: Vec<Number>,
     tests: Vec<FitTest>,
 }
 
-/// The numbers of one fit held against its ensemble, before the fits are taken together.
+/// Compares the numbers of one fit with its ensemble, before the fits are combined.
 ///
 /// A number is judged by rank where there are enough runs for it ([`RANKS_SUFFICE`]), or where its ensemble, or that of
 /// `shape`, contradicts a normal distribution. Give the largest ensemble there is as `shape`: few runs seldom show
@@ -170,7 +171,7 @@ pub fn examine<'a>(
 ) -> Result<Examined<'a>> {
     if fit.runs.len() < FEWEST_RUNS {
         return Err(unjudged(format!(
-            "{}: {} seeds tell no spread; it takes at least {FEWEST_RUNS}",
+            "{}: {} seeds are too few to estimate a spread; it takes at least {FEWEST_RUNS}",
             fit.name,
             fit.runs.len()
         )));
@@ -233,7 +234,7 @@ pub fn examine<'a>(
     Ok(Examined { fit, numbers, tests })
 }
 
-/// Takes the fits together and decides: each of the m tests gets the same share of [`ALPHA`] (Bonferroni).
+/// Combines the fits and decides: each of the m tests gets the same share of [`ALPHA`] (Bonferroni).
 pub fn decide(examined: Vec<Examined>, margin: f64) -> Report {
     let m = examined.iter().map(|of| of.tests.len()).sum::<usize>() as f64;
     let (mut numbers, mut fits) = (Vec::new(), Vec::new());
@@ -262,8 +263,8 @@ pub fn decide(examined: Vec<Examined>, margin: f64) -> Report {
     Report { alpha: ALPHA, power: POWER, margin, numbers, fits }
 }
 
-/// Holds `values` of a fit (by its name) against the ensemble. The committed ensemble, where it is the larger
-/// one, says which numbers are not normal.
+/// Compares `values` of a fit (by its name) with the ensemble. The committed ensemble, if it is the larger one, says
+/// which numbers are not normal.
 fn judge(ensemble: &Ensemble, margin: f64, values: impl Fn(&str) -> Result<Vec<f64>>) -> Result<Report> {
     let committed = committed()?;
     let examined = ensemble.fits.iter().map(|fit| {
@@ -281,13 +282,14 @@ fn judge(ensemble: &Ensemble, margin: f64, values: impl Fn(&str) -> Result<Vec<f
 /// Too few seeds, or a fit that the lecture does not have.
 pub fn beside_the_lecture(ensemble: &Ensemble, margin: f64) -> Result<Report> {
     judge(ensemble, margin, |name| {
-        let fit = reference::lecture(name).with_context(|| format!("'{name}' is no fit of the lecture"))?;
+        let fit =
+            reference::lecture(name).with_context(|| format!("'{name}' is not a fit of the lecture"))?;
         Ok(fit.losses.iter().flatten().copied().collect())
     })
 }
 
-/// Could the first run of `one`, fit by fit, be one more run of the ensemble? Where the ensemble has that very
-/// seed it is left out of it.
+/// Could the first run of `one`, fit by fit, be one more run of the ensemble? If the ensemble has the same seed, that
+/// run is left out of it.
 ///
 /// # Errors
 /// Too few seeds, or a fit that the ensemble does not have.
@@ -320,7 +322,7 @@ impl Report {
         numbers.map(|n| format!("{} epoch {} {}", n.fit, n.epoch, n.loss)).collect()
     }
 
-    /// The table of numbers; `judged` says what is held against the ensemble.
+    /// The table of numbers; `judged` says what is compared with the ensemble.
     pub fn table(&self, judged: &str) -> Table {
         let mut table = Table::new([
             "fit",
@@ -382,7 +384,7 @@ impl Report {
         table
     }
 
-    /// How many of each verdict, in a sentence.
+    /// The number of each verdict, in a sentence.
     pub fn summary(&self) -> String {
         let count = |verdict| self.numbers.iter().filter(|n| n.verdict == verdict).count();
         format!(

@@ -1,7 +1,7 @@
 //! The statistics of `lecture5 verify`: pure functions of numbers.
 //!
-//! A *run* is one seed's losses of a fit, in a fixed order; an *ensemble* is several runs. What is judged is one
-//! further run, and the question is always whether it could be one more draw of the same kind.
+//! A *run* is one seed's losses of a fit, in a fixed order; an *ensemble* is several runs. One further run is judged:
+//! could it be one more draw of the same kind?
 
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
@@ -60,8 +60,8 @@ pub fn p_by_t(values: &[f64], x: f64) -> f64 {
     t_two_sided(t_of_new_draw(values, x), values.len() as f64 - 1.0)
 }
 
-/// Two-sided p-value by rank, (1 + how many are as extreme) / (N + 1), whatever the distribution: extreme is
-/// far from the median of the N + 1 together, so that no draw is treated differently from another.
+/// Two-sided p-value by rank, (1 + how many are as extreme) / (N + 1), for any distribution. Extreme is far from the
+/// median of the N + 1 together, so that every draw is treated alike.
 pub fn p_by_rank(values: &[f64], x: f64) -> f64 {
     let mut all = values.to_vec();
     all.push(x);
@@ -104,13 +104,13 @@ pub fn p_paired(differences: &[f64]) -> f64 {
     t_two_sided(standard(mean, sd / n.sqrt()), n - 1.0)
 }
 
-/// 1 + 1/2 + … + 1/m: what Benjamini and Yekutieli pay for any kind of dependence.
+/// 1 + 1/2 + … + 1/m: Benjamini and Yekutieli's correction for any kind of dependence.
 fn harmonic(m: usize) -> f64 {
     (1..=m).map(|i| 1.0 / i as f64).sum()
 }
 
-/// p-values adjusted so that refusing those up to q keeps the false discovery rate at q, however the tests
-/// depend on each other (Benjamini and Yekutieli 2001).
+/// p-values adjusted so that rejecting those up to q keeps the false discovery rate at q, however the tests depend on
+/// each other (Benjamini and Yekutieli 2001).
 pub fn benjamini_yekutieli(p: &[f64]) -> Vec<f64> {
     let m = p.len();
     let mut order: Vec<usize> = (0..m).collect();
@@ -133,12 +133,12 @@ pub fn largest_t(runs: &[&[f64]], new: &[f64]) -> f64 {
     (0..new.len()).map(|j| t_of_new_draw(&column(runs, j), new[j]).abs()).fold(0.0, f64::max)
 }
 
-/// The largest |t| over the numbers of one more run, for `draws` runs made up after the ensemble, ascending: what
-/// a |t| among that many numbers has to be compared with.
+/// The largest |t| over the numbers of one more run, for `draws` runs simulated after the ensemble, ascending: what a
+/// |t| among that many numbers has to be compared with.
 ///
-/// The numbers of a run depend on each other, so whole runs are made: normal, with the ensemble's own
-/// correlations. Each time N + 1 of them, and the last is held against the others as the lecture's is. The seed
-/// is fixed.
+/// The numbers of a run depend on each other, so whole runs are simulated: normal, with the ensemble's own
+/// correlations. Each draw simulates N + 1 of them, and compares the last with the others as the lecture's run is
+/// compared. The seed is fixed.
 pub fn made_up_largest_t(runs: &[&[f64]], draws: usize) -> Vec<f64> {
     let (n, k) = (runs.len(), runs.first().map_or(0, |run| run.len()));
     let root = root_of_correlations(runs);
@@ -172,8 +172,9 @@ pub fn made_up_largest_t(runs: &[&[f64]], draws: usize) -> Vec<f64> {
     largest
 }
 
-/// Cholesky's lower triangular root of the correlations of the runs' numbers. Numbers that depend on earlier ones
-/// entirely, as they must where there are more numbers than runs, and those without spread add nothing of their own.
+/// Cholesky's lower triangular root of the correlations of the runs' numbers. Some numbers depend entirely on earlier
+/// ones, as they must if there are more numbers than runs; those and the numbers without spread add nothing of their
+/// own.
 fn root_of_correlations(runs: &[&[f64]]) -> Vec<Vec<f64>> {
     let (n, k) = (runs.len() as f64, runs.first().map_or(0, |run| run.len()));
     let z: Vec<Vec<f64>> = (0..k)
@@ -198,9 +199,9 @@ fn root_of_correlations(runs: &[&[f64]]) -> Vec<Vec<f64>> {
     root
 }
 
-/// The largest |t| over the numbers of each run of the ensemble, held against all others and `new`, ascending.
-/// If `new` is one more run of the same kind its own largest |t| has any rank among these with the same
-/// probability, whatever the distribution.
+/// The largest |t| over the numbers of each run of the ensemble, compared with all others and `new`, ascending. If
+/// `new` is one more run of the same kind, its own largest |t| has any rank among these with the same probability, for
+/// any distribution.
 pub fn held_out_largest_t(runs: &[&[f64]], new: &[f64]) -> Vec<f64> {
     let mut largest: Vec<f64> = (0..runs.len())
         .map(|held| {
@@ -219,8 +220,8 @@ pub fn share_as_large(largest: &[f64], t: f64) -> f64 {
     (1 + largest.len() - below) as f64 / (1 + largest.len()) as f64
 }
 
-/// The value of `largest`, ascending, that a t must exceed for [`share_as_large`] to be at most `alpha`; `None`
-/// where they are too few for that.
+/// The value of `largest`, ascending, that a t must exceed for [`share_as_large`] to be at most `alpha`; `None` if they
+/// are too few for that.
 pub fn critical_t(largest: &[f64], alpha: f64) -> Option<f64> {
     let allowed = (alpha * (1 + largest.len()) as f64 + 1e-9) as usize;
     largest.len().checked_sub(allowed.max(1)).filter(|_| allowed > 0).map(|at| largest[at])

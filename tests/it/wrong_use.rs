@@ -106,8 +106,8 @@ const OPTIONS: &[Case] = &[
     ("run --data no/such/folder", 1, "no/such/folder: no such folder"),
     ("verify --from {tmp}/none.json", 1, "none.json: cannot be read: No such file"),
     ("verify --from {tmp}", 1, "cannot be read: Is a directory"),
-    ("verify --from {file}", 1, "is no ensemble of `lecture5 verify`"),
-    ("verify --against {file}", 1, "is no ensemble of `lecture5 verify`"),
+    ("verify --from {file}", 1, "not an ensemble of `lecture5 verify`"),
+    ("verify --against {file}", 1, "not an ensemble of `lecture5 verify`"),
 ];
 
 /// These cases get as far as reading the data.
