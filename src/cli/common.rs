@@ -1,4 +1,4 @@
-//! The options that all commands which train have, and what each of them begins and ends with.
+//! The options of all commands that train, and how each of these commands begins and ends.
 
 use std::path::PathBuf;
 
@@ -22,18 +22,18 @@ pub struct Common {
     /// Seed of the random generator, set before each fit: 0 to 4294967295.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = whole::<i64>(0, MOST_SEED))]
     pub seed: i64,
-    /// Where to compute: auto (CUDA where there is one), cpu, cuda or cuda:N.
+    /// Where to compute: auto (CUDA if available), cpu, cuda or cuda:N.
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device)]
     pub device: String,
     /// The folder to write results to.
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
-    /// Threads within an operation of the CPU. At batches of 64 a second one gains nothing, and where other
-    /// programs are busy it costs many times the run.
+    /// Threads within an operation of the CPU. At batches of 64 a second thread gains nothing, and on a busy machine it
+    /// makes the run many times slower.
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = whole::<i32>(1, 1024))]
     pub threads: i32,
     /// Train by the fast stepper instead of libtorch: on the CPU, several times faster, with the same losses to five
-    /// digits. It is no test of libtorch.
+    /// digits. It does not test libtorch.
     #[arg(long)]
     pub fast: bool,
     /// Resolution of the PNG plots, in dots per inch.
@@ -45,14 +45,14 @@ pub struct Common {
     /// Print nothing but errors.
     #[arg(long, conflicts_with = "json")]
     pub quiet: bool,
-    /// Print one JSON object a line: each epoch, and at the end the metrics.
+    /// Print one JSON object per line: each epoch, and at the end the metrics.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
     pub data: Data,
 }
 
-/// libtorch's generator takes the lower 32 bits of a seed: beyond them two seeds would be one without a word.
+/// libtorch's generator takes the lower 32 bits of a seed: with more bits, two seeds could silently be the same.
 pub const MOST_SEED: i64 = u32::MAX as i64;
 
 fn device(text: &str) -> Result<String> {
@@ -69,7 +69,7 @@ impl Common {
         }
     }
 
-    /// Whether results could be written, before an hour is spent on them: these files, where `_` is any.
+    /// Checks that results can be written, before an hour is spent on them: these files, where `_` is any.
     pub fn check_out(&self, files: &[&str]) -> Result<()> {
         files.iter().try_for_each(|file| files::check_writable(&self.out.join(file)))
     }
@@ -118,7 +118,7 @@ pub fn write_metrics(lecture: &Lecture) -> Result<()> {
     files::write_whole(&lecture.run.out.join("metrics.json"), text.as_bytes())
 }
 
-/// The last words of a run: the table, and where the files are.
+/// The end of a run: the table, and where the files are.
 pub fn finish(lecture: &Lecture) -> Result<()> {
     match lecture.run.telling {
         Telling::Quiet => {}

@@ -21,7 +21,7 @@ pub struct Data {
     /// Any file of ratings instead: CSV, tab-separated or other text (gzip too), or Parquet. Ids may be text.
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     ratings: Option<PathBuf>,
-    /// Its column of users; without a header, its number, counted from 1. The same holds for the others.
+    /// Its column of users: a name or, without a header, a number counted from 1. This holds for the other columns too.
     #[arg(long, value_name = "COL", default_value = "userId", requires = "ratings")]
     user: String,
     #[command(flatten)]
@@ -29,17 +29,17 @@ pub struct Data {
     /// Its column of times: whole numbers, such as seconds since 1970, or dates.
     #[arg(long, value_name = "COL", requires = "ratings")]
     timestamp: Option<String>,
-    /// A file of titles for it.
+    /// A file with the titles.
     #[arg(long, value_name = "FILE", requires = "ratings")]
     titles: Option<PathBuf>,
-    /// The columns of ids and of titles there [default: that of --item, and title].
+    /// The columns of ids and of titles in it [default: that of --item, and title].
     #[arg(long, value_name = "ID,TITLE", requires = "titles", value_parser = two_columns)]
     title_columns: Option<(String, String)>,
-    /// The lowest and the highest rating that can be given [default: that is].
+    /// The lowest and the highest possible rating [default: those in the data].
     #[arg(long, value_name = "LOW:HIGH", value_parser = range, allow_hyphen_values = true)]
     rating_range: Option<(f64, f64)>,
-    /// Which fifth of the ratings is held out: any (the lecture's way), the last by time, or each user's
-    /// last (any of hers, where there are no times).
+    /// Which fifth of the ratings is held out: any (the lecture's way), the last by time, or each user's last (any of
+    /// the user's, if there are no times).
     #[arg(long, value_name = "WAY", default_value = "random")]
     split: Way,
     /// Seed of a split that is drawn at random.
@@ -47,10 +47,10 @@ pub struct Data {
     split_seed: u32,
 }
 
-/// How a file of ratings is written down: what `run`, `fit` and whoever asks a model must know of it.
+/// How a file of ratings is written: what every command that reads one must know.
 #[derive(Args, Clone)]
 pub struct Written {
-    /// Its column of movies, or whatever is rated [default: movieId].
+    /// Its column of movies or other items [default: movieId].
     #[arg(long, value_name = "COL", requires = "ratings")]
     pub item: Option<String>,
     /// Its column of ratings [default: rating].
@@ -60,20 +60,20 @@ pub struct Written {
     /// tab, semicolon, bar, :: and blanks with which the columns are found].
     #[arg(long, value_name = "CHAR", requires = "ratings", value_parser = separator)]
     separator: Option<String>,
-    /// What stands around fields that hold a separator, or none where quotes are only characters [default: ", and
-    /// between tabs none unless whole fields are in quotes].
+    /// What encloses fields that contain a separator, or none if quotes are only characters [default: ", and between
+    /// tabs none unless whole fields are in quotes].
     #[arg(long, value_name = "CHAR|none", requires = "ratings", value_parser = quote)]
     quote: Option<Quote>,
     /// Whether its first line names the columns [default: yes, unless they are called by numbers].
     #[arg(long, value_name = "YES|NO", requires = "ratings", value_parser = yes_or_no)]
     header: Option<bool>,
-    /// What stands for no rating, as 0 or 99 in some: such rows are left out.
+    /// The value that means "not rated", such as 0 or 99: such rows are left out.
     #[arg(long, value_name = "VALUE", requires = "ratings", allow_hyphen_values = true)]
     pub missing: Option<String>,
 }
 
 impl Written {
-    /// The same for whoever reads it.
+    /// These options as a dialect.
     pub fn dialect(&self) -> Dialect {
         Dialect { separator: self.separator.clone(), header: self.header, quote: self.quote }
     }
@@ -105,7 +105,7 @@ fn separator(text: &str) -> Result<String> {
         other => other,
     };
     let one = named.len() == 1 && !named.starts_with(['"', '\n', '\r']);
-    ensure!(one || named == "::", "'{text}' is not a character of ASCII, nor tab, space or ::");
+    ensure!(one || named == "::", "'{text}' is not an ASCII character, tab, space or ::");
     Ok(named.to_owned())
 }
 
@@ -113,7 +113,7 @@ fn quote(text: &str) -> Result<Quote> {
     match text.chars().collect::<Vec<_>>()[..] {
         [mark] if mark.is_ascii_punctuation() => Ok(Quote::Around(mark)),
         _ if text == "none" => Ok(Quote::Literal),
-        _ => anyhow::bail!("'{text}' is not a character such as \" or ', nor none"),
+        _ => anyhow::bail!("'{text}' is neither a character such as \" or ' nor none"),
     }
 }
 
@@ -155,10 +155,10 @@ pub fn range(text: &str) -> Result<(f64, f64)> {
 }
 
 impl Data {
-    /// Whether the options go together.
+    /// Checks that the options are consistent.
     ///
     /// # Errors
-    /// One column is to be two things.
+    /// Two options name the same column.
     pub fn check(&self) -> Result<()> {
         let (item, rating) = (self.item(), self.rating());
         let columns = [Some(&self.user), Some(&item), Some(&rating), self.timestamp.as_ref()];
@@ -201,7 +201,7 @@ impl Data {
         }
     }
 
-    /// Reads the ratings, and notes on the standard error what should be known of how they were read.
+    /// Reads the ratings, and prints notes on how they were read to the standard error.
     pub fn read(&self) -> Result<MovieLens> {
         let ml = MovieLens::load(&self.source(), self.rating_range)?;
         ml.notes.iter().for_each(|note| complain(&format!("note: {note}")));

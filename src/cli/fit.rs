@@ -48,15 +48,15 @@ pub struct Fit {
     /// Widths of the net's hidden layers, as in 50,10 [default: 10].
     #[arg(long, value_name = "N,…", value_delimiter = ',', allow_negative_numbers = true, value_parser = whole::<i64>(1, 100_000))]
     hidden: Option<Vec<i64>>,
-    /// Dropout after the net's embeddings and after its hidden layers, as in 0.05,0.5; one number for both
-    /// [default: 0, which is what the lecture's 0.75 amounted to].
+    /// Dropout after the net's embeddings and after its hidden layers, as in 0.05,0.5; one number for both [default: 0,
+    /// which is what the lecture's 0.75 amounted to].
     #[arg(long, value_name = "P[,P]", allow_negative_numbers = true, value_parser = dropout)]
     dropout: Option<(f64, f64)>,
-    /// Keep the fit in this folder after each epoch, so that --resume can go on.
+    /// Save the fit as a checkpoint in this folder after each epoch, so that --resume can continue it.
     #[arg(long, value_name = "DIR")]
     checkpoint: Option<PathBuf>,
-    /// Go on from what --checkpoint keeps, as if the fit had never been broken off; with the same settings and
-    /// data. Where nothing is kept yet, begin.
+    /// Continue from the checkpoint, with the same settings and data, as if the fit had never been interrupted. If
+    /// there is no checkpoint yet, begin.
     #[arg(long, requires = "checkpoint")]
     resume: bool,
     /// Replace what --out holds of another run, instead of adding to it or refusing.
@@ -85,7 +85,7 @@ fn bounds(text: &str) -> Result<(f64, f64)> {
         }
     };
     ensure!(low <= high, "from {low} to {high}: the lower bound comes first");
-    ensure!(low.abs().max(high.abs()) <= 1e6, "they must lie within a million");
+    ensure!(low.abs().max(high.abs()) <= 1e6, "they must be within a million");
     Ok((low, high))
 }
 
@@ -109,7 +109,7 @@ fn dropout(text: &str) -> Result<(f64, f64)> {
 }
 
 impl Fit {
-    /// The lecture's settings for the model, with what was asked for instead.
+    /// The lecture's settings for the model, with those given by options instead.
     fn settings(&self) -> Result<Settings> {
         let mut s = Settings::lecture(self.model);
         s.seed = self.common.seed;
@@ -197,7 +197,7 @@ pub fn fit(args: Fit) -> Result<()> {
     let mut done = resume.history.epochs.len();
     if args.resume && telling == Telling::Plain {
         say(match done {
-            0 => "Nothing is kept yet: the fit begins.".to_owned(),
+            0 => "There is no checkpoint yet: the fit begins.".to_owned(),
             done => format!("Resuming after {done} epochs."),
         });
     }

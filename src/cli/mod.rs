@@ -36,13 +36,13 @@ enum Command {
     Run(run::Run),
     /// Train one model, with the lecture's settings or any other.
     Fit(Box<fit::Fit>),
-    /// Hold the lecture's numbers against many seeds, or this build against a saved ensemble.
+    /// Compare the lecture's numbers with many seeds, or this build with a saved ensemble.
     Verify(verify::Verify),
-    /// Which movies, or which people, are similar: asked of a saved model.
+    /// Ask a saved model which movies, or which users, are similar.
     Similar(ask::similar::Similar),
-    /// What a user, known or new, should watch next: asked of a saved model.
+    /// Ask a saved model what a user, known or new, should watch next.
     Recommend(ask::recommend::Recommend),
-    /// How a user, known or new, would rate a movie: asked of a saved model.
+    /// Ask a saved model how a user, known or new, would rate a movie.
     Predict(ask::predict::Predict),
     /// Print one run's losses as JSON: what `verify` starts for each seed.
     #[command(hide = true)]

@@ -1,8 +1,8 @@
-//! Values of options: each says what it takes where it is given another.
+//! Parses values of options; an error says which values are valid.
 
 use anyhow::{Context, Result, ensure};
 
-/// Takes a whole number within bounds, and says which where it is not.
+/// Takes a whole number within bounds; an error names them.
 pub fn whole<T: TryFrom<i64>>(low: i64, high: i64) -> impl Fn(&str) -> Result<T> + Clone {
     move |text| {
         let n = text.trim().parse::<i64>().ok().filter(|n| (low..=high).contains(n));

@@ -126,15 +126,15 @@ impl Page {
     }
 }
 
-/// What to tell whoever interrupted a run in the section `at`: what is whole, and how to get the rest.
+/// The message after an interruption in the section `at`: what is complete, and how to get the rest.
 fn missing(chosen: &[&Section], at: usize, out: &Path) -> String {
     let names = |part: &[&Section]| part.iter().map(|s| s.name).collect::<Vec<_>>().join(" ");
     let here = chosen[at].name;
     if at == 0 {
-        return format!("interrupted in section {here}: no section is whole");
+        return format!("interrupted in section {here}: no section is complete");
     }
     format!(
-        "interrupted in section {here}: {} are whole, and metrics.json and lecture.html in {} hold these. For the rest: \
+        "interrupted in section {here}: {} are complete, and in metrics.json and lecture.html in {}. For the rest: \
          lecture5 run {} with the same options",
         names(&chosen[..at]),
         out.display(),
@@ -142,7 +142,7 @@ fn missing(chosen: &[&Section], at: usize, out: &Path) -> String {
     )
 }
 
-/// What lecture.html says of the run as a whole.
+/// What lecture.html says about the run as a whole.
 fn about(lecture: &Lecture) -> html::RunInfo {
     let m = &lecture.metrics;
     let pair = |name: &str, value: String| (name.to_owned(), value);
@@ -153,7 +153,7 @@ fn about(lecture: &Lecture) -> html::RunInfo {
             .to_owned(),
         comparison: (!m.fits.is_empty()).then(|| m.beside_the_lecture()),
         comparison_note: "Mean squared errors, in stars². *Training* is the debiased running mean at the end of the \
-                          epoch, *validation* the mean over the batches held out. Each comes from one random start; \
+                          epoch, *validation* the mean over the validation batches. Each comes from one random start; \
                           the lecture's came from another."
             .to_owned(),
         settings: vec![

@@ -40,7 +40,7 @@ macro_rules! section {
     };
 }
 
-/// Every section, in the order of the lecture; what goes beyond it comes last.
+/// Every section, in the order of the lecture; those that go beyond it come last.
 pub static SECTIONS: &[Section] = &[
     section!(movielens, "01_movielens"),
     section!(excel_subset, "02_excel_subset"),
@@ -67,7 +67,7 @@ pub struct Section {
 }
 
 impl Section {
-    /// The section before it has run.
+    /// The section's record before it has run.
     pub fn notebook(&self, echo: Echo) -> Notebook {
         Notebook::new(self.stem, self.source, echo)
             .beside(include_str!("../../notebooks-equivalent/python/lecture.py"))
@@ -78,11 +78,11 @@ impl Section {
 /// The named sections in the order of the lecture, or all of them when none is named.
 ///
 /// # Errors
-/// A name that is no section's.
+/// A name is not that of a section.
 pub fn choose(names: &[String]) -> Result<Vec<&'static Section>> {
     if let Some(unknown) = names.iter().find(|name| !SECTIONS.iter().any(|s| s.name == **name)) {
         let known: Vec<&str> = SECTIONS.iter().map(|s| s.name).collect();
-        bail!("'{unknown}' is no section of the lecture; there are {}", known.join(", "));
+        bail!("'{unknown}' is not a section of the lecture; the sections are {}", known.join(", "));
     }
     Ok(SECTIONS.iter().filter(|s| names.is_empty() || names.iter().any(|name| name == s.name)).collect())
 }

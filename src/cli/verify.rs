@@ -26,8 +26,8 @@ pub struct Verify {
     /// How many runs at a time, each a process [default: as many as there are processors].
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u16>(1, 1024))]
     jobs: Option<u16>,
-    /// One seed only, --seed: is it the ensemble's own run, where machine and libtorch are the same, and could it
-    /// be one more of them where they are not?
+    /// Run one seed only, --seed. It must be the ensemble's own run if machine and libtorch are the same; otherwise it
+    /// must look like one more of them.
     #[arg(long, conflicts_with = "against")]
     quick: bool,
     /// Compare with a saved ensemble, seed by seed: exactly where libtorch and machine are the same.
@@ -36,8 +36,8 @@ pub struct Verify {
     /// Take the runs from a saved ensemble instead of running them.
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// As a share of the number: the deviation that must be detectable [default: 0.05], or, with --against,
-    /// the difference that is let pass [default: 0.005].
+    /// As a share of the number: the deviation that must be detectable [default: 0.05], or, with --against, the
+    /// difference that is accepted [default: 0.005].
     #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
     margin: Option<f64>,
     #[command(flatten)]
@@ -62,7 +62,7 @@ pub fn verify(args: Verify) -> Result<()> {
     if args.from.is_none() && !args.quick {
         let fewest = verify::FEWEST_RUNS;
         if args.against.is_none() && n < fewest {
-            return Err(wrong_use(format!("--seeds {n}: it takes at least {fewest} to tell a spread")));
+            return Err(wrong_use(format!("--seeds {n}: it takes at least {fewest} to estimate a spread")));
         }
         if first + n as i64 - 1 > MOST_SEED {
             return Err(wrong_use(format!(

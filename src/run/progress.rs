@@ -136,7 +136,7 @@ pub fn say(text: impl Display) {
 pub fn all_was_said() -> Result<()> {
     match UNSAID.get() {
         None => Ok(()),
-        Some(error) => bail!("the standard output was not written whole: {error}"),
+        Some(error) => bail!("the standard output was not written completely: {error}"),
     }
 }
 

@@ -64,7 +64,7 @@ impl Checkpoint {
         let kept = self.path.exists() || self.before.exists();
         if kept && !resume {
             return Err(wrong_use(format!(
-                "{}: a fit is kept here already; resume it by --resume, or remove it, or take another folder",
+                "{}: there is a checkpoint here already; continue it by --resume, remove it, or choose another folder",
                 self.path.display()
             )));
         }
@@ -121,11 +121,7 @@ impl Checkpoint {
         let (metadata, saved) = model_file::read(path)?;
         if model_file::card(&metadata).is_ok() {
             let under_way = saved.contains_key("fit.losses");
-            ensure!(
-                under_way,
-                "{}: a trained model, not a fit that was kept by --checkpoint",
-                path.display()
-            );
+            ensure!(under_way, "{}: a trained model, not a checkpoint", path.display());
         }
         self.same_fit(path, &metadata)?;
         let place = || format!("{}: cannot be resumed", path.display());
@@ -140,7 +136,7 @@ impl Checkpoint {
         match self.kept {
             0 => "interrupted in the first epoch: nothing was kept".to_owned(),
             epochs => format!(
-                "interrupted: {epochs} whole epochs are kept in {}; the same command with --resume continues",
+                "interrupted: {epochs} complete epochs are in {}; the same command with --resume continues",
                 self.path.display()
             ),
         }
@@ -189,13 +185,13 @@ impl Checkpoint {
         compare("the ratings' SHA-256", &there["data"], &here["data"]);
         compare("the range of the ratings", &there["range"], &here["range"]);
         if differences.is_empty() && there != here {
-            differences.push("users, movies or training rows are others".to_owned());
+            differences.push("the users, movies or training rows differ".to_owned());
         }
         if differences.is_empty() {
             return Ok(());
         }
         Err(wrong_use(format!(
-            "{}: another fit is kept here: {}; give its settings and data, or take another folder",
+            "{}: the checkpoint is of another fit: {}; give its settings and data, or choose another folder",
             self.path.display(),
             differences.join(", ")
         )))
@@ -226,7 +222,7 @@ fn option(setting: &str) -> String {
 fn fit_state(saved: &HashMap<String, Tensor>, plan: &Plan, n_batches: usize) -> Result<FitState> {
     let numbers = |name: &str| -> Result<Vec<f64>> {
         let t = saved.get(&format!("fit.{name}"));
-        let t = t.with_context(|| format!("it has no 'fit.{name}': a trained model, not a fit under way"))?;
+        let t = t.with_context(|| format!("it has no 'fit.{name}': a trained model, not a checkpoint"))?;
         let numbers: Vec<f64> = Vec::try_from(t.f_reshape([-1])?)?;
         let wrong = numbers.iter().find(|x| !x.is_finite() || **x < 0.0);
         ensure!(wrong.is_none(), "its 'fit.{name}' holds {}", wrong.unwrap_or(&0.0));

@@ -146,7 +146,7 @@ pub fn read(path: &Path) -> Result<(HashMap<String, String>, HashMap<String, Ten
         (b"version https://git-lfs", "a pointer of Git LFS and not the model; git lfs pull fetches it"),
         (b"\x1f\x8b", "compressed by gzip; unpack it first"),
     ];
-    // A file of ours begins with a number, which may be any, and a brace.
+    // A file of this program begins with an arbitrary number and a brace.
     if let Some((_, what)) = OTHERS.iter().find(|(start, _)| bytes.starts_with(start))
         && bytes.get(8) != Some(&b'{')
     {
@@ -193,13 +193,13 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// There is no model card, or this version does not understand it.
 pub fn card(metadata: &HashMap<String, String>) -> Result<ModelCard> {
-    serde_json::from_str(card_text(metadata)?).context("what it says of its model is not understood")
+    serde_json::from_str(card_text(metadata)?).context("its model card is not understood")
 }
 
 /// The same as JSON text.
 pub fn card_text(metadata: &HashMap<String, String>) -> Result<&str> {
     let text = metadata.get(CARD);
-    text.map(String::as_str).context("it does not say what model it holds: another program wrote it")
+    text.map(String::as_str).context("it has no model card: another program wrote it")
 }
 
 /// Restores a state from [`save`] into a model and an optimizer made with the same settings.

@@ -38,7 +38,7 @@ impl Trained {
             check(&about, &tensors)?;
             Trained::with(about, &tensors, Kind::Float)
         };
-        open().with_context(|| format!("{}: no model of this program", path.display()))
+        open().with_context(|| format!("{}: not a model of this program", path.display()))
     }
 
     /// The model that `about` describes with the weights of `tensors`.
@@ -51,7 +51,10 @@ impl Trained {
         for (name, mut mine) in named_parameters(&vs) {
             let theirs = tensors.get(&name).with_context(|| format!("it has no '{name}'"))?;
             let (size, wanted) = (theirs.size(), mine.size());
-            ensure!(size == wanted, "its '{name}' has shape {size:?}, and {wanted:?} is what it describes");
+            ensure!(
+                size == wanted,
+                "its '{name}' has shape {size:?}, but its model card describes {wanted:?}"
+            );
             tch::no_grad(|| mine.f_copy_(theirs).map(drop))?;
             // What was a number may be none in single precision.
             ensure!(model_file::is_finite(&mine), "its '{name}' has values that are no numbers");
@@ -125,7 +128,7 @@ impl Trained {
     /// # Errors
     /// There are no ratings.
     pub fn fold_in(&self, ratings: &[(i64, f32)]) -> Result<Trained> {
-        ensure!(!ratings.is_empty(), "no ratings to tell a new user by");
+        ensure!(!ratings.is_empty(), "there are no ratings that describe the new user");
         let rows: Vec<i64> = ratings.iter().map(|&(movie, _)| movie).collect();
         let rated = self.for_one_user(Some(&rows), Kind::Double)?;
         let stars: Vec<f64> = ratings.iter().map(|&(_, stars)| f64::from(stars)).collect();
@@ -223,12 +226,12 @@ fn check(about: &ModelCard, tensors: &HashMap<String, Tensor>) -> Result<()> {
     for (name, wanted) in wanted {
         match tensors.get(&name).map(Tensor::size) {
             Some(size) if size == wanted => {}
-            Some(size) => bail!("its '{name}' has shape {size:?}, and {wanted:?} is what it describes"),
+            Some(size) => bail!("its '{name}' has shape {size:?}, but its model card describes {wanted:?}"),
             None => bail!("it has no '{name}'"),
         }
     }
     for (name, t) in tensors.iter().filter(|(name, _)| name.ends_with(".weight") || name.ends_with(".bias")) {
-        ensure!(model_file::is_finite(t), "its '{name}' has values that are no numbers");
+        ensure!(model_file::is_finite(t), "its '{name}' has values that are not finite");
     }
     Ok(())
 }

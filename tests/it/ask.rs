@@ -121,11 +121,15 @@ fn what_cannot_be_answered_says_why_and_what_else_could_be_meant() {
         (vec!["similar", "--movie", "star wars"], 2, "fits 8 movies"),
         (vec!["similar", "--movie", "star wars"], 2, "  260  Star Wars: Episode IV - A New Hope (1977)"),
         (vec!["similar", "--movie", "Toy Story (1996)"], 2, "     1  Toy Story (1995)"),
-        (vec!["predict", "--user", "15", "--movie", "qqqqqqqqqqqq"], 2, "is no movie that the model knows"),
+        (
+            vec!["predict", "--user", "15", "--movie", "qqqqqqqqqqqq"],
+            2,
+            "is not a movie that the model knows",
+        ),
         (
             vec!["recommend", "--user", "9999"],
             2,
-            "none of the 671 users that the model knows (1, 2, 3, 4, 5, …)",
+            "not one of the 671 users that the model knows (1, 2, 3, 4, 5, …)",
         ),
         (vec!["recommend"], 2, "--user"),
         (vec!["recommend", "--user", "1", "--ratings", "x.csv"], 2, "cannot be used with"),
@@ -153,7 +157,7 @@ fn what_cannot_be_answered_says_why_and_what_else_could_be_meant() {
         ("title,rating\nHeat,4\nheat (1995),5\n", "line 3: Heat (1995) is rated a second time"),
         ("title,rating\nSabrina,4\n", "line 2: 'Sabrina' fits 2 movies; give one's id, its year"),
         ("title,rating\nMatrix, The,4\n", "line 2: 3 of 2 fields: 'Matrix, The,4'"),
-        ("movieId,rating\n1,4\nx,4\n", "line 3: 'x' is no movie that the model knows"),
+        ("movieId,rating\n1,4\nx,4\n", "line 3: 'x' is not a movie that the model knows"),
     ] {
         let (message, code) = refused(&[&["recommend", "--ratings", &ratings(text)], &from[..]].concat());
         assert!(message.contains(said) && code.is_some_and(|code| code > 0), "{text:?} {code:?}: {message}");

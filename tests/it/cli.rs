@@ -250,7 +250,7 @@ fn cuda_without_cuda_is_an_error_that_says_why() {
 #[test]
 fn wrong_use_ends_with_status_2_and_failure_with_1_in_one_line() {
     for (arguments, status, said) in [
-        (vec!["run", "no_such_section"], 2, "'no_such_section' is no section of the lecture"),
+        (vec!["run", "no_such_section"], 2, "'no_such_section' is not a section of the lecture"),
         (vec!["fit", "--model", "tree"], 2, "invalid value 'tree' for '--model <MODEL>'"),
         (vec!["fit", "--model", "dot", "--hidden", "10"], 2, "--hidden belongs to --model net"),
         (vec!["fit", "--model", "dot", "--factors", "10,20"], 2, "vectors of one length"),
@@ -261,7 +261,7 @@ fn wrong_use_ends_with_status_2_and_failure_with_1_in_one_line() {
         (vec!["fit", "--model", "net", "--dropout", "1"], 2, "below 1"),
         (vec!["fit", "--model", "dot", "--batch-size", "0"], 2, "batch-size"),
         (vec!["run", "--threads", "0"], 2, "threads"),
-        (vec!["run", "--fast", "yes"], 2, "'yes' is no section"),
+        (vec!["run", "--fast", "yes"], 2, "'yes' is not a section"),
         (vec!["run", "--data", "no/such/folder"], 1, "no/such/folder: no such folder"),
         (vec!["run", "--device", "tpu"], 2, "it is auto, cpu, cuda or cuda:N"),
     ] {

@@ -154,7 +154,7 @@ fn a_foreign_damaged_or_contradictory_file_is_refused_with_a_reason() {
     let learner = Learner::new(&cf, &split, &settings, Device::Cpu).unwrap();
     let _ = tch::no_grad(|| learner.vs.variables()["m.weight"].get(3).fill_(f64::NAN));
     model_file::save(&path, &ModelCard::new(&cf, &split, &settings, "none"), &learner.opt).unwrap();
-    assert!(refusal().contains("'m.weight' has values that are no numbers"), "{}", refusal());
+    assert!(refusal().contains("'m.weight' has values that are not finite"), "{}", refusal());
 }
 
 #[test]

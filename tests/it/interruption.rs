@@ -157,7 +157,7 @@ fn ctrl_c_keeps_the_whole_epochs_and_says_how_to_go_on() {
         let output = process.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
         let said = stderr(&output);
-        assert!(said.starts_with("interrupted: ") && said.contains("whole epochs are kept in "), "{said}");
+        assert!(said.starts_with("interrupted: ") && said.contains("complete epochs are in "), "{said}");
         assert!(said.contains("the same command with --resume continues"), "{said}");
         assert!(!place.path("out").exists(), "the results of a broken fit are not written");
         std::fs::remove_dir_all(&kept).unwrap();
@@ -177,7 +177,7 @@ fn ctrl_c_without_a_checkpoint_says_that_nothing_was_kept() {
     assert_eq!(output.status.code(), Some(130));
     assert_eq!(
         stderr(&output),
-        "interrupted: nothing was kept; with --checkpoint DIR a fit is kept after each epoch\n"
+        "interrupted: nothing was kept; with --checkpoint DIR a fit is saved after each epoch\n"
     );
     assert!(!place.path("out").exists());
 }
@@ -267,7 +267,7 @@ fn another_fit_is_not_gone_on_with_and_the_difference_is_named() {
         refused(resume(&more), 2, said);
     }
     refused(resume(&["--fast"]), 2, "the stepper was \"libtorch\" and is \"fast\"");
-    refused(place.fit(&keep, "again"), 2, "a fit is kept here already; resume it by --resume");
+    refused(place.fit(&keep, "again"), 2, "there is a checkpoint here already; continue it by --resume");
     assert!(!place.path("again").exists());
 
     // The same ratings except one.

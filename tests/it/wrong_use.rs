@@ -21,8 +21,12 @@ const OPTIONS: &[Case] = &[
     ("fit --model dot --model bias", 2, "cannot be used multiple times"),
     ("fit --model dot --optimizer lion", 2, "possible values: sgd, adam, adamw"),
     ("fit --model dot --fast=never", 2, "unexpected value 'never' for '--fast'"),
-    ("run no_such_section", 2, "'no_such_section' is no section of the lecture; there are movielens, "),
-    ("run movielens Movielens", 2, "'Movielens' is no section"),
+    (
+        "run no_such_section",
+        2,
+        "'no_such_section' is not a section of the lecture; the sections are movielens, ",
+    ),
+    ("run movielens Movielens", 2, "'Movielens' is not a section"),
     ("run --device tpu", 2, "it is auto, cpu, cuda or cuda:N, as in cuda:0"),
     ("run --device cuda:x", 2, "it is auto, cpu, cuda or cuda:N, as in cuda:0"),
     ("run --device cuda:-1", 2, "it is auto, cpu, cuda or cuda:N, as in cuda:0"),
@@ -61,7 +65,7 @@ const OPTIONS: &[Case] = &[
     ("fit --model dot --init -0.05", 2, "give the positive bound, or LOW:HIGH"),
     ("fit --model dot --init nan:1", 2, "'nan' is not a finite number"),
     ("fit --model dot --init 1:0", 2, "the lower bound comes first"),
-    ("fit --model dot --init 1e9", 2, "they must lie within a million"),
+    ("fit --model dot --init 1e9", 2, "they must be within a million"),
     ("fit --model dot --schedule=", 2, "RATExEPOCHS, as in 0.1x3"),
     ("fit --model dot --schedule 0.1", 2, "RATExEPOCHS, as in 0.1x3"),
     ("fit --model dot --schedule 0x3", 2, "learning rate '0': it must be above zero"),
@@ -74,7 +78,7 @@ const OPTIONS: &[Case] = &[
     ("fit --model dot --schedule cosine:0.1,cycles=99,mult=9", 2, "more than 100000 epochs"),
     ("fit --model dot --schedule cosine:0.1,speed=2", 2, "it takes cycles, len and mult"),
     ("verify --seeds 0", 2, "a whole number from 1 to 10000"),
-    ("verify --seeds 3", 2, "it takes at least 4 to tell a spread"),
+    ("verify --seeds 3", 2, "it takes at least 4 to estimate a spread"),
     ("verify --seed 4294967290", 2, "they end at 4294967295"),
     ("verify --jobs 0", 2, "a whole number from 1 to 1024"),
     ("verify --margin nan", 2, "'nan' is not a finite number"),
@@ -294,7 +298,7 @@ fn output_that_cannot_be_written_fails_and_a_closed_pipe_does_not() {
         String::from_utf8(output.stderr).unwrap()
     };
     let full = run("> /dev/full");
-    assert!(full.contains("the standard output was not written whole: No space left"), "{full}");
+    assert!(full.contains("the standard output was not written completely: No space left"), "{full}");
     assert!(full.ends_with("status 1\n") && full.lines().count() == 2, "{full}");
     assert_eq!(run("> >(true)"), "status 0\n");
     // An error that cannot be printed still has its status.
@@ -369,11 +373,8 @@ fn a_damaged_or_foreign_file_is_not_resumed() {
         ([&whole[..], b"more"].concat(), "not a whole safetensors file"),
         (vec![0xff; 100], "not a whole safetensors file"),
         // From another program: one without a model card, and one whose card is not understood.
-        (safetensors_of_another_program(), "it does not say what model it holds"),
-        (
-            with_header(&|text| text.replace("n_factors", "n_fact0rs")),
-            "what it says of its model is not understood",
-        ),
+        (safetensors_of_another_program(), "it has no model card"),
+        (with_header(&|text| text.replace("n_factors", "n_fact0rs")), "its model card is not understood"),
         (
             with_header(&|text| text.replace("\"mb.weight\"", "\"mb.height\"")),
             "it has no 'mb.weight': another model",
@@ -385,7 +386,7 @@ fn a_damaged_or_foreign_file_is_not_resumed() {
             "it was trained on CUDA: resume with --device cuda",
         ),
         // A trained model, at the end of its fit, is not a fit under way.
-        (model, "a trained model, not a fit that was kept by --checkpoint"),
+        (model, "a trained model, not a checkpoint"),
         (other_state, "its 'rng.cpu'"),
     ] {
         std::fs::write(&file, bytes).unwrap();
@@ -397,7 +398,7 @@ fn a_damaged_or_foreign_file_is_not_resumed() {
     place.refuses(&(line, 1, "a folder is in the way of this file"));
     std::fs::remove_dir(&file).unwrap();
     let begun = place.lecture5(&format!("{line} --out {{tmp}}/begun"));
-    assert!(String::from_utf8(begun.stdout).unwrap().starts_with("Nothing is kept yet"));
+    assert!(String::from_utf8(begun.stdout).unwrap().starts_with("There is no checkpoint yet"));
     assert!(Path::new(&file).exists());
 }
 

@@ -1,5 +1,5 @@
-//! The commands that ask a saved model: which movies or people are similar, what somebody should watch, how a
-//! movie would be rated.
+//! The commands that ask a saved model: which movies or users are similar, what a user should watch, how a user would
+//! rate a movie.
 //!
 //! Lecture: "which other movies are similar to it, which people are similar to this person?"
 
@@ -30,8 +30,8 @@ pub struct Source {
     /// The saved model: a file of out/models/.
     #[arg(long, value_name = "FILE", default_value = DEFAULT_MODEL)]
     from: PathBuf,
-    /// The ratings that it was trained on, for titles and for what has been rated: a folder, or a file with the
-    /// same columns [default: where they were then].
+    /// The ratings that it was trained on, for titles and for what users have rated: a folder, or a file with the same
+    /// columns [default: where they were then].
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// Print the answer as JSON.
@@ -42,18 +42,18 @@ pub struct Source {
 /// A model with the ratings and titles around it.
 pub struct Asked {
     pub model: Trained,
-    /// By the model's rows.
+    /// Titles, by the model's rows.
     titles: Vec<Option<String>>,
     search: Titles,
-    /// The ratings, where they are to be had.
+    /// The ratings, if they are available.
     cf: Option<CollabFilterDataset>,
     /// Movie of the data → row of the model.
     rows: HashMap<i64, i64>,
     data: PathBuf,
 }
 
-/// The ratings that a model names as its own, and nothing else that it may name: a model may come from anywhere, and nobody
-/// has asked for its files to be opened.
+/// The ratings that a model names as its own, and no other file that it may name: a model may come from anywhere, and the
+/// user has not asked to open its files.
 fn unasked(source: &movielens::Source, about: &ModelCard) -> Result<MovieLens> {
     let titles = match source {
         movielens::Source::File { told, .. } => told.titles.as_deref(),
@@ -63,14 +63,14 @@ fn unasked(source: &movielens::Source, about: &ModelCard) -> Result<MovieLens> {
         let there = path.metadata().with_context(|| format!("{}: cannot be read", path.display()))?;
         ensure!(there.is_file() || there.is_dir(), "{}: neither a file nor a folder", path.display());
     }
-    // What is wrong with a file would show a line of it.
+    // The error of a file would show a line of it.
     let ml = MovieLens::load(source, None)
         .map_err(|_| anyhow!("{}: not these ratings", source.path().display()))?;
     ensure!(ml.sha256 == about.data, "{}: other ratings", source.path().display());
     Ok(ml)
 }
 
-/// An id that says as much as a title, being no number.
+/// An id that is not a number, which says as much as a title.
 fn words(id: &str) -> Option<&str> {
     id.parse::<i64>().is_err().then_some(id)
 }
@@ -92,10 +92,10 @@ impl Source {
             }
             (source, _) => {
                 let found = source.as_ref().context("it does not say where they are");
-                // The file alone answers all that is asked by id.
+                // The model file alone answers every question that names ids.
                 let untold = |why: Error| {
                     complain(&format!(
-                        "note: titles and what has been rated are not known without the ratings that {} was trained on \
+                        "note: titles and earlier ratings are not known without the ratings that {} was trained on \
                          ({why:#}); --data says where they are now",
                         self.from.display()
                     ));
@@ -115,7 +115,7 @@ impl Source {
         if let Some(ml) = ml {
             if ml.sha256 != asked.model.about.data {
                 complain(&format!(
-                    "note: {} was trained on other ratings than those in {}: titles and what has been rated may not \
+                    "note: {} was trained on other ratings than those in {}: titles and earlier ratings may not \
                      belong to it",
                     self.from.display(),
                     asked.data.display()
@@ -132,7 +132,7 @@ impl Source {
         Ok(asked)
     }
 
-    /// Where the ratings are: as asked or, where nothing was asked, as the model's fit had them.
+    /// Where the ratings are: as stated by --data or, without it, as the model's fit had them.
     pub fn ratings(&self, about: &ModelCard) -> Option<movielens::Source> {
         use movielens::Source::{File, Folder};
         Some(match (&self.data, &about.source) {
@@ -151,7 +151,7 @@ impl Source {
 }
 
 impl Asked {
-    /// What a movie is called: its title, or its id where it has none.
+    /// A movie's name: its title, or its id if it has none.
     pub fn name(&self, row: i64) -> String {
         let (title, id) = (&self.titles[row as usize], &self.model.about.movies[row as usize]);
         title.as_deref().or(words(id)).map_or_else(|| format!("movie {id}"), str::to_owned)
@@ -163,7 +163,7 @@ impl Asked {
         json!({"movie": about.movies[row], "title": self.titles[row], "ratings": about.movie_ratings[row]})
     }
 
-    /// The row of a movie asked for by id or title; `place` is where it was asked.
+    /// The row of a movie given by id or title; `place` is where it was given.
     pub fn movie(&self, asked: &str, place: &str) -> Result<i64> {
         match self.model.movie(asked) {
             Some(row) => Ok(row),
@@ -171,7 +171,7 @@ impl Asked {
         }
     }
 
-    /// The row of a movie asked for by title.
+    /// The row of a movie given by title.
     pub fn titled(&self, asked: &str, place: &str) -> Result<i64> {
         self.found(asked, self.search.find(asked))
             .map_err(|why| wrong_use(format!("{place} '{}' {why}", clean(asked))))
@@ -180,7 +180,7 @@ impl Asked {
     /// The row of what was found for a title.
     ///
     /// # Errors
-    /// It is none, or several: what to say of it.
+    /// No movie was found, or several: the error is what to say about it.
     pub fn found(&self, asked: &str, found: Found) -> Result<i64, String> {
         const MOST_NAMED: usize = 10;
         let counts = &self.model.about.movie_ratings;
@@ -204,14 +204,17 @@ impl Asked {
                 )
             }
             Found::Unknown(_) if self.search.is_empty() => {
-                format!("is no id of a movie that the model knows, and {} has no titles", self.data.display())
+                format!(
+                    "is not the id of a movie that the model knows, and {} has no titles",
+                    self.data.display()
+                )
             }
-            Found::Unknown(_) if asked.is_empty() => "is no title".to_owned(),
+            Found::Unknown(_) if asked.is_empty() => "is not a title".to_owned(),
             Found::Unknown(rows) if rows.is_empty() => {
-                "is no movie that the model knows, by id or title".to_owned()
+                "is not a movie that the model knows, by id or title".to_owned()
             }
             Found::Unknown(rows) => {
-                format!("is no movie that the model knows; is it one of these?{}", lines(&rows))
+                format!("is not a movie that the model knows; is it one of these?{}", lines(&rows))
             }
         })
     }

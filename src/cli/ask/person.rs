@@ -1,4 +1,4 @@
-//! Whom a question is about: a user that the model knows, or a new one, described by a few ratings.
+//! The user that a question is about: one that the model knows, or a new one, described by a few ratings.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,8 +21,8 @@ pub struct Who {
     #[arg(long, value_name = "ID")]
     pub user: Option<String>,
     /// A new user, described by a few ratings: a file with the columns title (or movieId) and rating, or what
-    /// Letterboxd or IMDb exports. The model is not trained again: the user's own numbers are solved for, and all else
-    /// stays.
+    /// Letterboxd or IMDb exports. The model is not trained again: only the new user's own vector and bias are solved
+    /// for.
     #[arg(long, value_name = "FILE")]
     pub ratings: Option<PathBuf>,
 }
@@ -37,7 +37,7 @@ pub struct Own {
     /// IMDb's export].
     #[arg(long, value_name = "LOW:HIGH", requires = "ratings", value_parser = range, allow_hyphen_values = true)]
     rating_range: Option<(f64, f64)>,
-    /// Go on without the movies that the model does not know.
+    /// Skip the movies that the model does not know.
     #[arg(long, requires = "ratings")]
     skip_unknown: bool,
 }
@@ -48,24 +48,24 @@ const MOST_ROWS: usize = 10_000;
 /// The model's rows of movies, and ratings.
 type Rated = Vec<(i64, f64)>;
 
-/// Whom a question is about.
+/// The user that a question is about.
 pub struct Person {
-    /// As a sentence names her.
+    /// The user's name in a sentence.
     pub name: String,
-    /// As JSON names her: null for a new user.
+    /// The user's id in JSON: null for a new user.
     pub id: Option<String>,
-    /// Her row in the model; `None` for a new user.
+    /// The user's row in the model; `None` for a new user.
     pub row: Option<i64>,
-    /// The model that knows somebody who was not trained on, and nobody else.
+    /// The model of this user alone, for a user whose ratings were not trained on.
     pub folded: Option<Trained>,
     /// How many of the ratings were trained on; `None` for a new user.
     pub trained_on: Option<u32>,
-    /// What she has rated, by the rows of movies.
+    /// What the user has rated, by the rows of movies.
     pub rated: BTreeMap<i64, f32>,
 }
 
 impl Person {
-    /// Says of somebody whom training has not seen on what the answer rests.
+    /// If no rating of the user was trained on, says what the answer is based on.
     pub fn warn(&self) {
         if self.trained_on != Some(0) {
             return;
@@ -77,7 +77,7 @@ impl Person {
                 self.rated.len()
             ),
             None => format!(
-                "No rating of {} was trained on: this is the random start, which says nothing of them.",
+                "No rating of {} was trained on: this is the random start, which says nothing about the user.",
                 self.name
             ),
         });
@@ -85,7 +85,7 @@ impl Person {
 }
 
 impl Asked {
-    /// The person that the arguments name; a new one is folded into the model.
+    /// The user that the arguments name; a new one is folded into the model.
     pub fn who(&self, user: Option<&str>, ratings: Option<&Path>, own: &Own) -> Result<Person> {
         if let Some(path) = ratings {
             let rated = self.read_ratings(path, own)?;
@@ -105,7 +105,7 @@ impl Asked {
         let Some(row) = self.model.user(id) else {
             let first: Vec<&str> = users.iter().take(5).map(String::as_str).collect();
             return Err(wrong_use(format!(
-                "--user '{}' is none of the {} users that the model knows ({}, …); a new one can be described \
+                "--user '{}' is not one of the {} users that the model knows ({}, …); a new one can be described \
                  by --ratings",
                 clean(id),
                 users.len(),
@@ -114,7 +114,7 @@ impl Asked {
         };
         let id = users[row as usize].clone();
         let (rated, trained_on) = (self.rated_by(&id), self.model.about.user_ratings[row as usize]);
-        // Somebody whom training has not seen is answered as somebody new is: from the ratings that are there.
+        // A user without training ratings is answered like a new one: from the ratings in the data.
         let known: Vec<(i64, f32)> = rated.iter().map(|(&movie, &stars)| (movie, stars)).collect();
         let cold = trained_on == 0 && !known.is_empty();
         Ok(Person {
@@ -135,7 +135,7 @@ impl Asked {
         theirs.filter_map(|row| Some((*self.rows.get(&cf.item_idx[row])?, cf.y[row]))).collect()
     }
 
-    /// The stars that a person would give to each of `movies`.
+    /// The stars that a user would give to each of `movies`.
     pub fn predict(&self, who: &Person, movies: &[i64]) -> Result<Vec<f32>> {
         match (&who.folded, who.row) {
             (Some(folded), _) => folded.predict(0, movies),
@@ -163,12 +163,12 @@ impl Asked {
         if !unknown.is_empty() {
             let (n, of) = (unknown.len(), list.rows.len());
             let movies = format!(
-                "{n} of {of} movies in {} cannot be told:\n  {}",
+                "{n} of {of} movies in {} cannot be identified:\n  {}",
                 path.display(),
                 unknown.join("\n  ")
             );
             if !own.skip_unknown {
-                return Err(wrong_use(format!("{movies}\n  To go on without them: --skip-unknown")));
+                return Err(wrong_use(format!("{movies}\n  To skip them: --skip-unknown")));
             }
             complain(&format!("note: {movies}"));
         }
@@ -177,7 +177,7 @@ impl Asked {
         Ok(ratings.into_iter().map(|(row, stars)| (row, mapped(stars) as f32)).collect())
     }
 
-    /// The model's rows and the ratings of a list; and what to say of each movie that cannot be told.
+    /// The model's rows and the ratings of a list; and what to say about each movie that cannot be identified.
     pub fn rows_of(&self, list: &List) -> Result<(Rated, Vec<String>)> {
         ensure!(
             list.rows.len() <= MOST_ROWS,
@@ -188,7 +188,7 @@ impl Asked {
         for rated in &list.rows {
             let row = match self.model.movie(&rated.movie) {
                 Some(row) if rated.year.is_none() => Ok(row),
-                _ if list.by_id => Err("is no movie that the model knows".to_owned()),
+                _ if list.by_id => Err("is not a movie that the model knows".to_owned()),
                 _ => self.found(&rated.movie, self.search.find_of(&rated.movie, rated.year)),
             };
             match row {

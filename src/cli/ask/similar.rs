@@ -1,4 +1,4 @@
-//! `lecture5 similar`: which movies are similar to a movie, which people to a person.
+//! `lecture5 similar`: which movies are similar to a movie, which users to a user.
 
 use std::path::PathBuf;
 
@@ -19,10 +19,10 @@ pub struct Similar {
     /// Movies similar to this one: a title, or an id.
     #[arg(long, value_name = "TITLE|ID", required_unless_present_any = ["user", "ratings"], conflicts_with_all = ["user", "ratings"])]
     movie: Option<String>,
-    /// People similar to this user, by id.
+    /// Users similar to this one, by id.
     #[arg(long, value_name = "ID", conflicts_with = "ratings")]
     user: Option<String>,
-    /// People similar to a new user: see `lecture5 recommend --help`.
+    /// Users similar to a new one: see `lecture5 recommend --help`.
     #[arg(long, value_name = "FILE")]
     ratings: Option<PathBuf>,
     #[command(flatten)]
@@ -107,7 +107,7 @@ fn similar_people(asked: &Asked, args: &Similar) -> Result<()> {
         say(json!({"user": who.id, "trained_on": who.trained_on, "similar": similar}));
         return Ok(());
     }
-    say(format!("People similar to {}, by the cosine of their vectors:", who.name));
+    say(format!("Users similar to {}, by the cosine of their vectors:", who.name));
     say(table.to_text());
     who.warn();
     say(
@@ -118,7 +118,7 @@ fn similar_people(asked: &Asked, args: &Similar) -> Result<()> {
 }
 
 impl Similar {
-    /// The rows with ratings enough, but for the one that is asked about.
+    /// The rows with enough ratings, except the one that the question is about.
     fn candidates(&self, ratings: &[u32], but: Option<i64>) -> Result<Vec<i64>> {
         let rows = (0..).zip(ratings).filter(|&(row, &n)| n >= self.min_ratings && Some(row) != but);
         let rows: Vec<i64> = rows.map(|(row, _)| row).collect();
