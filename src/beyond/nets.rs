@@ -102,8 +102,8 @@ pub fn find_lr(lecture: &Lecture, split: &Split) -> Result<Vec<(f64, f64)>> {
     Learner::new(&cf, split, &settings, lecture.run.device)?.lr_find((1e-5, 10.0), lecture.quiet_options())
 }
 
-/// fastai's rule for what the finder saw: a tenth of the rate at which the loss is lowest, here to one digit. Where it saw
-/// nothing, the lecture's 0.01.
+/// fastai's rule for the finder's result: a tenth of the rate at which the loss is lowest, here to one digit. If the
+/// finder found nothing, the lecture's 0.01.
 pub fn suggested_lr(found: &[(f64, f64)]) -> f64 {
     let lowest = found.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0.1, |(rate, _)| *rate);
     format!("{:.0e}", lowest / 10.0).parse().unwrap_or(0.01)

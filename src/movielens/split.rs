@@ -117,8 +117,8 @@ fn numpy_permutation(n: usize, seed: u32) -> Vec<u32> {
             }
         }
     };
-    // What is drawn does not depend on what is swapped: places are drawn some ahead and read at once, so that the memory
-    // of many millions of rows is waited for once for all of them.
+    // The numbers drawn do not depend on the swaps. So some places are drawn ahead and read at once, and with many
+    // millions of rows the waits for memory overlap.
     const AHEAD: u32 = 32;
     let mut left = n as u32;
     while left > 1 {

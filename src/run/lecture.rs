@@ -243,8 +243,8 @@ impl Lecture {
         self.reference(name).map_or(&[], |fit| &fit.losses)
     }
 
-    /// The learning rate of each epoch of a recorded fit (its mean, where it moved within the epoch), equal ones together;
-    /// and whether it stood still within epochs.
+    /// The learning rate of each epoch of a recorded fit (the mean, if it moved within the epoch), with equal ones
+    /// joined; and whether it was constant within every epoch.
     fn rates(&self, name: &str) -> (Plan, bool) {
         let (mut steps, mut still) = (Vec::<(f64, usize)>::new(), true);
         if let Some(history) = self.history(name).filter(|history| !history.epochs.is_empty()) {
@@ -261,8 +261,8 @@ impl Lecture {
         (Plan::Steps(steps), still)
     }
 
-    /// The settings that a recorded fit really had: the rates of its history, the optimizer's rule and decay, the sizes of
-    /// the layers. How the weights started (`init`) can no longer be seen in them.
+    /// The settings that a recorded fit actually had: the rates of its history, the optimizer's rule and decay, the
+    /// sizes of the layers. They no longer show how the weights started (`init`).
     pub fn settings_of(
         &self,
         model: ModelKind,
