@@ -16,7 +16,7 @@ test *arguments:
 ci:
     .ci/run
 
-# This program beside PyTorch: prints a Markdown table.
+# Time this program and PyTorch; prints a Markdown table.
 bench *arguments:
     scripts/bench.sh {{arguments}}
 
@@ -36,14 +36,14 @@ sanitize *arguments:
 supply-chain:
     scripts/supply-chain.sh
 
-# Make the committed ensemble anew, with its docs.
+# Regenerate the committed ensemble, with its docs.
 ensemble *arguments:
     scripts/ensemble.py {{arguments}}
 
-# The spelling of everything.
+# Check the spelling of everything.
 spelling:
     scripts/spelling.sh
 
-# Which checks notice which deliberate faults.
+# Find which checks catch which deliberate faults.
 faults *arguments:
     scripts/faults.py {{arguments}}

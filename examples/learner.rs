@@ -1,8 +1,8 @@
-//! Section 3 of the lecture, standing alone: fastai's learner in a few lines.
+//! Section 3 of the lecture as a standalone program: fastai's learner in a few lines.
 //!
 //!     cargo run --release --example learner
 //!
-//! Prints one line per epoch, and the predictions of the first five validation rows beside their true ratings.
+//! Prints one line per epoch, and the predictions of the first five validation rows next to their true ratings.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use tch::Device;
 
 fn main() -> Result<()> {
     lecture5::libtorch::flush_subnormals();
-    tch::set_num_threads(1); // at batches of 64 a second thread costs more than it gives
+    tch::set_num_threads(1); // at batches of 64 a second thread costs more than it saves
 
     let ml = MovieLens::read(Path::new("data/ml-latest-small"))?;
     let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating")?;

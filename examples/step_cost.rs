@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release --example step_cost
 //!
-//! EmbeddingDotBias under SGD at the lecture's batch of 64. Users and movies are drawn as people do it, with long
-//! tails, and evenly, which is the worst case: hardly a row is in the processor's cache.
+//! EmbeddingDotBias under SGD at the lecture's batch size of 64. Users and movies are drawn with long tails, as in real
+//! data, and evenly, which is the worst case: hardly a row is in the processor's cache.
 
 use std::io::Write;
 use std::time::Instant;
@@ -35,7 +35,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// `println!` without a panic where nobody reads on.
+/// `println!` without a panic if the reader has closed the pipe.
 fn say(line: &str) -> Result<()> {
     Ok(writeln!(std::io::stdout(), "{line}")?)
 }
@@ -70,7 +70,7 @@ fn run(stepper: StepperKind, drawn: Drawn, rows: i64, steps: i64) -> Result<()> 
     let e = Embeddings { n_users: rows / 2, n_movies: rows / 2, n_factors: (50, 50), init: (-0.05, 0.05) };
     let model = EmbeddingDotBias::new(&vs.root(), &e, Range { min: 0.5, max: 5.0 });
     let mut opt = optim::sgd(&vs, 0.1).weight_decay(2e-4).momentum(0.9);
-    // Drawn once, and gone through as often as it takes.
+    // Drawn once, and repeated as often as needed.
     let n_batches = 5_000;
     let x = drawn.batches(rows / 2, n_batches * BATCH);
     let y = Tensor::rand([n_batches * BATCH], (Kind::Float, Device::Cpu)) * 5.0; // (n,)
@@ -99,7 +99,7 @@ fn run(stepper: StepperKind, drawn: Drawn, rows: i64, steps: i64) -> Result<()> 
     say(&format!("| {kind} | {drawn:?} | {rows} | {steps} | {best:.1} | {median:.1} | {grown:.1} MiB |"))
 }
 
-/// What this process holds in memory, in KiB; nothing where the system does not say.
+/// The memory of this process, in KiB; NaN if the system does not say.
 fn resident() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

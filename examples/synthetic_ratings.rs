@@ -1,4 +1,4 @@
-//! Writes a ratings.csv of MovieLens 25M's size, made up, for trying out how the program takes it:
+//! Writes a synthetic ratings.csv of MovieLens 25M's size, to try the program at that size:
 //!
 //!     cargo run --release --example synthetic_ratings -- target/25m
 //!     cargo run --release -- fit --model bias --schedule 0.1x1 --data target/25m --out target/25m-out
@@ -48,7 +48,7 @@ fn main() -> Result<()> {
         })
         .collect();
     let movies: Vec<[f64; 3]> = (0..n_movies).map(|_| taste(&mut random)).collect();
-    // Ids with gaps, in an order that says nothing of the rank.
+    // Ids with gaps, in an order unrelated to the rank.
     let step = (n_movies / 2..).find(|step| gcd(*step, n_movies) == 1).unwrap_or(1);
     let movie_id = |rank: usize| 1 + 3 * (rank * step % n_movies);
 

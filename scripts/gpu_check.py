@@ -57,7 +57,7 @@ def wrong_device(metrics: dict, device: str) -> list[str]:
     """Reports a run that should have been on `device` and says that it was on another one."""
     if metrics["device"].startswith(device):
         return []
-    return [f"a fit that was to run on {device} ran on {metrics['device']}"]
+    return [f"a fit that should run on {device} ran on {metrics['device']}"]
 
 
 # --- the parts of the check -------------------------------------------------------------------------------

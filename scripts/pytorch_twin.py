@@ -5,7 +5,7 @@
     venv/bin/python scripts/pytorch_twin.py                         # every fit, seed 0, on the CPU
     venv/bin/python scripts/pytorch_twin.py --seeds 0,1 --threads 2 --json tests/fixtures/pytorch_twin.json
 
-It runs the cells of notebooks-equivalent/python/lecture.py, the Python that the page shows beside the Rust, with other
+It runs the cells of notebooks-equivalent/python/lecture.py, the Python that the page shows next to the Rust, with other
 seeds, data and devices. The cells draw their random numbers as `lecture5` does, all of them from libtorch's CPU
 generator, seeded once before a fit. With the libtorch inside PyTorch, the same seed therefore gives the same losses, up
 to the rounding of sums that are computed in a different order.
@@ -63,7 +63,7 @@ def cells():
 
 
 def execute(names, names_of_cells):
-    """Runs cells one after the other; what they printed."""
+    """Runs cells one after the other; returns what they printed."""
     code, printed = cells(), io.StringIO()
     with contextlib.redirect_stdout(printed):
         for name in names_of_cells:
@@ -78,7 +78,7 @@ def begin():
 
 
 def every_cell():
-    """The whole program: what each cell printed."""
+    """Runs the whole program; returns what each cell printed."""
     names = {"__file__": str(PROGRAM), "__name__": "lecture"}
     return {name: execute(names, [name]) for name in cells()}
 

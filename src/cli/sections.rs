@@ -10,7 +10,7 @@ mod beyond;
 #[path = "../../notebooks-equivalent/03_collab_filter.rs"]
 mod collab_filter;
 #[path = "../../notebooks-equivalent/04_dot_product.rs"]
-#[allow(clippy::mutable_key_type)] // a polars value can be a category, which is mutable inside; ids are none
+#[allow(clippy::mutable_key_type)] // a polars value can be a category, which is mutable inside; ids are not
 mod dot_product;
 #[path = "../../notebooks-equivalent/05_embedding_dot.rs"]
 mod embedding_dot;

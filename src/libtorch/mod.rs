@@ -2,7 +2,7 @@
 //! subnormal numbers, the version; and the choice of a run's device.
 //!
 //! The `unsafe` code of this project is here, in calls to `extra.cpp`, a short C++ file that build.rs compiles,
-//! and in fast/, which works on tensors in place.
+//! in fast/, which works on tensors in place, and in the program's allocator.
 
 pub mod doctor;
 pub mod memory;

@@ -121,7 +121,7 @@ fn a_program_that_falls_back_to_the_cpu_in_silence_is_noticed() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     let report = std::fs::read_to_string(report).unwrap();
     assert!(report.contains("FAILED: dot: on cuda"), "{report}");
-    assert!(report.contains("a fit that was to run on cuda ran on cpu"), "{report}");
+    assert!(report.contains("a fit that should run on cuda ran on cpu"), "{report}");
     assert!(report.contains("FAILED: --device auto takes the card"), "{report}");
     assert!(report.contains("every loss is the CPU's to the last bit"), "{report}");
 }
