@@ -178,13 +178,13 @@ pub trait Callback {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// `stop = cb.on_epoch_end(vals)`: the losses of the epoch, where the fit stands after it, and its optimizer.
+    /// `stop = cb.on_epoch_end(vals)`: the losses of the epoch, the state of the fit after it, and its optimizer.
     fn on_epoch_end(&mut self, _: &Epoch, _: &FitState, _: &Optimizer) -> Result<ControlFlow<()>> {
         Ok(ControlFlow::Continue(()))
     }
 }
 
-/// All of them are called, in order, where the lecture's stop at the first `True`; any one of them can stop the fit.
+/// All of them are called, in order (the lecture's stop at the first `True`); any one of them can stop the fit.
 impl Callback for Vec<Box<dyn Callback + '_>> {
     fn on_batch_end(&mut self, batch: &Batch) -> Result<ControlFlow<()>> {
         call_all(self, |callback| callback.on_batch_end(batch))

@@ -39,7 +39,7 @@ pub struct Variation {
     pub name: &'static str,
     /// All settings.
     pub settings: Settings,
-    /// Weight decay of single layers, where it is not that of all.
+    /// Weight decay of single layers, if it differs from the others'.
     pub decay: Vec<(&'static str, f64)>,
     /// One cycle instead of the plan of the settings.
     pub one_cycle: Option<OneCycle>,

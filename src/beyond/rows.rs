@@ -11,7 +11,7 @@ pub struct Pairs {
     pub user: Vec<usize>,
     /// Index of the movie.
     pub item: Vec<usize>,
-    /// Seconds since 1970; empty where the data has no times.
+    /// Seconds since 1970; empty if the data has no times.
     pub time: Vec<f64>,
 }
 

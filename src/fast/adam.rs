@@ -65,7 +65,7 @@ impl Adam {
 /// threads cost little, often enough that few steps are left for the rows of a batch, which one thread moves.
 const SWEEP: u32 = 32;
 
-/// `n` threads, where the system has them.
+/// `n` threads, if the system has them.
 fn helpers(n: usize) -> Option<ThreadPool> {
     let pool = ThreadPoolBuilder::new().num_threads(n).start_handler(|_| {
         flush_subnormals();

@@ -55,7 +55,7 @@ pub(super) trait Steps: Debug + Sync {
     fn take(&mut self, lr: f64);
     /// Moves a row by the steps after `since`, in which it had no gradient.
     fn catch_up(&self, row: Row, since: u32);
-    /// Moves a row, up to date but for the last step, by that step.
+    /// Moves a row, which is up to date except for the last step, by that step.
     fn step(&self, row: Row, grad: &[f32]);
 }
 
@@ -263,7 +263,7 @@ pub(super) trait ByRow: Steps {
     /// occurs more than once has the sum of its values.
     fn step_rows(&self, table: &mut Table, ids: &[i64], values: &[&[f32]]);
 
-    /// Brings every row up to date, gives all to the parameters, and starts counting anew.
+    /// Brings every row up to date, gives all to the parameters, and starts counting from zero.
     fn settle(&self, table: &mut Table, params: &mut [Row]);
 }
 

@@ -118,7 +118,7 @@ extern "C" {
 
 const char *lecture5_torch_version() { return TORCH_VERSION; }
 
-// From here on an exception that nothing catches is one line on the standard error and status 1, as any other failure.
+// From here on an exception that nothing catches gives one line on the standard error and status 1, like any other failure.
 void lecture5_explain_terminations() {
   std::set_terminate([] {
     std::string line = "error: libtorch ended the process";
@@ -137,7 +137,7 @@ void lecture5_explain_terminations() {
   });
 }
 
-// Free bytes on a CUDA device, or -1 where they cannot be queried. The CUDA runtime is looked up among the libraries
+// Free bytes on a CUDA device, or -1 if they cannot be queried. The CUDA runtime is looked up among the libraries
 // that libtorch has loaded, so that the same code links against a libtorch without CUDA.
 long long lecture5_cuda_free(int device) {
   auto get = reinterpret_cast<int (*)(int *)>(dlsym(RTLD_DEFAULT, "cudaGetDevice"));

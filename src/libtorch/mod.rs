@@ -53,20 +53,21 @@ pub fn version() -> &'static str {
     unsafe { CStr::from_ptr(lecture5_torch_version()) }.to_str().unwrap_or("unknown")
 }
 
-/// From here on an exception of C++ that nothing catches, as where memory runs out, is told in a line, with status 1.
+/// From here on a C++ exception that nothing catches, as when memory runs out, gives one line on the standard error and
+/// status 1.
 pub extern "C" fn explain_terminations() {
     // SAFETY: sets C++'s terminate handler, which is valid for the whole process.
     unsafe { lecture5_explain_terminations() }
 }
 
-/// Free bytes on a CUDA device; `None` where they cannot be queried.
+/// Free bytes on a CUDA device; `None` if they cannot be queried.
 pub fn cuda_free(index: usize) -> Option<u64> {
     // SAFETY: takes and returns numbers; the functions that it looks up have this signature in every CUDA runtime.
     u64::try_from(unsafe { lecture5_cuda_free(index as c_int) }).ok()
 }
 
 /// Asks the processor to treat subnormal floats as zero, on this thread and on threads that it starts later;
-/// `false` where it cannot. Adam's squared gradients of unread rows decay into subnormals, on which most
+/// `false` if it cannot. Adam's squared gradients of unread rows decay into subnormals, on which most
 /// processors compute tens of times slower.
 pub fn flush_subnormals() -> bool {
     // SAFETY: sets a bit of the calling thread's floating-point control register.

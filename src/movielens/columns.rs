@@ -22,7 +22,7 @@ pub enum Holds {
 /// A column to read.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// Its name in the file or, where that has no header, its number, counted from 1.
+    /// Its name in the file or, if that has no header, its number, counted from 1.
     pub column: &'a str,
     /// Its name from here on.
     pub name: &'static str,

@@ -153,7 +153,7 @@ pub(super) fn told(line: &str, dialect: &Dialect, wanted: &[Wanted]) -> Result<T
         if found {
             return Ok(told);
         }
-        // Many a field contains a blank.
+        // Many fields contain a blank.
         let better = |other: &Told| told.fields.len() > other.fields.len() && told.separator != " ";
         if likeliest.as_ref().is_none_or(better) {
             likeliest = Some(told);

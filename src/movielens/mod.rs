@@ -40,7 +40,7 @@ fn dialect_of(separator: &str) -> Dialect {
     if separator == "," { Dialect::csv() } else { Dialect::old(separator) }
 }
 
-/// The genres that the last columns of ml-100k's u.item stand for.
+/// The genres of the last columns of ml-100k's u.item.
 const GENRES_100K: [&str; 19] = [
     "(no genres listed)",
     "Action",
@@ -94,7 +94,7 @@ impl MovieLens {
         MovieLens::load(&Source::Folder(folder.to_owned()), None)
     }
 
-    /// Reads ratings and, where there are some, titles.
+    /// Reads ratings and, if there are any, titles.
     ///
     /// # Errors
     /// A file is missing, is not such a table, or has a row that cannot be read (the error names file and line); or a
@@ -192,7 +192,7 @@ impl MovieLens {
         Ok(cf.on_scale(self.scale))
     }
 
-    /// When each rating was given, where the data says it.
+    /// When each rating was given, if the data states it.
     pub fn times(&self) -> Option<Vec<i64>> {
         Some(self.ratings.column("timestamp").ok()?.i64().ok()?.iter().flatten().collect())
     }

@@ -174,13 +174,13 @@ impl<'a> Text<'a> {
         (line, format!("{fields} of {} fields: '{row}'{quotes}", self.first.len()))
     }
 
-    /// What to say of quotes where a row has the wrong number of fields.
+    /// What to say about quotes if a row has the wrong number of fields.
     fn about_quotes(&self, line: usize, quote: u8) -> &'static str {
         let row = self.text.lines().nth(line - 1).unwrap_or_default();
         if row.as_bytes().contains(&quote) { LITERALLY } else { "" }
     }
 
-    /// The first line whose quotes do not come in pairs or, where all do, that has one within a field.
+    /// The first line whose quotes do not come in pairs or, if all do, that has one within a field.
     fn odd_line(&self, quote: u8) -> usize {
         let by = byte_of(&self.separator);
         let odd = |line: &&str| memchr::memchr_iter(quote, line.as_bytes()).count() % 2 == 1;
@@ -318,7 +318,7 @@ fn written_oddly(bytes: &[u8], separator: u8) -> bool {
                 | ((before == b'-') & (first == b'0')))
     };
     let at_start = matches!(bytes, [b'+', ..] | [b'0', b'0'..=b'9', ..] | [b'-', b'0', ..]);
-    // Without a branch for each byte, so that the processor takes many at once.
+    // Without a branch for each byte, so the processor handles many at once.
     at_start
         || bytes.chunks(1 << 14).enumerate().any(|(at, chunk)| {
             let end = (at << 14) + chunk.len() + 2;

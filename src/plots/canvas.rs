@@ -284,7 +284,7 @@ impl Canvas<'_> {
         self.keep(drawn);
     }
 
-    /// A mark with a thin white edge, so that it stands out from the line or color it lies on.
+    /// A mark with a thin white edge, so that it stands out from the line or color under it.
     pub fn mark(&mut self, shape: Shape, (x, y): (f64, f64), radius: f64, color: RGBColor) {
         let diamond = |r: f64| [(x, y - r), (x + r, y), (x, y + r), (x - r, y)];
         let triangle = |r: f64| [(x, y - r), (x + 0.87 * r, y + 0.5 * r), (x - 0.87 * r, y + 0.5 * r)];

@@ -15,7 +15,7 @@ pub struct FitLosses<'a> {
     pub running: &'a [f64],
     /// Training and validation loss of each epoch, as `fit` prints them.
     pub epochs: &'a [[f64; 2]],
-    /// The same of the lecture's run, as far as it went; empty where the lecture has no such fit.
+    /// The same of the lecture's run, as far as it went; empty if the lecture has no such fit.
     pub lecture: &'a [[f64; 2]],
     /// Where `set_lrs` changed the rate: after how many epochs, and to what.
     pub set_lrs: &'a [(usize, f64)],
@@ -174,7 +174,7 @@ fn epoch_axis(epochs: usize, from: f64, label: &str) -> Axis {
     let every = epochs.div_ceil(12).max(1);
     let start = if from > 0.0 { 1 } else { 0 };
     let ticks = (start..=epochs).step_by(every).map(|e| (e as f64, e.to_string())).collect();
-    // The last mark lies on the last tick: leave room for half of it.
+    // The last mark is on the last tick: leave room for half of it.
     Axis::linear(from, epochs as f64 + 0.03 * epochs as f64 + from / 2.0, 6, label).with_ticks(ticks)
 }
 
@@ -209,7 +209,7 @@ fn draw_epochs(c: &mut Canvas, axes: &Axes, fit: &FitLosses, with_trn: bool) {
     let val: Vec<(f64, f64)> =
         fit.epochs.iter().enumerate().map(|(i, [_, val])| ((i + 1) as f64, *val)).collect();
     axes.line(c, &val, palette::OURS, 1.6);
-    // The lecture's marks first and larger: where both agree ours lies inside, and both are seen.
+    // The lecture's marks first and larger: where both agree ours is inside, and both are visible.
     for (i, [trn, val]) in fit.lecture().iter().enumerate() {
         let x = (i + 1) as f64;
         if with_trn {

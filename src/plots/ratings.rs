@@ -47,7 +47,7 @@ pub fn rating_histogram(name: &str, title: &str, values: &[f64], counts: &[u64])
 }
 
 /// A table of ratings as colors with the numbers in them, users down and movies across (or any other two
-/// things); `values` row by row, `None` where there is no rating.
+/// things); `values` row by row, `None` if there is no rating.
 ///
 /// # Errors
 /// When `values` does not have one entry for each row and column, or there are none.

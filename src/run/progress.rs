@@ -20,7 +20,7 @@ use crate::system::terminal::printable;
 /// Whether and how a run reports its progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Telling {
-    /// Lines on the standard output; bars where the standard error is a terminal.
+    /// Lines on the standard output; bars if the standard error is a terminal.
     Plain,
     /// Errors only.
     Quiet,

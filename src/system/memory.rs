@@ -40,7 +40,7 @@ pub fn check(what: &str, needed: u64, way_out: &str) -> Result<()> {
     compare(what, needed, "memory", available(Path::new("/")), way_out)
 }
 
-/// What is being read, and the most memory that it may ask for at once.
+/// What is being read, and the most memory that may be requested at once.
 static BEING_READ: Mutex<Option<String>> = Mutex::new(None);
 static MOST_AT_ONCE: AtomicUsize = AtomicUsize::new(usize::MAX);
 

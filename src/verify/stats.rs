@@ -43,7 +43,7 @@ fn student(df: f64) -> StudentsT {
     StudentsT::new(0.0, 1.0, df).expect("a spread needs two runs, so there are degrees of freedom")
 }
 
-/// How many standard errors of a single new draw `x` lies from the ensemble's mean:
+/// How many standard errors of a single new draw `x` is away from the ensemble's mean:
 /// (x − mean) / (sd·√(1 + 1/N)), which is t with N − 1 degrees of freedom for one more normal draw.
 pub fn t_of_new_draw(values: &[f64], x: f64) -> f64 {
     let (mean, sd) = mean_sd(values);
