@@ -90,7 +90,7 @@ impl Learner {
     }
 
     /// `learn.lr_find()`: trains for at most an epoch while the learning rate grows from batch to batch, and returns
-    /// each rate with the running mean of the loss. Stops when that is not finite or exceeds four times its lowest value.
+    /// each rate with the running mean of the loss. Stops if that is not finite or exceeds four times its lowest value.
     /// Unlike fastai's it does not put the weights back: train a new model afterward.
     ///
     /// # Errors

@@ -160,7 +160,7 @@ pub struct Examined<'a> {
 
 /// Compares the numbers of one fit with its ensemble, before the fits are combined.
 ///
-/// A number is judged by rank if there are enough runs for it ([`RANKS_SUFFICE`]), or where its ensemble, or that of
+/// A number is judged by rank if there are enough runs for it ([`RANKS_SUFFICE`]), or if its ensemble, or that of
 /// `shape`, contradicts a normal distribution. Give the largest ensemble there is as `shape`: few runs seldom show
 /// what their distribution is.
 pub fn examine<'a>(
