@@ -11,14 +11,14 @@ use lecture5::system::machine;
 #[global_allocator]
 static ALLOCATOR: OneLine = OneLine;
 
-/// What comes before libtorch itself starts, which already takes more memory than there may be, and ends the process where
-/// the working folder is gone.
+/// Runs before libtorch starts, because libtorch's own start already takes more memory than there may be, and ends the
+/// process if the working folder is gone.
 extern "C" fn before_libtorch() {
     libtorch::explain_terminations();
     machine::end_without_a_folder();
 }
 
-// `unsafe`: the section is the one for functions of this type that run before the libraries are initialized.
+// `unsafe`: this section is for functions of this type that run before the libraries are initialized.
 #[cfg(target_os = "linux")]
 #[used]
 #[unsafe(link_section = ".preinit_array")]

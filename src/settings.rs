@@ -71,7 +71,7 @@ impl Plan {
         }
     }
 
-    /// The same plan at rates so many times as large.
+    /// The same plan with its rates multiplied by a factor.
     pub fn times(self, factor: f64) -> Plan {
         match self {
             Plan::Steps(steps) => Plan::Steps(steps.into_iter().map(|(lr, n)| (lr * factor, n)).collect()),

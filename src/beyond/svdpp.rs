@@ -111,7 +111,7 @@ impl Clock {
 
     /// A day on which the user rated nothing has no parameter.
     fn moment(&self, user: usize, t: f64) -> Moment {
-        // Whatever counts the time: a rate that is right for decades is too large for more.
+        // For any unit of time: a rate that is right for decades is too large for more.
         let from_mean = ((t - self.mean[user]) / YEAR).clamp(-30.0, 30.0);
         let days: &Vec<(i64, usize)> = &self.days[user];
         let day = days.binary_search_by_key(&((t / DAY) as i64), |(day, _)| *day).ok();

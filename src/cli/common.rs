@@ -74,7 +74,7 @@ impl Common {
         files.iter().try_for_each(|file| files::check_writable(&self.out.join(file)))
     }
 
-    /// Takes the folder of results for this process, and removes what a killed one left half-written there.
+    /// Locks the folder of results for this process, and removes what a killed process left half-written there.
     pub fn lock_out(&self) -> Result<Lock> {
         let lock = Lock::take(&self.out, "--out")?;
         for folder in ["", "plots", "notebooks", "excel", "models"] {

@@ -59,7 +59,7 @@ pub struct Fit {
     /// there is no checkpoint yet, begin.
     #[arg(long, requires = "checkpoint")]
     resume: bool,
-    /// Replace what --out holds of another run, instead of adding to it or refusing.
+    /// Replace what another run has left in --out, instead of adding to it or refusing.
     #[arg(long)]
     fresh: bool,
     #[command(flatten)]
@@ -165,7 +165,7 @@ impl Fit {
         Ok(s)
     }
 
-    /// Takes the folder of the checkpoint, unless it is that of the results, which is taken already.
+    /// Locks the folder of the checkpoint, unless it is that of the results, which is locked already.
     fn lock_checkpoint(&self) -> Result<Option<Lock>> {
         let Some(folder) = &self.checkpoint else { return Ok(None) };
         let whole = |path: &Path| std::fs::canonicalize(path).ok();
@@ -175,7 +175,7 @@ impl Fit {
 }
 
 const NOTHING_KEPT: &str =
-    "interrupted: nothing was kept; with --checkpoint DIR a fit is kept after each epoch";
+    "interrupted: nothing was kept; with --checkpoint DIR a fit is saved after each epoch";
 
 /// `lecture5 fit`
 pub fn fit(args: Fit) -> Result<()> {

@@ -1,4 +1,4 @@
-//! What an earlier run has left in `--out`: it is added to, or the run is refused, but never lost by the way.
+//! What an earlier run has left in `--out`: a run adds to it or is refused, but never loses it silently.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use lecture5::run::reference;
 use lecture5::system::failure::wrong_use;
 use lecture5::system::files;
 
-/// No metrics.json and no page is longer.
+/// No metrics.json and no page is longer than this.
 const MOST: u64 = 1 << 28;
 
-/// Takes over what an earlier run has left: its fits and figures into the metrics, and its sections, which are returned.
-/// A run that is `whole` needs nothing of it, and replaces what is of another kind.
+/// Takes over what an earlier run has left: its fits and figures into the metrics, and its sections, which are
+/// returned. A run that is `whole` (all sections) needs nothing of it, and replaces what is of another kind.
 ///
 /// # Errors
-/// It is of another kind (data, seed, split, stepper, …): the way out.
+/// It is of another kind (data, seed, split, stepper, …): the error says what to do.
 pub fn of_an_earlier_run(lecture: &mut Lecture, whole: bool, fresh: bool) -> Result<Vec<Kept>> {
     let out = lecture.run.out.clone();
     let page = out.join("lecture.html");
@@ -60,7 +60,7 @@ fn take_over(lecture: &mut Lecture, out: &Path, earlier: Result<Value>) -> Resul
     let take = || -> Result<()> {
         let earlier = earlier?;
         match lecture.metrics.difference(&earlier)? {
-            Some(difference) => Err(wrong_use(format!("another run is kept here: {difference}"))),
+            Some(difference) => Err(wrong_use(format!("another run is in this folder: {difference}"))),
             None => lecture.metrics.take_over(&earlier).context("it is not understood"),
         }
     };

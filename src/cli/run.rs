@@ -22,13 +22,14 @@ use lecture5::system::{files, panics};
 #[derive(Args)]
 pub struct Run {
     /// Sections to run, as `lecture5 list` names them; all of them when none is named. What an earlier run of the same
-    /// data, seed, split and stepper has left in --out stays beside them.
+    /// data, seed, split and stepper has left in --out is kept, too.
     #[arg(value_name = "SECTION")]
     sections: Vec<String>,
-    /// Multiply each learning rate of the lecture by this: for ratings on a larger scale, which diverge at its own.
+    /// Multiply each learning rate of the lecture by this: for ratings on a larger scale, on which the lecture's rates
+    /// diverge.
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = positive, allow_negative_numbers = true)]
     rate: f64,
-    /// Replace what --out holds of another run, instead of adding to it or refusing.
+    /// Replace what another run has left in --out, instead of adding to it or refusing.
     #[arg(long)]
     fresh: bool,
     #[command(flatten)]
@@ -62,10 +63,10 @@ pub fn run(args: Run) -> Result<()> {
             }
             failed.push(format!("section {}: {error:#}{}", section.name, way_out(&error)));
             if at + 1 < chosen.len() {
-                complain(&format!("error: {}; the run goes on", failed[failed.len() - 1]));
+                complain(&format!("error: {}; the run continues", failed[failed.len() - 1]));
             }
         }
-        // After each section, so that whatever ends the run leaves the whole ones.
+        // After each section, so that the complete ones are there however the run ends.
         page.add(section, notebook, &lecture)?;
         if lecture.run.telling == Telling::Plain {
             say("");
@@ -79,7 +80,7 @@ pub fn run(args: Run) -> Result<()> {
     }
 }
 
-/// Runs a section: the record of it, as far as it came, with the error in the cell that failed.
+/// Runs a section, and returns its record as far as it came, with the error in the cell that failed.
 fn run_section(section: &Section, lecture: &mut Lecture) -> (Notebook, Result<()>) {
     let echo = if lecture.run.telling == Telling::Plain { Echo::Plain } else { Echo::Quiet };
     let mut notebook = section.notebook(echo);
@@ -91,7 +92,7 @@ fn run_section(section: &Section, lecture: &mut Lecture) -> (Notebook, Result<()
     (notebook, outcome)
 }
 
-/// What may help where a loss diverged.
+/// What may help when a loss has diverged.
 fn way_out(error: &Error) -> &'static str {
     let diverged = error.chain().any(|cause| cause.to_string().contains(TRY));
     if diverged { " (--rate 0.1 makes each rate of the lecture a tenth)" } else { "" }
@@ -102,7 +103,7 @@ struct Page {
     /// Sections of an earlier run that this one has not run again.
     kept: Vec<Kept>,
     new: Vec<Notebook>,
-    /// Fits in the figure of all of them.
+    /// Number of fits in the figure of all fits.
     fits: usize,
 }
 

@@ -49,7 +49,7 @@ pub struct Verify {
 pub struct OneRun {
     #[arg(long)]
     model: ModelKind,
-    /// End when the standard input does: with the process that holds its other end.
+    /// End when the standard input ends: together with the process at its other end.
     #[arg(long)]
     end_with_stdin: bool,
     #[command(flatten)]
@@ -78,9 +78,9 @@ pub fn verify(args: Verify) -> Result<()> {
     }
 }
 
-/// Bytes that a process takes before it has read anything, most of them libtorch's.
+/// Bytes that a process takes before it reads anything, most of them libtorch's.
 const PROCESS: u64 = 300 << 20;
-/// And for each rating: in the file, in the table, as indices, and twice as tensors.
+/// Bytes that it takes for each rating: in the file, in the table, as indices, and twice as tensors.
 const PER_ROW: u64 = 200;
 
 impl Verify {
@@ -103,7 +103,9 @@ impl Verify {
         let wanted = self.jobs.map_or(processors, usize::from);
         let jobs = memory::at_a_time(wanted, PROCESS + rows as u64 * PER_ROW);
         if jobs < wanted && self.jobs.is_some() {
-            complain(&format!("note: --jobs {wanted}: {jobs} at a time, which is what memory holds"));
+            complain(&format!(
+                "note: --jobs {wanted}: only {jobs} at a time, because more do not fit into memory"
+            ));
         }
         let how = Processes {
             jobs,
@@ -126,8 +128,8 @@ impl Verify {
         ensemble
     }
 
-    /// Refuses ratings that are not those of `saved`, before anything is run on them.
-    /// Answers how many they are, where runs are to be made of them.
+    /// Refuses ratings that are not those of `saved`, before anything is run on them. Returns their number, if runs are
+    /// to be made of them.
     fn same_ratings(&self, saved: &Ensemble, whose: &str) -> Result<usize> {
         let (ours, place, rows) = match &self.from {
             Some(path) => (Ensemble::read(path)?.made.data, path.display().to_string(), 0),

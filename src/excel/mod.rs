@@ -19,8 +19,8 @@ use rust_xlsxwriter::{
     Formula, Workbook, Worksheet,
 };
 
-/// A text as a cell of a CSV file, in quotes. Programs take a cell that begins like a formula for one, whatever is in it;
-/// an apostrophe before it says that it is text.
+/// A text as a cell of a CSV file, in quotes. Programs take a cell that begins like a formula for a formula, whatever
+/// it contains; an apostrophe before it marks it as text.
 pub fn csv_text(text: &str) -> String {
     let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     format!("\"{}{}\"", if is_formula { "'" } else { "" }, text.replace('"', "\"\""))

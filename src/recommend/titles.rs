@@ -30,9 +30,9 @@ struct Movie {
     names: Vec<String>,
 }
 
-/// Titles that are less alike are not suggested.
+/// Titles that are less similar than this are not suggested.
 const LIKE: f64 = 0.4;
-/// No title has more bytes.
+/// No title has more bytes than this.
 const LONGEST: usize = 1000;
 /// How many titles are suggested for one that is unknown.
 const SUGGESTIONS: usize = 5;
@@ -112,7 +112,7 @@ impl Titles {
         let name = without_article(name);
         let length = name.chars().count();
         let most = length.div_ceil(6);
-        // The difference of the lengths at the least, which is quicker to tell.
+        // At least the difference of the lengths, which is faster to compute.
         let slips = |theirs: &str| {
             let theirs = without_article(theirs);
             let near = theirs.chars().count().abs_diff(length) <= most;
@@ -134,7 +134,7 @@ impl Titles {
             let each = m.names.iter().map(|theirs| {
                 let theirs_long = theirs.chars().count();
                 let (short, long) = (length.min(theirs_long), length.max(theirs_long));
-                // At the most this alike, which is quicker to tell.
+                // At most this similar, which is faster to compute.
                 match short as f64 > LIKE * long as f64 {
                     true => 1.0 - strsim::osa_distance(theirs, name) as f64 / long as f64,
                     false => 0.0,

@@ -288,7 +288,7 @@ impl Lecture {
         }
     }
 
-    /// Sets what the lecture's learning rates are multiplied by.
+    /// Sets the factor of the lecture's learning rates.
     pub fn set_rate(&mut self, rate: f64) {
         self.run.rate = rate;
         self.metrics.rate = (rate != 1.0).then_some(rate);

@@ -25,7 +25,7 @@ pub struct Metrics {
     pub libtorch: String,
     /// The stepper that computed the batches.
     pub stepper: StepperKind,
-    /// By what the lecture's learning rates were multiplied, where they were.
+    /// The factor of the lecture's learning rates, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
     /// The data.
@@ -74,7 +74,7 @@ pub struct Data {
     n_movies: i64,
     /// Which rows were held out.
     split: String,
-    /// Lowest and highest rating that can be given, where they were stated.
+    /// Lowest and highest possible rating, if they were stated.
     #[serde(skip_serializing_if = "Option::is_none")]
     range: Option<(f64, f64)>,
 }
@@ -148,7 +148,7 @@ impl Metrics {
         }
     }
 
-    /// Adds a fit in the place of one of the same name: the lecture's fits in its order, then others.
+    /// Adds a fit, replacing one of the same name: the lecture's fits in its order, then others.
     pub fn add(&mut self, fit: FitMetrics) {
         self.fits.retain(|other| other.name != fit.name);
         self.fits.push(fit);
@@ -156,7 +156,7 @@ impl Metrics {
         self.fits.sort_by_key(|fit| place(fit).unwrap_or(usize::MAX));
     }
 
-    /// How the run of an earlier metrics.json differs from this one, in words; `None` where only its results do.
+    /// How the run of an earlier metrics.json differs from this one, in words; `None` if only its results do.
     pub fn difference(&self, earlier: &Value) -> Result<Option<String>> {
         let ours = serde_json::to_value(self)?;
         let is_result = |name: &str| matches!(name, "fits" | "beyond");
@@ -164,12 +164,12 @@ impl Metrics {
         let differs = |name: &&String| !is_result(name) && ours.get(name) != earlier.get(name);
         let said = |of: &Value, name: &str| of.get(name).map_or("not stated".to_owned(), Value::to_string);
         Ok(names.into_iter().find(differs).map(|name| match name.as_str() {
-            "data" => "its data, its split or its range of ratings are others".to_owned(),
-            name => format!("its {name} is {}, and here it is {}", said(earlier, name), said(&ours, name)),
+            "data" => "its data, its split or its range of ratings differ".to_owned(),
+            name => format!("its {name} is {}, but here it is {}", said(earlier, name), said(&ours, name)),
         }))
     }
 
-    /// Takes over what an earlier run of the same kind has found.
+    /// Takes over the results of an earlier run of the same kind.
     ///
     /// # Errors
     /// It is not understood.

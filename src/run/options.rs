@@ -17,7 +17,7 @@ pub struct RunOptions {
     pub device: Device,
     /// The stepper that computes the batches.
     pub stepper: StepperKind,
-    /// What the lecture's learning rates are multiplied by: 1, unless they are too large for other ratings.
+    /// The factor of the lecture's learning rates: 1, unless they are too large for other ratings.
     pub rate: f64,
     /// How the validation rows are chosen.
     pub split: SplitBy,

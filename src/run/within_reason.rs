@@ -1,4 +1,4 @@
-//! A loss may be a number and still be absurd: a fit that learns less than nothing is no success.
+//! A loss may be a number and still be absurd: a fit that predicts worse than a constant has failed.
 
 use std::ops::ControlFlow;
 
@@ -9,15 +9,16 @@ use crate::history::{Batch, Callback, Epoch, FitState};
 use crate::movielens::{CollabFilterDataset, Split};
 use crate::optim::Optimizer;
 
-/// Stops a fit whose loss is finite but absurdly large, and lets none end that has learned less than nothing.
+/// Stops a fit whose loss is finite but absurdly large, and makes it an error if a fit ends worse than a constant
+/// prediction.
 pub struct WithinReason {
     /// The validation loss of predicting only zeros.
     of_zeros: f64,
-    /// That of predicting the mean rating.
+    /// The validation loss of predicting the mean rating.
     of_the_mean: f64,
     /// Validation rows.
     rows: usize,
-    /// Of the `fit` call: rows in a batch, roughly, and epochs.
+    /// Of the `fit` call: the approximate number of rows in a batch, and the epochs.
     batch_size: usize,
     epochs: usize,
 }
@@ -25,13 +26,15 @@ pub struct WithinReason {
 impl WithinReason {
     /// A validation loss this many times the loss of zeros comes from predictions a thousand times too large.
     const BEYOND: f64 = 1e6;
-    /// And at the end of a `fit` call, from a rate that was too large, if from nothing worse.
+    /// At the end of a `fit` call, a loss this many times the loss of zeros comes from a rate that was too large, or
+    /// from something worse.
     const AT_THE_END: f64 = 10.0;
-    /// Where there are rows enough to tell: nor does a loss end at so many times that of the mean rating, or of the start.
+    /// If there are enough rows to decide, a fit must not end at this many times the loss of the mean rating, nor of
+    /// the start.
     const OF_NOTHING: f64 = 2.0;
     const ENOUGH: usize = 100;
 
-    /// For fits of these ratings.
+    /// For fits on these ratings.
     pub fn new(cf: &CollabFilterDataset, split: &Split) -> WithinReason {
         let ratings: Vec<f64> = split.val.iter().map(|&row| f64::from(cf.y[row])).collect();
         let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / ratings.len() as f64;
@@ -45,7 +48,7 @@ impl WithinReason {
         }
     }
 
-    /// What the model made of the first 64 rows or so, before it had learned anything of them.
+    /// The model's loss on the first 64 rows or so, before it had learned anything.
     fn of_the_start(&self, running: &[f64]) -> f64 {
         let batches = (64 / self.batch_size.max(1)).clamp(1, running.len().max(1));
         running.get(batches - 1).copied().unwrap_or(f64::INFINITY)
@@ -55,7 +58,7 @@ impl WithinReason {
 impl Callback for WithinReason {
     fn on_batch_end(&mut self, at: &Batch) -> Result<ControlFlow<()>> {
         self.epochs = at.n_epochs;
-        // Of the training rows, which are four times as many.
+        // From the training rows, which are four times as many.
         self.batch_size = 4 * self.rows / at.n_batches;
         Ok(ControlFlow::Continue(()))
     }

@@ -19,9 +19,9 @@ use crate::settings::Plan;
 use crate::system::failure::{complain, is_wrong_use, wrong_use};
 use crate::system::{files, interrupt, machine};
 
-/// A fit on disk: one file, which a rename replaces as a whole, so that at any moment it holds the state at the end of
-/// an epoch; and the one before it, in case that the disk damages the newest. As a callback of the fit it saves after each
-/// epoch.
+/// A fit on disk. A rename replaces its file as a whole, so at any moment the file holds the state at the end of an
+/// epoch. The file before it is kept too, in case the disk damages the newest. As a callback of the fit it saves after
+/// each epoch.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
@@ -51,8 +51,8 @@ impl Checkpoint {
         Checkpoint { path, before, fit, kept: 0 }
     }
 
-    /// Makes sure that the checkpoint can be written, and returns whether there is one to resume. Removes files that
-    /// a killed process left half-written: the folder must be this process's.
+    /// Makes sure that the checkpoint can be written, and returns whether there is one to resume. Removes files that a
+    /// killed process left half-written: this process must have locked the folder.
     ///
     /// # Errors
     /// The folder is not writable, or holds a checkpoint and `resume` is false.
@@ -91,7 +91,7 @@ impl Checkpoint {
     }
 
     /// Restores the fit into a learner made with the same settings, and returns its position: from the newest file or,
-    /// where that is damaged, with a note from the one before.
+    /// if that is damaged, from the one before, with a note.
     ///
     /// # Errors
     /// Both are damaged, or belong to another fit; the error names the difference.
@@ -105,7 +105,7 @@ impl Checkpoint {
                     "note: {damaged:#}; the fit resumes an epoch earlier, from {}",
                     self.before.display()
                 ));
-                // Else it would take the place of the whole one.
+                // Otherwise it would replace the intact one.
                 std::fs::remove_file(&self.path)
                     .with_context(|| format!("{}: cannot be removed", self.path.display()))?;
                 before
@@ -151,14 +151,14 @@ impl Checkpoint {
         ];
         ensure!(
             there["seal"].is_string(),
-            "{}: kept without a checksum, by an earlier version",
+            "{}: saved without a checksum, by an earlier version",
             path.display()
         );
-        // A fit that moves to another machine is not lost, but its last digits are others.
+        // A fit that moves to another machine is not lost, but its last digits differ.
         if there["machine"] != here["machine"] {
             complain(&format!(
-                "note: {}: kept on another kind of machine ({}) than this one ({}): the last digits may differ from those \
-                 of a fit that was not broken off",
+                "note: {}: saved on another kind of machine ({}) than this one ({}): the last digits may differ from \
+                 those of an uninterrupted fit",
                 path.display(),
                 there["machine"].as_str().unwrap_or("not stated"),
                 self.fit.machine
@@ -218,7 +218,7 @@ fn option(setting: &str) -> String {
     format!("--{}", name.replace('_', "-"))
 }
 
-/// The position of a saved fit of `plan`, whose epochs have so many batches.
+/// The position of a saved fit of `plan`, with `n_batches` batches per epoch.
 fn fit_state(saved: &HashMap<String, Tensor>, plan: &Plan, n_batches: usize) -> Result<FitState> {
     let numbers = |name: &str| -> Result<Vec<f64>> {
         let t = saved.get(&format!("fit.{name}"));
@@ -237,7 +237,7 @@ fn fit_state(saved: &HashMap<String, Tensor>, plan: &Plan, n_batches: usize) -> 
     });
     let ends: Vec<usize> = ends.collect();
     let planned = ends.last().copied().unwrap_or(0);
-    ensure!((1..=planned).contains(&epochs), "it has {epochs} epochs, and {planned} are planned");
+    ensure!((1..=planned).contains(&epochs), "it has {epochs} epochs, but {planned} are planned");
     // The running mean starts over with each `fit` call.
     let call_began = ends.iter().copied().filter(|end| *end < epochs).max().unwrap_or(0);
     let averaged = (epochs - call_began) * n_batches;

@@ -108,16 +108,16 @@ pub fn save_with(
 /// The most bytes that safetensors allows before the tensors.
 const MOST_HEADER: u64 = 100_000_000;
 
-/// Whether a file can hold a card of these ids, which is to be known before hours of training.
+/// Checks that a file can hold a card with these ids; this must be known before hours of training.
 ///
 /// # Errors
-/// They are too long, or too many.
+/// The ids are too long, or too many.
 pub fn check_card(card: &ModelCard) -> Result<()> {
     // As JSON in JSON, with some room for the names of the tensors.
     let header = serde_json::to_string(&serde_json::to_string(card)?)?.len() as u64 + 100_000;
     ensure!(
         header <= MOST_HEADER,
-        "the ids of {} users and {} movies take {} MB, and the header of a model file holds {} MB: give them shorter ids, \
+        "the ids of {} users and {} movies take {} MB, but the header of a model file holds {} MB: use shorter ids, \
          such as numbers",
         card.users.len(),
         card.movies.len(),
@@ -130,8 +130,8 @@ pub fn check_card(card: &ModelCard) -> Result<()> {
 /// The metadata and the tensors of a safetensors file from any program.
 ///
 /// # Errors
-/// The file cannot be read, does not fit into memory, is not a complete safetensors file, is another than it was when it
-/// was sealed, or has a tensor of a type that this program does not save.
+/// The file cannot be read, does not fit into memory, is not a complete safetensors file, has changed since it was
+/// sealed, or has a tensor of a type that this program does not save.
 pub fn read(path: &Path) -> Result<(HashMap<String, String>, HashMap<String, Tensor>)> {
     let bytes = read_bytes(path)?;
     const OTHERS: [(&[u8], &str); 4] = [
@@ -165,7 +165,7 @@ pub fn read(path: &Path) -> Result<(HashMap<String, String>, HashMap<String, Ten
     Ok((metadata, tensors))
 }
 
-/// The bytes of a file whose header says that it has as many; of any other only the first few.
+/// The bytes of a file whose length is the one that its header states; of any other file, only the first few.
 fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     let unread = || format!("{}: cannot be read", path.display());
     let (mut file, length) = files::open(path)?;
@@ -223,7 +223,7 @@ pub fn put_back(saved: &HashMap<String, Tensor>, opt: &mut Optimizer) -> Result<
         ensure!(size == wanted, "its '{name}' has shape {size:?}, this model's {wanted:?}");
         let (kind, wanted) = (theirs.kind(), mine.kind());
         ensure!(kind == wanted, "its '{name}' is of type {kind:?}, this model's {wanted:?}");
-        ensure!(is_finite(theirs), "its '{name}' has values that are no numbers");
+        ensure!(is_finite(theirs), "its '{name}' has values that are not finite");
         tch::no_grad(|| mine.copy_(theirs));
     }
     let state: Vec<(String, Tensor)> = saved
@@ -231,7 +231,7 @@ pub fn put_back(saved: &HashMap<String, Tensor>, opt: &mut Optimizer) -> Result<
         .filter_map(|(name, t)| Some((name.strip_prefix("optimizer.")?.to_owned(), t.shallow_clone())))
         .collect();
     if let Some((name, _)) = state.iter().find(|(_, t)| !is_finite(t)) {
-        bail!("the optimizer's '{name}' has values that are no numbers");
+        bail!("the optimizer's '{name}' has values that are not finite");
     }
     opt.load_state(&state)?;
     let on_cuda = saved.contains_key("rng.cuda");
@@ -246,7 +246,7 @@ pub fn put_back(saved: &HashMap<String, Tensor>, opt: &mut Optimizer) -> Result<
     Ok(())
 }
 
-/// Whether all numbers of a tensor are numbers.
+/// Whether all values of a tensor are finite.
 pub(super) fn is_finite(t: &Tensor) -> bool {
     t.isfinite().all().int64_value(&[]) == 1
 }

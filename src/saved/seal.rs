@@ -1,13 +1,13 @@
-//! A checksum over a whole file, in the file: no bit of it changes without notice.
+//! A *seal*: a checksum of a whole file, in the file itself, so that no bit of it changes unnoticed.
 //!
-//! It is the last field of the model card, which is JSON in the JSON of the header. It is reckoned with zeros in its own
-//! place.
+//! It is the last field of the model card, which is JSON in the JSON of the header. It is computed with zeros in its
+//! own place.
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// What stands before the checksum in the header.
+/// What comes before the checksum in the header.
 const BEFORE: &[u8] = br#"\"seal\":\""#;
 const DIGITS: usize = 64;
 
@@ -28,7 +28,7 @@ pub(super) fn open_card(card: &impl Serialize) -> Result<String> {
 /// Puts the checksum into the room that [`open_card`] left.
 ///
 /// # Errors
-/// There is none.
+/// There is no room for it.
 pub(super) fn close(bytes: &mut [u8]) -> Result<()> {
     let at = place(bytes).context("no room for a checksum")?;
     let digits = checksum(bytes, at);
@@ -36,15 +36,15 @@ pub(super) fn close(bytes: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
-/// Whether the bytes are those that were sealed. Those without a checksum are somebody else's, and pass.
+/// Checks that the bytes are those that were sealed. Files without a checksum come from other programs, and pass.
 ///
 /// # Errors
-/// They are not.
+/// The bytes have changed.
 pub(super) fn check(bytes: &[u8]) -> Result<()> {
     let Some(at) = place(bytes) else { return Ok(()) };
     ensure!(
         checksum(bytes, at).as_bytes() == &bytes[at..at + DIGITS],
-        "its checksum is another than it states: it is damaged, or another program has changed it"
+        "its checksum is not the one that it states: it is damaged, or another program has changed it"
     );
     Ok(())
 }

@@ -56,8 +56,8 @@ impl Trained {
                 "its '{name}' has shape {size:?}, but its model card describes {wanted:?}"
             );
             tch::no_grad(|| mine.f_copy_(theirs).map(drop))?;
-            // What was a number may be none in single precision.
-            ensure!(model_file::is_finite(&mine), "its '{name}' has values that are no numbers");
+            // A finite number may not be finite in single precision.
+            ensure!(model_file::is_finite(&mine), "its '{name}' has values that are not finite");
         }
         Ok(Trained { about, vs, model })
     }
@@ -109,7 +109,7 @@ impl Trained {
         let stars = Vec::<f32>::try_from(tch::no_grad(|| self.model.forward_t(&cats, false)))?;
         ensure!(
             stars.iter().all(|stars| stars.is_finite()),
-            "what the model predicts is no number: its weights are too large"
+            "the model's predictions are not finite: its weights are too large"
         );
         Ok(stars)
     }
@@ -203,7 +203,7 @@ fn check(about: &ModelCard, tensors: &HashMap<String, Tensor>) -> Result<()> {
         counted.1
     );
     let (low, high) = about.range;
-    // Beyond these the solver of a new user gets nowhere.
+    // Beyond this the solver for a new user does not converge.
     const MOST: f64 = 1e9;
     ensure!(low.abs().max(high.abs()) <= MOST && low <= high, "ratings from {low} to {high}");
     about.settings.check()?;
@@ -253,7 +253,7 @@ struct FoldIn {
 }
 
 impl FoldIn {
-    /// Two hundred iterations of a solver that gets anywhere take some hundreds.
+    /// Two hundred iterations of a solver that converges take some hundreds.
     const MOST: usize = 5000;
 
     fn put(&self, at: &[f64]) {

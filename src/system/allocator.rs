@@ -11,7 +11,10 @@ use super::memory;
 pub struct OneLine;
 
 // SAFETY: every call is the system allocator's own, with the arguments as they came.
-#[expect(clippy::undocumented_unsafe_blocks, reason = "the caller's promise is the system allocator's condition")]
+#[expect(
+    clippy::undocumented_unsafe_blocks,
+    reason = "the caller's promise is the system allocator's condition"
+)]
 unsafe impl GlobalAlloc for OneLine {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         checked(layout.size(), || unsafe { System.alloc(layout) })

@@ -28,12 +28,12 @@ pub fn wrong_use(error: impl fmt::Display) -> Error {
     Error::new(WrongUse(format!("{error:#}")))
 }
 
-/// Whether an error is one of wrong use.
+/// Whether an error is marked as wrong use.
 pub fn is_wrong_use(error: &Error) -> bool {
     error.is::<WrongUse>()
 }
 
-/// An error of a check that had nothing to go by, neither good nor bad: status 3.
+/// The error of a check that could not decide: status 3.
 #[derive(Debug)]
 struct Unjudged(String);
 
@@ -45,7 +45,7 @@ impl fmt::Display for Unjudged {
 
 impl std::error::Error for Unjudged {}
 
-/// Makes an error one of a check that could not be made.
+/// Marks an error as that of a check that could not decide.
 pub fn unjudged(error: impl fmt::Display) -> Error {
     Error::new(Unjudged(format!("{error:#}")))
 }
@@ -112,7 +112,7 @@ pub fn survive_limits() -> Result<()> {
     Ok(())
 }
 
-/// The error of a panic that was caught: what was used up, or a fault of this program.
+/// The error of a caught panic: what was used up, or a bug in this program.
 pub fn of_panic(text: &str) -> Error {
     let text = text.replace("\\n", "\n");
     match used_up(&text) {
@@ -134,7 +134,7 @@ fn used_up(text: &str) -> Option<&'static str> {
     )
 }
 
-/// What to do about a fault of this program.
+/// What to do about a bug in this program.
 const REPORT: &str = "Please report it with the command that led to it and what RUST_BACKTRACE=1 says.";
 
 fn fault(panic: &PanicHookInfo, text: &str) -> String {

@@ -1,5 +1,5 @@
-//! Writes files whole or not at all, and finds out beforehand whether they can be written. Reads what others may have made
-//! without taking more than there can be.
+//! Writes files completely or not at all, and finds out beforehand whether they can be written. Reads files from
+//! unknown sources without taking more memory than there is.
 
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read, Write};
@@ -83,14 +83,14 @@ pub fn check_writable(path: &Path) -> Result<()> {
     {
         ensure!(
             !sticky_keeps(&folder, &there, &mine),
-            "{}: somebody else's file, in a folder where only its owner may replace it (sticky); write elsewhere",
+            "{}: another user's file, in a folder where only its owner may replace it (sticky); write elsewhere",
             path.display()
         );
     }
     Ok(())
 }
 
-/// Whether a sticky folder keeps whoever made the file `mine` from replacing the one that is there.
+/// Whether a sticky folder prevents the owner of the file `mine` from replacing the file that is there.
 #[cfg(unix)]
 fn sticky_keeps(folder: &Metadata, there: &Metadata, mine: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -102,13 +102,13 @@ fn sticky_keeps(_: &Metadata, _: &Metadata, _: &Metadata) -> bool {
     false
 }
 
-/// In a folder of this mode, whether a user is neither root nor one of the owners: of the folder or the file.
+/// Whether, in a folder of this mode, a user is neither root nor the owner of the folder or the file.
 #[cfg(unix)]
 fn only_owners_replace(mode: u32, owners: [u32; 2], user: u32) -> bool {
     mode & 0o1000 != 0 && user != 0 && !owners.contains(&user)
 }
 
-/// Removes what a killed process left half-written in a folder, where there is one, that no other process writes to.
+/// Removes what a killed process left half-written in a folder (if it exists) that no other process writes to.
 ///
 /// # Errors
 /// The folder cannot be read, or a file in it cannot be removed.
@@ -132,10 +132,11 @@ pub fn remove_half_written(folder: &Path) -> Result<()> {
     }
 }
 
-/// Opens a file, and no device, pipe or socket, which may have no end or wait for one; and says how long it is.
+/// Opens a file, and returns it with its length. A device, pipe or socket, which may be endless or wait for one, is
+/// refused.
 ///
 /// # Errors
-/// It is none, or cannot be read.
+/// It is not a file, or cannot be read.
 pub fn open(path: &Path) -> Result<(File, u64)> {
     let unread = || format!("{}: cannot be read", path.display());
     let there = path.metadata().with_context(unread)?;
@@ -147,14 +148,14 @@ pub fn open(path: &Path) -> Result<(File, u64)> {
     Ok((File::open(path).with_context(unread)?, there.len()))
 }
 
-/// The bytes of a file that has at most so many.
+/// The bytes of a file of at most `most` bytes.
 ///
 /// # Errors
-/// As [`open`]; or it has more, or does not fit into memory.
+/// As [`open`]; or the file is longer, or does not fit into memory.
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let (file, length) = open(path)?;
     let too_long =
-        || format!("{}: longer than {} MiB; such a file is none of this program", path.display(), most >> 20);
+        || format!("{}: longer than {} MiB, which no file of this program is", path.display(), most >> 20);
     ensure!(length <= most, too_long());
     memory::check_file(path, length)?;
     let mut bytes = Vec::new();

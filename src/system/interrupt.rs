@@ -15,16 +15,17 @@ use crate::system::terminal::complain;
 /// The exit status of a program that was interrupted, as shells have it: 128 and SIGINT's number.
 pub const STATUS: u8 = 130;
 
-/// How long work may take to reach such a point. Then the process is ended: what is kept on the disk is whole at any moment.
+/// How long work may take to reach such a point. Then the process is ended: what is on the disk is complete at any
+/// moment.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
 static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// What is said where the process is ended within its work.
+/// The message if the process is ended during its work.
 static LAST_WORDS: Mutex<String> = Mutex::new(String::new());
 
-/// From here on the first signal is only noted, for [`check`] to find; a second one ends the process at once, and so does
-/// work that does not look for the first one.
+/// From here on the first signal is only noted, for [`check`] to find. A second one ends the process at once, and so
+/// does work that does not check for the first one in time.
 ///
 /// # Errors
 /// The system does not accept signal handlers.
@@ -33,7 +34,7 @@ pub fn listen() -> Result<()> {
     let others = [signal_hook::consts::SIGHUP, signal_hook::consts::SIGXCPU];
     #[cfg(not(unix))]
     let others = [];
-    // Who says `nohup` wants the terminal's end ignored.
+    // With `nohup` the user wants the end of the terminal ignored.
     let others = others.into_iter().filter(|signal| !is_ignored(*signal));
     for signal in [SIGINT, SIGTERM].into_iter().chain(others) {
         // In this order: the signal that sets the flag must not find it set.
@@ -53,16 +54,16 @@ fn watch() {
     std::thread::sleep(PATIENCE);
     let words = LAST_WORDS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     complain(if words.is_empty() { "interrupted: nothing was kept" } else { &words });
-    // Without what runs at the end of a process: other threads are still at work.
+    // Without the usual actions at the end of a process: other threads are still working.
     low_level::exit(i32::from(STATUS));
 }
 
-/// States what is to be said of work that is ended from here on.
+/// Sets the message for work that is ended from here on.
 pub fn last_words(words: String) {
     *LAST_WORDS.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = words;
 }
 
-/// Ends this process when its standard input ends: with whoever holds the other end of the pipe, however that ends.
+/// Ends this process when its standard input ends: with the process at the other end of the pipe, however that ends.
 ///
 /// # Errors
 /// No thread can be started.

@@ -8,24 +8,25 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::system::terminal::complain;
 
-/// The file in a folder that its writer holds.
+/// The file in a folder that the writing process locks.
 const NAME: &str = ".lecture5.lock";
 
-/// A folder that is this process's to write to until it is dropped. The system gives the lock up with the process, however
-/// that ends: a file that is left behind holds nobody off.
+/// A folder that only this process writes to, until this is dropped. The system releases the lock when the process
+/// ends, however it ends: a file that is left behind blocks nobody.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
     path: PathBuf,
-    /// Folders that were made for it, the innermost first.
+    /// Folders that were created for it, the innermost first.
     made: Vec<PathBuf>,
 }
 
 impl Lock {
-    /// Takes a folder, made where it is missing; `option` names it.
+    /// Locks a folder, which is created if missing; `option` names it.
     ///
     /// # Errors
-    /// Another process holds it: with its id, and the way out. Or the folder cannot be made or written to.
+    /// Another process holds the lock: the error has its id, and the way out. Or the folder cannot be created or
+    /// written to.
     pub fn take(folder: &Path, option: &str) -> Result<Lock> {
         let made: Vec<PathBuf> = folder
             .ancestors()
@@ -49,12 +50,12 @@ impl Lock {
                     holder(&file)
                 ),
                 Err(TryLockError::Error(why)) => complain(&format!(
-                    "note: {}: a second run would not be held off, since locks do not work here ({why})",
+                    "note: {}: locks do not work here, so a second run would not be refused ({why})",
                     folder.display()
                 )),
             }
             let mut lock = Lock { file, path: path.clone(), made: made.clone() };
-            // Who held it may have removed the file just before it was locked here.
+            // The process that held it may have removed the file just before it was locked here.
             if lock.is_the_file_there() {
                 lock.write_id().with_context(unusable)?;
                 return Ok(lock);
@@ -84,7 +85,7 @@ impl Lock {
     }
 }
 
-/// Whoever holds a lock, by what it wrote into the file.
+/// The holder of a lock, by what it wrote into the file.
 fn holder(file: &File) -> String {
     let mut text = String::new();
     let read = file.take(20).read_to_string(&mut text);
@@ -96,11 +97,11 @@ fn holder(file: &File) -> String {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Still locked: nobody else has taken the file in the meantime.
+        // Still locked: no other process has taken the file in the meantime.
         if self.is_the_file_there() {
             drop(std::fs::remove_file(&self.path));
         }
-        // What was made for nothing goes; a folder with anything in it stays.
+        // Folders that were created in vain are removed; a folder with anything in it stays.
         for folder in &self.made {
             if std::fs::remove_dir(folder).is_err() {
                 break;

@@ -1,4 +1,4 @@
-//! The kind of machine, and whether it lets a run begin.
+//! The kind of machine, and whether a run can start on it.
 
 use std::sync::mpsc;
 
@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use crate::system::memory;
 use crate::system::terminal::complain;
 
-/// System, architecture and, where it says so, the processor: its name, family and model, and the widest vectors
-/// it computes with, on which libtorch's sums depend in the last digits. So they do on settings of its libraries in the
-/// environment, which are named where there are any.
+/// System, architecture and, if the system names it, the processor: its name, family and model, and the widest vectors
+/// it computes with. They affect the last digits of libtorch's sums. So do some environment variables of its libraries,
+/// which are added if they are set.
 pub fn kind() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let value = |name: &str| {
@@ -30,8 +30,8 @@ pub fn kind() -> String {
     parts.join(", ")
 }
 
-/// Ends the process, with one line, where its working folder is gone: libtorch's libraries ask for it, and end the process
-/// without it, saying something else.
+/// Ends the process with one line if its working folder is gone: libtorch's libraries need one, and without it end the
+/// process with another message.
 pub fn end_without_a_folder() {
     if let Err(why) = std::env::current_dir() {
         complain(&format!(
@@ -41,22 +41,22 @@ pub fn end_without_a_folder() {
     }
 }
 
-/// Bytes of a thread, and what libraries take beside them before anything is read.
+/// Bytes of a thread, and those that libraries take before anything is read.
 const STACK: u64 = 2 << 20;
 const LEAST: u64 = 64 << 20;
 
-/// Whether as many threads can be started as this process will need, `own` of libtorch among them: libraries end the
-/// process where one cannot.
+/// Checks that as many threads can be started as this process will need, `own` of libtorch among them: libraries end
+/// the process if one cannot.
 ///
 /// # Errors
-/// They are too many for the limits in force.
+/// The limits in force do not allow so many.
 pub fn check_threads(own: usize) -> Result<()> {
     let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
-    // A pool of polars, one of rayon and a few of this program's.
+    // A pool for polars, one for rayon and a few threads of this program.
     let needed = 2 * processors + own + 4;
     memory::check("a run", needed as u64 * STACK + LEAST, "free some, or raise its limit (ulimit -v)")?;
     std::thread::scope(|scope| {
-        // Dropped at the end, which lets all of them go.
+        // Dropped at the end, which ends all of them.
         let mut held = Vec::new();
         for _ in 0..needed {
             let (hold, wait) = mpsc::channel::<()>();

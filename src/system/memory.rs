@@ -80,7 +80,7 @@ pub fn compare(what: &str, needed: u64, whose: &str, free: Option<u64>, way_out:
     Ok(())
 }
 
-/// How many of `wanted` processes of so many bytes fit into memory together; one at the least.
+/// How many of `wanted` processes of `bytes` bytes each fit into memory together; at least one.
 pub fn at_a_time(wanted: usize, bytes: u64) -> usize {
     let fit = available(Path::new("/")).map_or(u64::MAX, |free| free / bytes.max(1));
     usize::try_from(fit).unwrap_or(usize::MAX).clamp(1, wanted.max(1))

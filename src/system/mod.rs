@@ -1,5 +1,5 @@
-//! The machine under a run: files written whole or not at all, locks, interruption, failure, memory; and numbers: random
-//! ones, the dot product, the mean.
+//! The machine under a run: files written completely or not at all, locks, interruption, failure, memory; and numbers:
+//! random ones, the dot product, the mean.
 
 #[cfg(feature = "harness")]
 pub mod allocator;

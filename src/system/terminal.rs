@@ -1,15 +1,16 @@
-//! The one gate for what is printed: a title, an id or a path may hold what a terminal would obey.
+//! Everything printed passes through here: a title, an id or a path may contain control characters that a terminal
+//! obeys.
 
 use std::borrow::Cow;
 use std::io::Write;
 
-/// Whether a character would move, color or turn around what a terminal shows, rather than be shown itself.
+/// Whether a character would move, color or reverse what a terminal shows, instead of being shown.
 fn commands(c: char) -> bool {
     let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     turns || (c.is_control() && !matches!(c, '\n' | '\t'))
 }
 
-/// Text with what a terminal would obey replaced.
+/// Text in which the characters that a terminal would obey are replaced.
 pub fn printable(text: &str) -> Cow<'_, str> {
     match text.chars().any(commands) {
         false => Cow::Borrowed(text),
@@ -17,7 +18,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Writes a line on the standard error. Where that is closed or full, the line is lost.
+/// Writes a line to the standard error. If that is closed or full, the line is lost.
 pub fn complain(line: &str) {
     drop(writeln!(std::io::stderr(), "{}", printable(line)));
 }

@@ -80,31 +80,31 @@ pub struct FitEnsemble {
     pub runs: Vec<Vec<f64>>,
 }
 
-/// No loss of a fit of the lecture's ratings is larger: predicting zeros gives 13.4 stars².
+/// No loss of a fit on the lecture's ratings is larger than this: predicting zeros gives 13.4 stars².
 const MOST_OF_THE_LECTURE: f64 = 100.0;
-/// Nor is one of other ratings that anybody gives.
+/// Nor is a loss on any other ratings larger than this.
 const MOST: f64 = 1e9;
-/// No ensemble's file is longer.
+/// No ensemble's file is longer than this.
 const MOST_BYTES: u64 = 1 << 28;
 
 impl FitEnsemble {
-    /// Whether these can be the runs of a fit of the lecture.
+    /// Checks that these can be the runs of a fit of the lecture.
     fn check(&self, most: f64) -> Result<()> {
         let name = shown(&self.name);
-        let lecture =
-            reference::lecture(&self.name).with_context(|| format!("'{name}' is no fit of the lecture"))?;
+        let lecture = reference::lecture(&self.name)
+            .with_context(|| format!("'{name}' is not a fit of the lecture"))?;
         let (seeds, runs, n) = (self.seeds.len(), self.runs.len(), 2 * lecture.losses.len());
-        ensure!(seeds == runs, "{name}: {seeds} seeds and {runs} runs; there must be as many");
+        ensure!(seeds == runs, "{name}: {seeds} seeds and {runs} runs; their numbers must be equal");
         ensure!(runs > 0, "{name}: it has no runs");
         let mut sorted = self.seeds.clone();
         sorted.sort_unstable();
         if let Some(two) = sorted.windows(2).find(|two| two[0] == two[1]) {
-            bail!("{name}: seed {} twice, which is one run and not two", two[0]);
+            bail!("{name}: seed {} twice, which is one run, not two", two[0]);
         }
         for (seed, run) in self.seeds.iter().zip(&self.runs) {
             ensure!(run.len() == n, "{name}: {} losses of seed {seed}, where the lecture has {n}", run.len());
             if let Some(loss) = run.iter().find(|loss| !(**loss > 0.0 && **loss <= most)) {
-                bail!("{name}: a loss of {loss:?} with seed {seed}, which no fit of these ratings has");
+                bail!("{name}: a loss of {loss:?} with seed {seed}, which is impossible for these ratings");
             }
         }
         Ok(())
@@ -186,7 +186,7 @@ impl Ensemble {
     }
 }
 
-/// A name from a file, as much of it as a line holds.
+/// A name from a file, cut to fit on a line.
 fn shown(name: &str) -> String {
     name.chars().take(60).collect()
 }
@@ -266,14 +266,14 @@ pub fn run(
     Ok(Ensemble { command: how.command.clone(), made, fits })
 }
 
-/// Where and on what all runs were made.
+/// Where and with what all runs were made.
 fn made_alike(tasks: &[(ModelKind, i64)], runs: &[OneRun]) -> Result<Made> {
     let made = runs.first().context("there are no runs")?.made.clone();
     for ((model, seed), run) in tasks.iter().zip(runs) {
         ensure!(
             run.made == made,
-            "--model {} with seed {seed} ran on another build or other data ({}) than the first run ({}): leave both as \
-             they are until all have run",
+            "--model {} with seed {seed} ran on another build or other data ({}) than the first run ({}): do not change \
+             the program or the data until all runs have ended",
             model.name(),
             serde_json::to_string(&run.made)?,
             serde_json::to_string(&made)?
@@ -317,11 +317,11 @@ fn one_process(program: &Path, model: ModelKind, seed: i64, how: &Processes) -> 
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("{}: {} does not start", what(), program.display()))?;
-    // Closed by the system when this process ends, however it does: the child then ends too.
+    // The system closes it when this process ends, however it ends: the child then ends too.
     let _alive = child.stdin.take();
     let output = child.wait_with_output().with_context(what)?;
     if let Some(signal) = killed_by(output.status) {
-        bail!("{}: killed by {signal}; where memory ran out, take fewer --jobs", what());
+        bail!("{}: killed by {signal}; if memory ran out, take fewer --jobs", what());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{}: {}", what(), said.trim().trim_start_matches("error: "));

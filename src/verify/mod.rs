@@ -311,7 +311,7 @@ pub fn inside(ensemble: &Ensemble, one: &Ensemble, margin: f64) -> Result<Report
 }
 
 impl Report {
-    /// Whether there is a number of which anything can be said.
+    /// Whether anything can be said about some number.
     pub fn judges(&self) -> bool {
         self.numbers.iter().any(|n| n.verdict != Verdict::Underpowered)
     }

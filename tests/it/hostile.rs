@@ -77,7 +77,7 @@ fn what_a_model_names_as_its_ratings_is_opened_only_if_it_is_these() {
         assert!(output.status.success(), "{source}: {said}");
         assert!(stdout(&output).contains("Movies similar to movie 31"), "{source}");
         assert!(
-            said.contains("titles and what has been rated are not known") && said.lines().count() == 1,
+            said.contains("titles and earlier ratings are not known") && said.lines().count() == 1,
             "{said}"
         );
         assert!(!said.contains("root:") && !stdout(&output).contains("root"), "{source}: {said}");
@@ -112,7 +112,7 @@ fn models_that_describe_nothing_or_answer_no_number_are_refused() {
             t.data = 1e300_f64.to_le_bytes().repeat(t.shape.iter().product());
         }
     };
-    fails(&asked("huge.safetensors", |_| {}, huge, &user), 1, "has values that are no numbers");
+    fails(&asked("huge.safetensors", |_| {}, huge, &user), 1, "has values that are not finite");
     let (place, _) = &*MODEL;
     let mine = place.path("my.csv");
     std::fs::write(&mine, "movieId,rating\n31,4\n").unwrap();
@@ -186,7 +186,11 @@ fn a_very_long_title_is_answered_like_any_other_that_is_unknown() {
     let output = lecture5(&["similar", "--movie", &long, "--from", model.to_str().unwrap(), "--data", data]);
     assert_eq!(output.status.code(), Some(2));
     let said = stderr(&output);
-    assert!(said.contains("is no movie that the model knows") && said.len() < 1000, "{} bytes", said.len());
+    assert!(
+        said.contains("is not a movie that the model knows") && said.len() < 1000,
+        "{} bytes",
+        said.len()
+    );
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn a_foreign_damaged_or_contradictory_file_is_refused_with_a_reason() {
         let mut changed = whole.clone();
         changed[text..text + to.len()].copy_from_slice(to.as_bytes());
         std::fs::write(&path, &changed).unwrap();
-        assert!(refusal().contains("its checksum is another"), "{to}: {}", refusal());
+        assert!(refusal().contains("its checksum is not the one"), "{to}: {}", refusal());
         std::fs::write(&path, sealed(changed)).unwrap();
         assert!(refusal().contains(said), "{to}: {}", refusal());
     }

@@ -67,10 +67,10 @@ fn sections_run_one_after_another_make_the_page_of_all() {
     fails(
         &place.run(&["run", "movielens", "--fast"], "apart"),
         2,
-        "its stepper is \"libtorch\", and here it is \"fast\"",
+        "its stepper is \"libtorch\", but here it is \"fast\"",
     );
     let fit = ["fit", "--model", "bias", "--schedule", "0.1x1", "--dpi", "30"];
-    fails(&place.run(&[&fit[..], &["--seed", "1"]].concat(), "apart"), 2, "its seed is 0, and here it is 1");
+    fails(&place.run(&[&fit[..], &["--seed", "1"]].concat(), "apart"), 2, "its seed is 0, but here it is 1");
     assert_eq!(place.read("apart/metrics.json"), before);
 
     // A fit of the same kind is added; --fresh replaces.

@@ -27,7 +27,7 @@ fn ensembles_that_no_runs_can_make_are_refused() {
     let cases: [(Change, &str); 8] = [
         (|e| e.fits[1].seeds[3] = e.fits[1].seeds[2], "embedding_dot: seed 2 twice"),
         (|e| e.fits.push(e.fits[0].clone()), "it has this fit twice"),
-        (|e| e.fits[0].name = "another".to_owned(), "'another' is no fit of the lecture"),
+        (|e| e.fits[0].name = "another".to_owned(), "'another' is not a fit of the lecture"),
         (|e| e.fits[1].runs[3][0] = 1e12, "a loss of 1000000000000.0 with seed 3"),
         (|e| e.fits[1].runs[3][0] = 0.0, "a loss of 0.0 with seed 3"),
         (|e| e.fits[1].runs[3][0] = -1.0, "a loss of -1.0 with seed 3"),
@@ -49,7 +49,7 @@ fn where_nothing_could_be_judged_the_status_is_its_own() {
             fit.runs.truncate(3);
         });
     };
-    fails(&verified(few, &[]), 3, "3 seeds tell no spread");
+    fails(&verified(few, &[]), 3, "3 seeds are too few to estimate a spread");
     fails(&verified(|e| e.made.data = "0".to_owned(), &[]), 3, "their losses cannot be compared");
     let others =
         |e: &mut Ensemble| e.fits.iter_mut().for_each(|fit| fit.seeds.iter_mut().for_each(|s| *s += 500));

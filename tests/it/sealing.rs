@@ -97,7 +97,7 @@ fn values_that_no_fit_leaves_are_refused_and_another_machine_is_noted() {
         (&|t| named(t, "fit.mean", &nan_at_start), "its 'fit.mean' holds NaN"),
         (&|t| named(t, "fit.rates", &nan_at_start), "its 'fit.rates' holds NaN"),
         (&|t| named(t, "fit.mean", &|t| t.data[8..].fill(0)), "its epochs and batches do not match"),
-        (&twice, "it has 8 epochs, and 4 are planned"),
+        (&twice, "it has 8 epochs, but 4 are planned"),
         (&|t| named(t, "rng.cpu", &|t| t.data.fill(0)), "its 'rng.cpu'"),
         (
             &|t| {
@@ -105,7 +105,7 @@ fn values_that_no_fit_leaves_are_refused_and_another_machine_is_noted() {
                     t.data[..4].copy_from_slice(&f32::NAN.to_le_bytes())
                 })
             },
-            "the optimizer's 'u.weight.momentum' has values that are no numbers",
+            "the optimizer's 'u.weight.momentum' has values that are not finite",
         ),
     ];
     for (change, said) in cases {

@@ -42,7 +42,7 @@ pub struct Own {
     skip_unknown: bool,
 }
 
-/// Nobody has rated more by hand, and each that is not found takes a while.
+/// Nobody rates more by hand, and each movie that is not found takes a while.
 const MOST_ROWS: usize = 10_000;
 
 /// The model's rows of movies, and ratings.
@@ -181,7 +181,7 @@ impl Asked {
     pub fn rows_of(&self, list: &List) -> Result<(Rated, Vec<String>)> {
         ensure!(
             list.rows.len() <= MOST_ROWS,
-            "{} rows, and one person's ratings are at most {MOST_ROWS}: take a part of them",
+            "{} rows, but one user's ratings are at most {MOST_ROWS}: take a part of them",
             list.rows.len()
         );
         let (mut ratings, mut unknown): (Rated, _) = (Vec::new(), Vec::new());
