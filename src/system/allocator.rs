@@ -1,5 +1,4 @@
-//! The program's allocator: where Rust would abort because memory has run out, it prints one line and exits with status
-//! 1.
+//! The program's allocator: if memory runs out, it prints one line and exits with status 1, where Rust would abort.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write;

@@ -272,8 +272,8 @@ fn made_alike(tasks: &[(ModelKind, i64)], runs: &[OneRun]) -> Result<Made> {
     for ((model, seed), run) in tasks.iter().zip(runs) {
         ensure!(
             run.made == made,
-            "--model {} with seed {seed} ran on another build or other data ({}) than the first run ({}): do not change \
-             the program or the data until all runs have ended",
+            "--model {} with seed {seed} ran on another build or other data ({}) than the first run ({}): do not \
+             change the program or the data until all runs have ended",
             model.name(),
             serde_json::to_string(&run.made)?,
             serde_json::to_string(&made)?

@@ -103,8 +103,8 @@ impl<'a> Gp<'a> {
     }
 
     /// The mean squared error against the ratings `y` of the pairs to predict, and its derivative by the logarithm of
-    /// each weight. With α = (K + N)⁻¹·y and e the derivative by the predictions, a weight's derivative is e·k′·α − ((K
-    /// + N)⁻¹·kᵀ·e)·K′·α, where k′ and K′ are the covariances that the term alone gives.
+    /// each weight. With α = (K + N)⁻¹·y and e the derivative by the predictions, a weight's derivative is
+    /// e·k′·α − ((K + N)⁻¹·kᵀ·e)·K′·α, where k′ and K′ are the covariances that the term alone gives.
     pub fn error_and_gradient(&self, y: &[f64]) -> (f64, Weights) {
         let of = &self.covariance;
         let n = of.trn.len();
