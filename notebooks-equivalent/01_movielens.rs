@@ -75,6 +75,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let stars = ratings.column("rating")?.as_materialized_series();
     let counted = stars.value_counts(false, false, "count".into(), false)?;
     let counted = counted.sort(["rating"], SortMultipleOptions::new())?;
+    nb.show(head(&counted, 20)?);
     let (mean, spread) = (stars.mean().unwrap_or_default(), stars.std(0).unwrap_or_default());
     nb.show(format!("mean {mean:.4}, standard deviation {spread:.4}"));
 

@@ -75,7 +75,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // - de/da = de/dd · dd/da = 2d · x
     //
     // That is the *analytic* derivative, exact and without trying anything out. *Backpropagation* is this rule,
-    // applied layer by layer from the error backwards. Autograd does it for any chain that it has recorded:
+    // applied layer by layer from the error backward. Autograd does it for any chain that it has recorded:
 
     // %% backward
     let exact = descent::gradient(START, x, y);
@@ -97,13 +97,13 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## Caveat: finite differencing in many dimensions
     //
     // Each weight costs a pass through the model of its own, beside the one for where we stand. A million weights,
-    // a million passes for one single step. Autograd needs one pass forwards and one backwards, whatever the
-    // number of weights. The passes forwards, counted on a net of one hidden layer, and the largest disagreement
+    // a million passes for one single step. Autograd needs one pass forward and one backward, whatever the
+    // number of weights. The forward passes, counted on a net of one hidden layer, and the largest disagreement
     // between the two gradients:
 
     // %% plumbing
     /// The gradient of a net of 4 inputs, `hidden` tanh units and one output, found both ways: its number of
-    /// weights, the passes forwards that finite differences and autograd took, and the largest difference between the two.
+    /// weights, the forward passes that finite differences and autograd took, and the largest difference between the two.
     fn finite_differences_against_autograd(hidden: i64) -> (usize, [usize; 2], f64) {
         let inputs = Tensor::from_slice(&[0.5, -1.0, 0.25, 2.0]);
         let n = hidden * 5;
@@ -311,8 +311,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ### A rate at which Adam wins
     //
     // At the sheets' rates Adam brings the intercept much nearer to 30 than SGD does, and yet has the larger error: a rate
-    // of 1 makes it jump about. So try others, on the same points, five epochs each: SGD and momentum at rates that they
-    // can just bear, Adam at smaller ones.
+    // of 1 makes it jump about. So try others, on the same points, five epochs each: up to the sheets' own for SGD
+    // and momentum, which is about what they can bear, and smaller ones for Adam.
 
     // %% plumbing
     let mut table = Table::new(["sheet", "rate", "b", "a", "RMSE at the end"]);
@@ -443,8 +443,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## AdamW: what was wrong with weight decay
     //
     // Weight decay was meant to shrink every weight by the same share at each step. Added to the gradient (L2), as
-    // PyTorch's Adam does, it goes through Adam's division as well: a weight with large gradients is divided by a
-    // large number, so it hardly decays at all. AdamW, new when the lecture was given ("ideally this will be fixed
+    // PyTorch's Adam does, it goes through Adam's division as well: the decay of a weight with large gradients is
+    // divided by a large number, so that it hardly decays at all. AdamW, new when the lecture was given ("ideally this will be fixed
     // going forward"), keeps the decay outside the moving averages. It is part of PyTorch today.
     //
     // Two weights that both start at 1. Their gradients just bounce, ±100 for one and ±0.01 for the other; after
@@ -517,7 +517,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //   are options.
     // - `stepper = Stepper(model, opt, crit)` and `loss = stepper.step(V(x), V(y))` are there as the lecture has them.
     //   `V()` made a *variable* of a tensor: in the PyTorch of 2017 a bare tensor had no gradients, and only what was wrapped
-    //   so was followed by autograd. Today every tensor can be, and `V` is gone.
+    //   so was followed by autograd. Today tensors have gradients themselves, and `V` is gone.
     // - What `step` gave back was `loss.data[0]`: the tensor inside the variable (`.data`), and its first number, since a
     //   loss had one dimension of length 1. Today it has none; its number is `loss.item()` in PyTorch and
     //   `loss.double_value(&[])` in tch. Reading it waits for a GPU, so there the losses are read fifty at a time.

@@ -37,7 +37,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // The learning-rate finder (Smith 2015) lets the rate grow from batch to batch. The loss falls as soon as the
     // rate is large enough to learn, and rises when it is too large. fastai names two rates of such a curve: where the loss
     // falls most steeply, and a tenth of the rate at which it is lowest. Here the second is taken and marked, to one digit.
-    // The rates are tried on a fifth of the *training* rows, so that the rows held out stay unseen.
+    // The rates are tried on four fifths of the *training* rows, so that the rows held out stay unseen.
 
     // %%
     let (cf, split) = lecture.ratings();
@@ -57,7 +57,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## We can add dropout, use embeddings of different sizes, …
     //
     // The lecture ends its neural net with a list of what else can be done. Here is each of them, three epochs
-    // from the same seed: two at the lecture's 0.01, one at 0.001. They are compared on the same fifth of the training rows.
+    // from the same seed: two at the lecture's 0.01, one at 0.001. They are compared on the other fifth of the training rows.
     //
     // - Dropout that is really on slows learning down; 0.75 leaves a net with ten hidden units two or three of them.
     // - *One cycle* (Smith 2018) has rates of its own: up to the marked one for a quarter of the batches, and down for the
@@ -98,8 +98,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //   around a rating say much about it.
     //
     // That last point needs a warning. Where rows are held out at random, as in the lecture, the ratings given before *and
-    // after* a rating are known. Who had to predict the next rating would know only those before (`--split time` holds
-    // those out). The row "without times" does not use the clock.
+    // after* a rating are known. Who had to predict the next rating would know only those before, which is what
+    // `--split time` asks. The row "without times" does not use the clock.
 
     // %%
     let (world, trn, val, y) = data::from_lecture(&lecture.ml, &cf, &split)?;
