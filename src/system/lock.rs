@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::system::files;
 use crate::system::terminal::complain;
 
 /// The file in a folder that the writing process locks.
@@ -34,6 +35,7 @@ impl Lock {
             .map(Path::to_owned)
             .collect();
         let path = folder.join(NAME);
+        files::check_writable(&path)?;
         let unusable = || format!("{}: cannot be locked", folder.display());
         std::fs::create_dir_all(folder).with_context(unusable)?;
         loop {

@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::common::sealed;
+
 /// Commands, their exit status, and their message. {data} is a folder with few ratings, {tmp} an empty folder,
 /// {file} a file of one line. A case without --out gets one.
 type Case = (&'static str, i32, &'static str);
@@ -354,11 +356,12 @@ fn a_damaged_or_foreign_file_is_not_resumed() {
     let first = place.lecture5(&format!("{fit} --out {{tmp}}/out"));
     assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
     let model = std::fs::read(place.path("tmp/out/models/bias.safetensors")).unwrap();
+    std::fs::remove_file(kept.join("checkpoint-before.safetensors")).unwrap();
     let whole = std::fs::read(&file).unwrap();
     let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
     let with_header = |edit: &dyn Fn(String) -> String| {
         let text = edit(String::from_utf8(whole[8..header].to_vec()).unwrap());
-        [&(text.len() as u64).to_le_bytes(), text.as_bytes(), &whole[header..]].concat()
+        sealed([&(text.len() as u64).to_le_bytes(), text.as_bytes(), &whole[header..]].concat())
     };
     let mut other_state = whole.clone();
     let end = other_state.len();
@@ -387,7 +390,8 @@ fn a_damaged_or_foreign_file_is_not_resumed() {
         ),
         // A trained model, at the end of its fit, is not a fit under way.
         (model, "a trained model, not a checkpoint"),
-        (other_state, "its 'rng.cpu'"),
+        (other_state.clone(), "its checksum is another than it states"),
+        (sealed(other_state), "its 'fit.losses' holds NaN"),
     ] {
         std::fs::write(&file, bytes).unwrap();
         place.refuses(&(line, 1, said));

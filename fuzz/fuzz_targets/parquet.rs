@@ -1,0 +1,24 @@
+//! Any bytes in a Parquet file are refused with an error that names the file, or are read as ratings.
+#![no_main]
+
+use std::path::Path;
+
+use lecture5::movielens::columns::{Holds, Wanted};
+use lecture5::movielens::parquet;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let path = Path::new("ratings.parquet");
+    let want = |column, holds, optional| Wanted { column, name: column, holds, optional };
+    let wanted = [
+        want("userId", Holds::Ids, false),
+        want("movieId", Holds::Ids, false),
+        want("rating", Holds::Ratings(None), false),
+        want("timestamp", Holds::Times, true),
+    ];
+    match parquet::read(path, bytes, &wanted, None) {
+        Err(error) => assert!(format!("{error:#}").starts_with("ratings.parquet")),
+        Ok((table, _)) => assert!(table.height() > 0 && table.width() >= 3),
+    }
+    drop(parquet::names(path, bytes));
+});
