@@ -1,7 +1,6 @@
-//! The training loop. It reports to callbacks only: it prints nothing and plots nothing. The shuffles come from libtorch's
-//! one generator on the CPU.
+//! The training loop. All reporting goes through callbacks. The shuffles come from libtorch's CPU generator.
 //!
-//! Lecture: the `fit` function at its end. The steps are the lecture's, in its order and with its names.
+//! Lecture: the `fit` function at the end. The steps are the lecture's, in its order and with its names.
 
 use std::time::Instant;
 
@@ -14,26 +13,26 @@ use crate::optim::Optimizer;
 use crate::ratings::{ColumnarModelData, Columns, ROWS_PER_PASS};
 use crate::schedule::Schedule;
 
-/// A loss: predictions and targets, both (bs,), to a scalar, (). PyTorch's `crit`.
+/// A loss: predictions and targets, both (bs,), to a scalar, (). fastai's `crit`.
 pub type Criterion = fn(&Tensor, &Tensor) -> Tensor;
 
 /// `F.mse_loss`.
 ///
 /// # Panics
-/// The shapes differ: (bs,) against (bs, 1) would broadcast to (bs, bs) and silently give a wrong number.
+/// If the shapes differ: (bs,) against (bs, 1) would broadcast to (bs, bs) and silently give a wrong number.
 pub fn mse_loss(preds: &Tensor, y: &Tensor) -> Tensor {
     assert_eq!(preds.size(), y.size(), "predictions and targets must have the same shape");
     preds.mse_loss(y, Reduction::Mean)
 }
 
-/// What `fit` does with a batch. [`Stepper`] is the lecture's; another one may compute the same in another way.
+/// What `fit` does with a batch. [`Stepper`] is the lecture's; others may compute the same thing differently.
 pub trait Step {
     /// `stepper.reset(True)` comes before the batches of an epoch. `stepper.reset(False)` comes before anything else reads
     /// the model, and writes back what the stepper keeps of its weights.
     fn reset(&mut self, train: bool) -> Result<()>;
     /// Trains on one batch, x (bs, 2) and y (bs,), and returns its loss before the step, ().
     fn step(&mut self, x: &Tensor, y: &Tensor) -> Result<Tensor>;
-    /// The optimizer whose steps these are.
+    /// The optimizer it uses.
     fn opt(&mut self) -> &mut Optimizer;
 }
 
@@ -59,7 +58,7 @@ pub fn by_libtorch<'a>(
 
 impl Step for Stepper<'_> {
     fn reset(&mut self, _train: bool) -> Result<()> {
-        Ok(()) // whether a pass trains is an argument of `forward_t`
+        Ok(()) // training mode is an argument of `forward_t`
     }
 
     fn step(&mut self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
@@ -110,12 +109,12 @@ pub fn fit(
     fit_with(model, data, epochs, opt, crit, Options::default())
 }
 
-/// Like [`fit`], with options. `n_epochs` is the total of this call, those of `options.resume` included. Validation is
-/// mean squared error, whatever `crit` is.
+/// Like [`fit`], with options. `n_epochs` is the total of this call, its part of `options.resume` included. The
+/// validation loss is the mean squared error, whatever `crit` is, so that all fits compare.
 ///
 /// # Errors
-/// The loss is no longer a number (the message names the rate, and what to try), a callback fails, or libtorch does. The
-/// model may then be partway through an epoch: drop it.
+/// If the loss is no longer a number (the message names the rate, and what to try), or a callback or libtorch fails. The
+/// history is then lost, and the model partway through an epoch: drop it.
 pub fn fit_with(
     model: &dyn ModuleT,
     data: &ColumnarModelData,
@@ -137,7 +136,8 @@ pub fn fit_with(
                 stepper.opt().set_lrs(lr);
             }
             let lr = stepper.opt().lr();
-            for (batch, lr, loss) in losses.push(batch, lr, stepper.step(&x, &y)?)? {
+            let loss = stepper.step(&x, &y)?; // (), still on the device
+            for (batch, lr, loss) in losses.push(batch, lr, loss)? {
                 debias_loss = state.mean.update(loss);
                 state.history.running.push(debias_loss);
                 state.history.rates.push(lr);
@@ -149,17 +149,16 @@ pub fn fit_with(
                 ensure!(
                     loss.is_finite(),
                     "the loss became {loss} in epoch {epoch} at batch {batch} of {n_batches}, at a learning rate of \
-                     {lr:?}: {TRY}"
+                     {lr:?}: {DIVERGENCE_ADVICE}"
                 );
             }
         }
-
         stepper.reset(false)?;
         let (val, val_by_rows) = validate(model, &data.val, VAL_BATCH)?;
         let lr = stepper.opt().lr();
         ensure!(
             val.is_finite(),
-            "the validation loss became {val} after epoch {epoch}, at a learning rate of {lr:?}: {TRY}"
+            "the validation loss became {val} at a learning rate of {lr:?}: {DIVERGENCE_ADVICE}"
         );
         let vals = Epoch { epoch, trn: debias_loss, val, val_by_rows };
         state.history.epochs.push(Epoch { epoch: state.earlier + epoch, ..vals });
@@ -174,13 +173,13 @@ pub fn fit_with(
 }
 
 /// Advice for a loss that diverges.
-pub const TRY: &str = "try a smaller one, or less weight decay or a narrower start if those were raised";
+pub const DIVERGENCE_ADVICE: &str =
+    "try a smaller one, or a lower weight decay or a narrower initialization if those were raised";
 
-/// Rows of a validation batch: as in fastai, twice the 64 rows of the lecture's training batches, whatever the batch
-/// size.
+/// Rows of a validation batch: fastai's had twice the rows of a training batch, which were 64. Ours never change.
 pub const VAL_BATCH: usize = 128;
 
-/// Mean squared error over `rows`: as the mean of the means of batches of `bs` rows, and as the mean over all rows.
+/// Mean squared error over `rows`: first the mean of the means of batches of `bs` rows, then the mean over all rows.
 pub fn validate(model: &dyn ModuleT, rows: &Columns, bs: usize) -> Result<(f64, f64)> {
     let preds = predict(model, rows)?;
     let y = Vec::<f32>::try_from(&rows.y)?;

@@ -78,7 +78,8 @@ pub struct History {
 }
 
 impl History {
-    /// Appends a later `fit` call of the same model; its epochs continue the count.
+    /// Appends a later `fit` call of the same model; its epochs, numbered from 0, continue the count. The history of a call
+    /// that was given a [`FitState`] has the earlier calls in it already.
     pub fn extend(&mut self, later: History) {
         let done = self.epochs.len();
         self.epochs.extend(later.epochs.into_iter().map(|e| Epoch { epoch: done + e.epoch, ..e }));
@@ -102,16 +103,11 @@ pub struct FitState {
     pub mean: RunningMean,
     /// The record so far.
     pub history: History,
-    /// How many of its epochs belong to earlier `fit` calls.
+    /// How many of its epochs belong to earlier `fit` calls: a fit numbers its own from there on.
     pub earlier: usize,
 }
 
 impl FitState {
-    /// Where the next `fit` call of the same model starts.
-    pub fn next_call(history: History) -> FitState {
-        FitState { mean: RunningMean::default(), earlier: history.epochs.len(), history }
-    }
-
     /// Epochs of this `fit` call that are done.
     pub fn done(&self) -> usize {
         self.history.epochs.len() - self.earlier
@@ -173,7 +169,8 @@ pub struct Batch {
 /// Something that watches a fit and can stop it: the lecture's `callbacks`. After a `Break` the fit returns without an
 /// error. Its epochs are the completed ones; the weights include the unfinished one, and on CUDA up to 49 batches more.
 pub trait Callback {
-    /// `stop = cb.on_batch_end(debias_loss)`. On CUDA the calls come late, a few dozen batches at a time.
+    /// `stop = cb.on_batch_end(debias_loss)`, before the fit fails at a loss that is not a number. On CUDA the calls come
+    /// late, a few dozen batches at a time. The weights are not to be read here: the fast stepper keeps them elsewhere.
     fn on_batch_end(&mut self, _: &Batch) -> Result<ControlFlow<()>> {
         Ok(ControlFlow::Continue(()))
     }

@@ -9,7 +9,7 @@ use tch::Device;
 use tch::nn::{ModuleT, VarStore};
 
 use crate::fit::{Options, fit_with, mse_loss, predict};
-use crate::history::{Batch, Callback, FitState, History};
+use crate::history::{Batch, Callback, FitState, History, RunningMean};
 use crate::models::{EmbeddingDot, EmbeddingDotBias, EmbeddingNet, Embeddings, Range};
 use crate::movielens::{CollabFilterDataset, Split};
 use crate::optim::Optimizer;
@@ -17,7 +17,7 @@ use crate::ratings::ColumnarModelData;
 use crate::schedule::Schedule;
 use crate::settings::{ModelKind, Plan, Settings};
 
-/// A model with everything that trains it.
+/// A model, its data and its optimizer.
 pub struct Learner {
     /// Its parameters.
     pub vs: VarStore,
@@ -31,18 +31,18 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// Seeds the generator and draws the model of `settings` for the data, on the CPU; then moves it to `device` (the
-    /// lecture's `.cuda()`), so that a seed means the same start everywhere.
+    /// Seeds the generator and initializes the model of `settings` for the data, on the CPU; then moves it to `device` (the
+    /// lecture's `.cuda()`), so that a seed gives the same weights on every device. The shuffles and dropout of a fit draw
+    /// from the same generator afterward (dropout on CUDA from the card's, seeded alike).
     ///
     /// # Errors
-    /// The settings contradict each other, or there are too few ratings.
+    /// If the settings contradict each other, or there are too few ratings.
     pub fn new(
         cf: &CollabFilterDataset,
         split: &Split,
         settings: &Settings,
         device: Device,
     ) -> Result<Learner> {
-        settings.check()?;
         let data = ColumnarModelData::new(cf, split, settings.batch_size, device)?;
         tch::manual_seed(settings.seed);
         let mut vs = VarStore::new(Device::Cpu);
@@ -53,36 +53,39 @@ impl Learner {
         Ok(Learner { vs, model, data, opt, plan: settings.plan.clone() })
     }
 
-    /// One `fit` call of `epochs` epochs; the schedule is one of the options.
+    /// One call to `fit`, for `epochs` epochs; the schedule is one of the options.
     ///
     /// # Errors
-    /// As [`fit_with`].
+    /// Same as [`fit_with`].
     pub fn fit(&mut self, epochs: usize, options: Options) -> Result<History> {
         fit_with(&*self.model, &self.data, epochs, &mut self.opt, mse_loss, options)
     }
 
-    /// The `fit` calls of the settings' plan, one after another, or those that are left after `options.resume`. The
-    /// schedule is the plan's.
+    /// The `fit` calls of the settings' plan, one after another, or the remaining ones when `options.resume` is the state of
+    /// an interrupted plan. The schedule is the plan's, not that of the options.
     ///
     /// # Errors
-    /// As [`fit_with`].
+    /// Same as [`fit_with`].
     pub fn fit_plan(&mut self, mut options: Options) -> Result<History> {
         let mut state = std::mem::take(&mut options.resume);
         let mut before = 0;
-        for (set_lrs, schedule, epochs) in self.plan.calls() {
+        for (new_lr, schedule, epochs) in self.plan.calls() {
             let (done, end) = (state.history.epochs.len(), before + epochs);
             if done < end {
-                if done == before {
-                    state = FitState::next_call(state.history);
-                    set_lrs.into_iter().for_each(|lr| self.opt.set_lrs(lr));
-                }
+                // What is kept of a fit does not say which calls it consisted of.
                 state.earlier = before;
-                let (stepper, callbacks) = (options.stepper, lend(&mut options.callbacks));
+                if done == before {
+                    state.mean = RunningMean::default();
+                    if let Some(lr) = new_lr {
+                        self.opt.set_lrs(lr);
+                    }
+                }
+                let (stepper, callbacks) = (options.stepper, reborrow(&mut options.callbacks));
                 let history = self.fit(epochs, Options { schedule, callbacks, stepper, resume: state })?;
                 if history.stopped {
                     return Ok(history);
                 }
-                state = FitState::next_call(history);
+                state = FitState { history, ..FitState::default() };
             }
             before = end;
         }
@@ -91,13 +94,14 @@ impl Learner {
 
     /// `learn.lr_find()`: trains for at most an epoch while the learning rate grows from batch to batch, and returns
     /// each rate with the running mean of the loss. Stops if that is not finite or exceeds four times its lowest value.
-    /// Unlike fastai's it does not put the weights back: train a new model afterward.
+    /// Unlike fastai's it does not put the weights back: train a new model afterward. Of the options it takes the stepper and
+    /// the callbacks.
     ///
     /// # Errors
-    /// As [`fit_with`].
+    /// Same as [`fit_with`].
     pub fn lr_find(&mut self, (from, to): (f64, f64), mut options: Options) -> Result<Vec<(f64, f64)>> {
         let mut finder = LrFinder { lowest: f64::INFINITY, found: Vec::new() };
-        let (stepper, mut callbacks) = (options.stepper, lend(&mut options.callbacks));
+        let (stepper, mut callbacks) = (options.stepper, reborrow(&mut options.callbacks));
         callbacks.push(Box::new(&mut finder));
         let schedule = Schedule::Growth { from, to };
         self.fit(1, Options { schedule, callbacks, stepper, resume: FitState::default() })?;
@@ -111,7 +115,7 @@ impl Learner {
 }
 
 /// The callbacks for one of several `fit` calls.
-fn lend<'a>(callbacks: &'a mut [Box<dyn Callback + '_>]) -> Vec<Box<dyn Callback + 'a>> {
+fn reborrow<'a>(callbacks: &'a mut [Box<dyn Callback + '_>]) -> Vec<Box<dyn Callback + 'a>> {
     callbacks.iter_mut().map(|callback| Box::new(&mut **callback) as Box<dyn Callback>).collect()
 }
 
@@ -128,16 +132,16 @@ impl Callback for LrFinder {
             return Ok(ControlFlow::Break(()));
         }
         self.found.push((batch.lr, batch.debias_loss));
-        // Stopping at the last batch skips the validation.
+        // Stopping at the last batch skips validation.
         let last = batch.batch + 1 == batch.n_batches;
         Ok(if last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 }
 
-/// Draws the model that `settings` describes, for `n_users` users, `n_movies` movies and ratings within `range`.
+/// Initializes the model that `settings` describes, for `n_users` users, `n_movies` movies and ratings within `range`.
 ///
 /// # Errors
-/// The settings contradict each other.
+/// If the settings contradict each other.
 pub fn build(
     vs: &VarStore,
     (n_users, n_movies): (i64, i64),

@@ -1,21 +1,21 @@
-//! The lecture's models. Each is a struct with a `new` and a `forward_t`; lines end in the shapes of their tensors.
+//! The lecture's models. Each is a struct with a `new` and a `forward_t`; trailing comments give the shapes of tensors.
 //!
-//! A batch comes as the lecture's `cats`: (bs, 2), the user's and the movie's index of each rating; a model
-//! answers (bs,), the predicted stars.
+//! The input is the lecture's `cats`, (bs, 2): the user's and the movie's index of each rating. The output, (bs,), is the
+//! predicted ratings in stars.
 //!
-//! The parameters are drawn one after another in the order of the fields, each by one `uniform_` on the
-//! CPU. That is why the layers are put together here by hand: tch's `nn::linear` draws the bias before the
-//! weight, and draws the weight √6 times wider than PyTorch's `nn.Linear`.
+//! The parameters are initialized one after another in the order of the fields, each by one `uniform_`, in a `VarStore`
+//! on the CPU (learner.rs). `linear` below replaces tch's, which initializes the bias before the weight, and the weight
+//! over a range √6 times as wide as PyTorch's `nn.Linear`.
 
 use tch::Tensor;
 use tch::nn::{Embedding, EmbeddingConfig, Init, Linear, Module, ModuleT, Path, embedding};
 
-/// Lowest and highest value that a sigmoid is stretched to, in stars.
+/// The range that the output of a sigmoid is scaled to, in stars.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Range {
-    /// What −∞ becomes.
+    /// The value at −∞.
     pub min: f64,
-    /// What +∞ becomes.
+    /// The value at +∞.
     pub max: f64,
 }
 
@@ -49,9 +49,9 @@ pub struct Embeddings {
     pub n_users: i64,
     /// Number of movies.
     pub n_movies: i64,
-    /// Length of a user's and of a movie's vector. They must be equal except in EmbeddingNet.
+    /// Length of a user's and of a movie's vector. They are equal except in EmbeddingNet (`Settings::check`).
     pub n_factors: (i64, i64),
-    /// The weights start uniform between these.
+    /// Bounds of the uniform initialization.
     pub init: (f64, f64),
 }
 
@@ -71,7 +71,7 @@ pub struct EmbeddingDot {
 }
 
 impl EmbeddingDot {
-    /// Draws u (n_users, n_factors) and m (n_movies, n_factors).
+    /// Initializes u (n_users, n_factors), then m (n_movies, n_factors).
     pub fn new(vs: &Path, e: &Embeddings) -> Self {
         EmbeddingDot {
             u: e.get_emb(vs / "u", e.n_users, e.n_factors.0),
@@ -88,8 +88,9 @@ impl ModuleT for EmbeddingDot {
     }
 }
 
-/// The dot product plus a number for the user (how generous?) and one for the movie (how good?), squashed to the range
-/// of the ratings. fastai's own version is the same with other names, the range passed in, and wider initial weights.
+/// The dot product plus a bias for the user (how generous?) and one for the movie (how good?), squashed to the range of
+/// the ratings. fastai's own version is the same with other names and a wider initialization. Like it, and unlike the
+/// lecture's, which reads globals, this one takes the range as an argument.
 #[derive(Debug)]
 pub struct EmbeddingDotBias {
     u: Embedding,
@@ -100,7 +101,7 @@ pub struct EmbeddingDotBias {
 }
 
 impl EmbeddingDotBias {
-    /// Draws u, m, ub (n_users, 1) and mb (n_movies, 1).
+    /// Initializes u, m, ub (n_users, 1) and mb (n_movies, 1), in this order.
     pub fn new(vs: &Path, e: &Embeddings, range: Range) -> Self {
         EmbeddingDotBias {
             u: e.get_emb(vs / "u", e.n_users, e.n_factors.0),
@@ -129,7 +130,7 @@ impl ModuleT for EmbeddingDotBias {
 pub struct NetShape {
     /// Width of each hidden layer; the lecture has one of 10.
     pub hidden: Vec<i64>,
-    /// Share of the values zeroed in training: of the embeddings, and of each hidden layer. The lecture writes 0.75,
+    /// Dropout rates: after the embeddings, and after each hidden layer. The lecture writes 0.75,
     /// which did nothing in its PyTorch: the `training` argument of `F.dropout` was false by default. So 0 reproduces
     /// it.
     pub dropout: (f64, f64),
@@ -144,7 +145,7 @@ impl NetShape {
     }
 }
 
-/// A neural net instead of the dot product: both vectors side by side, hidden layers, one number out.
+/// A neural net instead of the dot product: it concatenates both vectors; hidden layers follow, and one output.
 #[derive(Debug)]
 pub struct EmbeddingNet {
     u: Embedding,
@@ -155,13 +156,15 @@ pub struct EmbeddingNet {
 }
 
 impl EmbeddingNet {
-    /// Draws u, m, then weight and bias of lin1, lin2 and so on.
+    /// Initializes u, m, then weight and bias of lin1, lin2 and so on.
     pub fn new(vs: &Path, e: &Embeddings, shape: &NetShape, range: Range) -> Self {
         let (u, m) =
             (e.get_emb(vs / "u", e.n_users, e.n_factors.0), e.get_emb(vs / "m", e.n_movies, e.n_factors.1));
         let layers = shape.layers(e.n_factors).into_iter().enumerate();
-        let lins = layers.map(|(i, (inputs, outputs))| linear(vs / format!("lin{}", i + 1), inputs, outputs));
-        EmbeddingNet { u, m, lins: lins.collect(), dropout: shape.dropout, range: range.widened() }
+        let lins = layers
+            .map(|(i, (inputs, outputs))| linear(vs / format!("lin{}", i + 1), inputs, outputs))
+            .collect();
+        EmbeddingNet { u, m, lins, dropout: shape.dropout, range: range.widened() }
     }
 }
 
@@ -185,7 +188,7 @@ impl ModuleT for EmbeddingNet {
     }
 }
 
-/// `F.dropout`, which draws random numbers only where it drops something.
+/// `F.dropout`. A rate of 0 leaves the operation out, so that the fast stepper need not know it.
 fn dropout(x: Tensor, p: f64, train: bool) -> Tensor {
     if train && p > 0.0 { x.dropout(p, true) } else { x }
 }

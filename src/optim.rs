@@ -21,11 +21,11 @@ pub enum Rule {
     },
     /// Kingma and Ba 2015, with the decay added to the gradient (L2), as in the lecture.
     Adam,
-    /// Adam with the decay outside the moving averages (Loshchilov and Hutter 2019).
+    /// Adam with decoupled weight decay, outside the moving averages (Loshchilov and Hutter 2019).
     AdamW,
 }
 
-/// PyTorch's own constants of Adam.
+/// PyTorch's default betas.
 pub const BETAS: (f64, f64) = (0.9, 0.999);
 /// Keeps Adam's division from zero; also PyTorch's default.
 pub const EPS: f64 = 1e-8;
@@ -38,7 +38,7 @@ pub(crate) struct Slot {
     /// SGD: the momentum buffer. Adam: the moving averages of the gradient and of its square. Each has the parameter's
     /// shape.
     pub buffers: Vec<Tensor>,
-    /// Adam: steps taken, (), float32, as libtorch's fused kernels require it.
+    /// Adam: steps taken, (), float32, as libtorch's fused kernels require it. SGD: only the fast stepper counts them.
     pub step: Tensor,
     pub weight_decay: f64,
 }
@@ -51,7 +51,7 @@ pub struct Optimizer {
     lr: f64,
 }
 
-/// `optim.SGD(model.parameters(), lr)`; `.weight_decay(wd)` and `.momentum(0.9)` follow where PyTorch has arguments.
+/// `optim.SGD(model.parameters(), lr)`; chain `.weight_decay(wd)` and `.momentum(0.9)` where PyTorch takes arguments.
 pub fn sgd(vs: &VarStore, lr: f64) -> Optimizer {
     Optimizer::new(vs, Rule::Sgd { momentum: 0.0 }, lr, 0.0)
 }
@@ -114,24 +114,28 @@ impl Optimizer {
         self.slots.first().map_or(Device::Cpu, |slot| slot.param.device())
     }
 
-    /// The learning rate in force.
+    /// The current learning rate.
     pub fn lr(&self) -> f64 {
         self.lr
     }
 
-    /// The lecture's `set_lrs(opt, lr)`: the same optimizer continues, its momentum included.
+    /// The lecture's `set_lrs(opt, lr)`: keeps the momentum. There are no parameter groups, so one rate is for all.
     pub fn set_lrs(&mut self, lr: f64) {
         self.lr = lr;
     }
 
-    /// Another weight decay for one layer, such as `u` or `lin1`: for its weight and its bias.
+    /// A different weight decay for one layer, such as `u` or `lin1`: for its weight and its bias. The fast stepper leaves
+    /// such a model to libtorch.
     ///
     /// # Errors
     /// There is no such layer.
     pub fn set_decay(&mut self, layer: &str, weight_decay: f64) -> Result<()> {
-        let of_layer = |slot: &&mut Slot| slot.name.split('.').next() == Some(layer);
-        ensure!(self.slots.iter_mut().any(|slot| of_layer(&slot)), "the model has no layer '{layer}'");
-        self.slots.iter_mut().filter(of_layer).for_each(|slot| slot.weight_decay = weight_decay);
+        let mut found = false;
+        for slot in self.slots.iter_mut().filter(|slot| slot.name.split('.').next() == Some(layer)) {
+            slot.weight_decay = weight_decay;
+            found = true;
+        }
+        ensure!(found, "the model has no layer '{layer}'");
         Ok(())
     }
 
@@ -143,7 +147,7 @@ impl Optimizer {
     /// `opt.step()`: moves the parameters by the gradients that `backward` left.
     ///
     /// # Errors
-    /// A parameter has no gradient, or libtorch refuses the step.
+    /// If a parameter has no gradient (PyTorch would skip it), or libtorch refuses the step.
     pub fn step(&mut self) -> Result<()> {
         if let Some(slot) = self.slots.iter().find(|slot| !slot.param.grad().defined()) {
             bail!("'{}' has no gradient: the loss does not depend on it", slot.name);
@@ -172,9 +176,9 @@ impl Optimizer {
         Ok(())
     }
 
-    /// What the optimizer remembers, by name: `lr`, the current learning rate (a float64 scalar), and for each parameter
+    /// The optimizer's state by name: `lr`, the current learning rate (a float64 scalar), and for each parameter
     /// `u.weight.momentum`, or `u.weight.exp_avg`, `u.weight.exp_avg_sq` and `u.weight.step`. All but the rate are the
-    /// optimizer's own tensors, not copies.
+    /// optimizer's own tensors, not copies. The rule, its momentum and the weight decays are settings, not state.
     pub fn state(&self) -> Vec<(String, Tensor)> {
         let kinds: &[&str] = match self.rule {
             Rule::Sgd { .. } => &["momentum"],
@@ -195,7 +199,8 @@ impl Optimizer {
     /// Puts a saved [`Optimizer::state`] back.
     ///
     /// # Errors
-    /// A tensor is missing or has another shape: the state belongs to another optimizer or model.
+    /// If a tensor is missing or has a different shape: the state belongs to a different optimizer or model. The optimizer
+    /// may then be half loaded: drop it.
     pub fn load_state(&mut self, saved: &[(String, Tensor)]) -> Result<()> {
         for (name, mut mine) in self.state() {
             let Some((_, theirs)) = saved.iter().find(|(saved, _)| *saved == name) else {

@@ -9,7 +9,7 @@ use super::common::{Common, finish, write_metrics};
 use super::kept;
 use super::parse::positive;
 use super::sections::{self, SECTIONS, Section};
-use lecture5::fit::TRY;
+use lecture5::fit::DIVERGENCE_ADVICE;
 use lecture5::notebook::html::Part;
 use lecture5::notebook::kept::Kept;
 use lecture5::notebook::{Echo, Notebook, html, ipynb};
@@ -94,7 +94,7 @@ fn run_section(section: &Section, lecture: &mut Lecture) -> (Notebook, Result<()
 
 /// What may help when a loss has diverged.
 fn way_out(error: &Error) -> &'static str {
-    let diverged = error.chain().any(|cause| cause.to_string().contains(TRY));
+    let diverged = error.chain().any(|cause| cause.to_string().contains(DIVERGENCE_ADVICE));
     if diverged { " (--rate 0.1 makes each rate of the lecture a tenth)" } else { "" }
 }
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use anyhow::{Result, ensure};
 
-use crate::fit::TRY;
+use crate::fit::DIVERGENCE_ADVICE;
 use crate::history::{Batch, Callback, Epoch, FitState};
 use crate::movielens::{CollabFilterDataset, Split};
 use crate::optim::Optimizer;
@@ -70,14 +70,14 @@ impl Callback for WithinReason {
             || format!("became {:e} after epoch {}, at a learning rate of {:?}", at.val, at.epoch, opt.lr());
         ensure!(
             at.val < most * self.of_zeros.max(1.0),
-            "the validation loss {}, where predicting nothing but zeros gives {:.1}: {TRY}",
+            "the validation loss {}, where predicting nothing but zeros gives {:.1}: {DIVERGENCE_ADVICE}",
             where_it_ended(),
             self.of_zeros
         );
         let nothing = self.of_the_mean.max(self.of_the_start(&state.history.running));
         ensure!(
             !last || self.rows < Self::ENOUGH || at.val < Self::OF_NOTHING * nothing,
-            "the validation loss {}, where predicting nothing but the mean rating gives {:.1}: {TRY}",
+            "the validation loss {}, where predicting nothing but the mean rating gives {:.1}: {DIVERGENCE_ADVICE}",
             where_it_ended(),
             self.of_the_mean
         );

@@ -199,7 +199,9 @@ fn shown(ipynb: &Value, id: &str) -> String {
     texts
         .flat_map(|cell| cell["outputs"].as_array().cloned().unwrap_or_default())
         .flat_map(|output| [output["text"].clone(), output["data"]["text/plain"].clone()])
-        .filter_map(|lines| Some(lines.as_array()?.iter().filter_map(Value::as_str).collect::<String>() + "\n"))
+        .filter_map(|lines| {
+            Some(lines.as_array()?.iter().filter_map(Value::as_str).collect::<String>() + "\n")
+        })
         .collect()
 }
 
