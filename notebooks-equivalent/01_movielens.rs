@@ -13,6 +13,7 @@ use lecture5::notebook::Notebook;
 use lecture5::plots;
 use lecture5::run::lecture::{Lecture, head};
 
+#[lecture5::notebook::cells]
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Set-up

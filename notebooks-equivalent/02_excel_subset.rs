@@ -18,6 +18,7 @@ use lecture5::plots;
 use lecture5::run::lecture::Lecture;
 use lecture5::system::files::write_whole;
 
+#[lecture5::notebook::cells]
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Create the subset

@@ -21,6 +21,7 @@ use lecture5::run::lecture::Lecture;
 use lecture5::schedule::{CosineRestarts, Schedule};
 use lecture5::settings::{ModelKind, Plan, Settings};
 
+#[lecture5::notebook::cells]
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Get the validation indexes

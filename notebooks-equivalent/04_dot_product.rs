@@ -16,6 +16,7 @@ use tch::Tensor;
 use lecture5::notebook::{Notebook, Table};
 use lecture5::run::lecture::{Lecture, shown};
 
+#[lecture5::notebook::cells]
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Two matrices

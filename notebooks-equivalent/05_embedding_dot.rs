@@ -19,6 +19,7 @@ use lecture5::ratings::ColumnarModelData;
 use lecture5::run::lecture::{Lecture, head};
 use lecture5::settings::ModelKind;
 
+#[lecture5::notebook::cells]
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The model

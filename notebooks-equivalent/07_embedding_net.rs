@@ -19,6 +19,7 @@ use lecture5::run::lecture::{Lecture, shown};
 use lecture5::settings::{ModelKind, Settings};
 use lecture5::verify;
 
+#[lecture5::notebook::cells]
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The dropout that did nothing
@@ -88,6 +89,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     }
 
     // %% [markdown]
+    // It is this struct that is trained below: change it (`tanh` for `relu`, a layer more) and run the section again.
+    //
     // PyTorch's `nn.Linear` starts its weights and biases between ±1/√inputs. tch's own starts them wider, so the layer is
     // put together here:
 

@@ -25,6 +25,7 @@ use lecture5::run::lecture::Lecture;
 use lecture5::settings::ModelKind;
 use lecture5::system::files::write_whole;
 
+#[lecture5::notebook::cells]
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## First create some data

@@ -22,6 +22,7 @@ use lecture5::run::lecture::Lecture;
 use lecture5::settings::ModelKind;
 use lecture5::system::arithmetic::mean;
 
+#[lecture5::notebook::cells]
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The trained learner

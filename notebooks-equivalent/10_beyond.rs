@@ -30,6 +30,7 @@ fn of(predictions: &[Predicted], name: &str) -> Vec<f64> {
     predictions.iter().find(|p| p.0 == name).map(|p| p.2.clone()).unwrap_or_default()
 }
 
+#[lecture5::notebook::cells]
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Which learning rate?

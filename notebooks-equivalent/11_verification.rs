@@ -13,6 +13,7 @@ use lecture5::run::lecture::Lecture;
 use lecture5::verify::ensemble::Ensemble;
 use lecture5::verify::{self, MARGIN};
 
+#[lecture5::notebook::cells]
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %%
     let ensemble = verify::committed()?;

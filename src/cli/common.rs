@@ -1,5 +1,6 @@
 //! The options of all commands that train, and how each of these commands begins and ends.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
@@ -69,6 +70,19 @@ impl Common {
         }
     }
 
+    /// The options as a command line has them, for a run of another process.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut arguments = self.data.arguments();
+        let numbers = [("--seed", self.seed), ("--threads", self.threads.into()), ("--dpi", self.dpi.into())];
+        for (name, number) in numbers {
+            arguments.extend([name.into(), number.to_string().into()]);
+        }
+        arguments.extend(["--device".into(), (&self.device).into(), "--out".into(), (&self.out).into()]);
+        let flags = [("--fast", self.fast), ("--svg", self.svg)];
+        arguments.extend(flags.iter().filter(|(_, on)| *on).map(|(name, _)| name.into()));
+        arguments
+    }
+
     /// Checks that results can be written, before an hour is spent on them: these files, where `_` is any.
     pub fn check_out(&self, files: &[&str]) -> Result<()> {
         files.iter().try_for_each(|file| files::check_writable(&self.out.join(file)))
@@ -121,7 +135,7 @@ pub fn write_metrics(lecture: &Lecture) -> Result<()> {
 /// The end of a run: the table, and where the files are.
 pub fn finish(lecture: &Lecture) -> Result<()> {
     match lecture.run.telling {
-        Telling::Quiet => {}
+        Telling::Quiet | Telling::Live => {}
         Telling::Json => say(json!({"event": "done", "metrics": lecture.metrics})),
         Telling::Plain => {
             if !lecture.metrics.fits.is_empty() {

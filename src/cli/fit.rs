@@ -203,7 +203,7 @@ pub fn fit(args: Fit) -> Result<()> {
     }
     let tell = |epoch: &Epoch| {
         match telling {
-            Telling::Quiet => {}
+            Telling::Quiet | Telling::Live => {}
             Telling::Plain => say(epoch),
             Telling::Json => say(epoch_event(name, done, epoch)),
         }

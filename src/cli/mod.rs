@@ -8,8 +8,10 @@ mod kept;
 mod parse;
 mod run;
 mod sections;
+mod step;
 mod tune;
 mod verify;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -34,6 +36,8 @@ struct Cli {
 enum Command {
     /// Run the lecture, or the named sections of it.
     Run(run::Run),
+    /// Run a section again whenever its file or the sources are saved, and show it as a page in the browser.
+    Watch(watch::Watch),
     /// Train one model, with the lecture's settings or any other.
     Fit(Box<fit::Fit>),
     /// Compare the lecture's numbers with many seeds, or this build with a saved ensemble.
@@ -67,6 +71,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Run(args) => run::run(args),
+        Command::Watch(args) => watch::watch(args),
         Command::Fit(args) => fit::fit(*args),
         Command::Verify(args) => verify::verify(args),
         Command::Similar(args) => ask::similar::similar(args),

@@ -9,6 +9,8 @@ use super::common::{Common, finish, write_metrics};
 use super::kept;
 use super::parse::positive;
 use super::sections::{self, SECTIONS, Section};
+use super::step::{self, Quit, Steps};
+use super::watch::live;
 use lecture5::fit::DIVERGENCE_ADVICE;
 use lecture5::notebook::html::Part;
 use lecture5::notebook::kept::Kept;
@@ -32,6 +34,12 @@ pub struct Run {
     /// Replace what another run has left in --out, instead of adding to it or refusing.
     #[arg(long)]
     fresh: bool,
+    /// Cell by cell, in a terminal: shows prose and code, runs the cell on Enter, and shows its output; q ends.
+    #[arg(long, conflicts_with_all = ["quiet", "json", "live"])]
+    step: bool,
+    /// Tell the page of `watch` what happens, and end with it.
+    #[arg(long, hide = true, conflicts_with_all = ["quiet", "json"])]
+    live: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -39,6 +47,9 @@ pub struct Run {
 /// `lecture5 run`
 pub fn run(args: Run) -> Result<()> {
     let chosen = sections::choose(&args.sections).map_err(wrong_use)?;
+    if args.step {
+        step::check_terminal()?;
+    }
     args.common.check_out(&[
         "metrics.json",
         "lecture.html",
@@ -49,6 +60,10 @@ pub fn run(args: Run) -> Result<()> {
     ])?;
     let mut lecture = args.common.begin()?;
     lecture.set_rate(args.rate);
+    if args.live {
+        lecture.run.telling = Telling::Live;
+        interrupt::end_with_stdin()?;
+    }
     let _lock = args.common.lock_out()?;
     let kept = kept::of_an_earlier_run(&mut lecture, chosen.len() == SECTIONS.len(), args.fresh)?;
     let mut page = Page { kept, new: Vec::new(), fits: 0 };
@@ -56,8 +71,12 @@ pub fn run(args: Run) -> Result<()> {
     for (at, section) in chosen.iter().enumerate() {
         lecture.at_section = (at + 1, chosen.len());
         interrupt::last_words(missing(&chosen, at, &lecture.run.out));
-        let (notebook, outcome) = run_section(section, &mut lecture);
+        let (notebook, outcome) = run_section(section, &mut lecture, args.step);
         if let Err(error) = outcome {
+            if error.is::<Quit>() {
+                say(missing(&chosen, at, &lecture.run.out));
+                return Ok(());
+            }
             if error.is::<Interrupted>() {
                 return Err(Error::new(Interrupted).context(missing(&chosen, at, &lecture.run.out)));
             }
@@ -81,13 +100,21 @@ pub fn run(args: Run) -> Result<()> {
 }
 
 /// Runs a section, and returns its record as far as it came, with the error in the cell that failed.
-fn run_section(section: &Section, lecture: &mut Lecture) -> (Notebook, Result<()>) {
-    let echo = if lecture.run.telling == Telling::Plain { Echo::Plain } else { Echo::Quiet };
+fn run_section(section: &Section, lecture: &mut Lecture, step: bool) -> (Notebook, Result<()>) {
+    let steps = step.then(|| Steps::begin(section));
+    let echo = match (lecture.run.telling, &steps) {
+        (_, Some(steps)) => steps.echo(),
+        (Telling::Plain, None) => Echo::Plain,
+        (Telling::Live, None) => live::echo(section),
+        (Telling::Quiet | Telling::Json, None) => Echo::Quiet,
+    };
     let mut notebook = section.notebook(echo);
     let run = || interrupt::check().and_then(|()| (section.run)(&mut notebook, lecture));
     let outcome = panics::caught(run).unwrap_or_else(|panic| Err(failure::of_panic(&panic)));
     if let Err(error) = &outcome {
         notebook.fail(format!("{error:#}"));
+    } else if let Some(steps) = steps {
+        steps.end();
     }
     (notebook, outcome)
 }

@@ -109,6 +109,18 @@ pub fn write_parts(parts: &[Part], run: &RunInfo) -> String {
     )
 }
 
+/// One section as it stands in the page, for a page that is put together elsewhere.
+pub fn one_section(notebook: &Notebook) -> String {
+    notebook_section(notebook, &mut Ids::default(), &mut Vec::new())
+}
+
+/// What stands in a cell's box of outputs.
+pub fn outputs(outputs: &[Output]) -> String {
+    let mut ids = Ids::default();
+    let mut prose = Prose { section: "", ids: &mut ids, level: 2, headings: Vec::new() };
+    outputs.iter().map(|shown| output(shown, &mut prose)).collect()
+}
+
 /// Text with the characters that HTML gives a meaning escaped, for content and for attributes.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

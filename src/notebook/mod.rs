@@ -14,6 +14,7 @@
 //!
 //! [`ipynb`] and [`html`] write the record out.
 
+mod begin;
 pub mod highlight;
 pub mod html;
 pub mod ipynb;
@@ -30,6 +31,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::system::terminal::printable;
+pub use begin::{begin_cell, hear_cells};
+pub use lecture5_cells::cells;
 pub use table::{Align, Column, Table};
 
 /// Prose or code.
@@ -168,6 +171,18 @@ pub enum Echo {
     Quiet,
     /// Handed to a function, a line or more at a time: for a terminal that also draws progress bars.
     With(Box<dyn FnMut(&str)>),
+    /// Handed to a function as the outputs that they are, without headings.
+    Outputs(Box<dyn FnMut(Shown)>),
+}
+
+/// An output that a cell has just shown.
+pub struct Shown<'a> {
+    /// The cell, counted from 0.
+    pub cell: usize,
+    /// The output.
+    pub output: &'a Output,
+    /// All outputs of the cell so far, this one included.
+    pub all: &'a [Output],
 }
 
 /// A section of the lecture that records what its cells show.
@@ -186,7 +201,7 @@ pub struct Notebook {
 
 impl Notebook {
     /// The section in the file `STEM.rs` (such as `05_embedding_dot`), whose text is `source`. Nothing ran yet.
-    pub fn new(stem: &str, source: &'static str, echo: Echo) -> Notebook {
+    pub fn new(stem: &str, source: &str, echo: Echo) -> Notebook {
         let (cells, run_lines) = cells(source);
         let first = cells.iter().find(|cell| cell.kind == CellKind::Markdown);
         let heading = first.and_then(|cell| cell.text.lines().find_map(|line| line.strip_prefix("# ")));
@@ -245,6 +260,11 @@ impl Notebook {
     /// The section's cells with the outputs recorded so far.
     pub fn cells(&self) -> &[Cell] {
         &self.cells
+    }
+
+    /// The cell of code on a line of the file.
+    pub fn cell_at(&self, line: usize) -> Option<usize> {
+        self.cells.iter().position(|cell| cell.kind == CellKind::Code && cell.lines.contains(&line))
     }
 
     /// The id of cell `i`, in the `.ipynb` and as an anchor in the page: `embedding_dot-fit` or, without a name,
@@ -329,9 +349,13 @@ impl Notebook {
             Output::Rust { item, .. } => self.tell(&format!("  {item}")),
             other => self.tell(&other.to_text()),
         }
-        match (self.cells[cell].outputs.last_mut(), output) {
-            (Some(Output::Stream(before)), Output::Stream(text)) => before.push_str(&text),
-            (_, output) => self.cells[cell].outputs.push(output),
+        let all = &mut self.cells[cell].outputs;
+        match (all.last_mut(), &output) {
+            (Some(Output::Stream(before)), Output::Stream(text)) => before.push_str(text),
+            _ => all.push(output.clone()),
+        }
+        if let Echo::Outputs(show) = &mut self.echo {
+            show(Shown { cell, output: &output, all });
         }
     }
 
@@ -342,7 +366,7 @@ impl Notebook {
         let stem = Path::new(caller.file()).file_stem();
         let here = stem.is_some_and(|stem| stem == self.stem.as_str()) && self.run_lines.contains(&line);
         let is_code = |cell: &Cell| cell.kind == CellKind::Code;
-        let on_line = self.cells.iter().position(|cell| is_code(cell) && cell.lines.contains(&line));
+        let on_line = self.cell_at(line);
         if let Some(on_line) = on_line.filter(|&on_line| here && self.latest <= Some(on_line)) {
             return on_line;
         }
@@ -359,7 +383,7 @@ impl Notebook {
         match &mut self.echo {
             // A closed pipe does not end the run: its files are still wanted.
             Echo::Plain => drop(writeln!(std::io::stdout(), "{}", printable(text))),
-            Echo::Quiet => {}
+            Echo::Quiet | Echo::Outputs(_) => {}
             Echo::With(tell) => tell(text),
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod footprint;
 pub mod lecture;
+pub mod live;
 pub mod metrics;
 pub mod options;
 pub mod progress;

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::fast::StepperKind;
 use crate::history::{Batch, Callback, Epoch, FitState};
 use crate::optim::Optimizer;
+use crate::run::live::Batches;
 use crate::system::failure::complain;
 use crate::system::interrupt;
 use crate::system::terminal::printable;
@@ -26,6 +27,8 @@ pub enum Telling {
     Quiet,
     /// One JSON object per line on the standard output: one `epoch` each, and `done` with the metrics.
     Json,
+    /// What the page of `watch` shows, as [`live`](crate::run::live) says.
+    Live,
 }
 
 /// Follows a `fit` call: shows a bar per epoch on a terminal, passes each epoch's losses to `on_epoch`, and checks
@@ -35,6 +38,7 @@ pub struct Follow<F> {
     name: String,
     on_epoch: F,
     bar: Option<ProgressBar>,
+    batches: Batches,
     started: Instant,
     /// The stepper, until the expected duration has been checked.
     untold: Option<StepperKind>,
@@ -43,7 +47,15 @@ pub struct Follow<F> {
 impl<F: FnMut(&Epoch)> Follow<F> {
     /// Follows a fit, with `name` on its bar.
     pub fn new(telling: Telling, name: String, stepper: StepperKind, on_epoch: F) -> Follow<F> {
-        Follow { telling, name, on_epoch, bar: None, started: Instant::now(), untold: Some(stepper) }
+        Follow {
+            telling,
+            name,
+            on_epoch,
+            bar: None,
+            batches: Batches::default(),
+            started: Instant::now(),
+            untold: Some(stepper),
+        }
     }
 }
 
@@ -53,6 +65,9 @@ const LONG: Duration = Duration::from_secs(120);
 impl<F: FnMut(&Epoch)> Callback for Follow<F> {
     fn on_batch_end(&mut self, at: &Batch) -> Result<ControlFlow<()>> {
         interrupt::check()?;
+        if self.telling == Telling::Live {
+            self.batches.tell(at);
+        }
         let bar = self
             .bar
             .get_or_insert_with(|| epoch_bar(self.telling, &self.name, at.epoch, at.n_epochs, at.n_batches));
@@ -108,7 +123,7 @@ pub fn count(name: &'static str, telling: Telling, length: usize) -> ProgressBar
 fn bar(telling: Telling, length: usize, end: &str) -> ProgressBar {
     let target = match telling {
         Telling::Plain => ProgressDrawTarget::stderr_with_hz(10),
-        Telling::Quiet | Telling::Json => ProgressDrawTarget::hidden(),
+        Telling::Quiet | Telling::Json | Telling::Live => ProgressDrawTarget::hidden(),
     };
     let bar = ProgressBar::with_draw_target(Some(length as u64), target);
     let template = format!("{{prefix}} {{bar:30}} {{pos}}/{{len}} [{{elapsed}}<{{eta}}]{end}");

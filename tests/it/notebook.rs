@@ -453,7 +453,7 @@ for name in sorted(glob.glob("*.ipynb")):
 }
 
 /// Chromium's name on this machine, or a line that says that it is missing.
-fn chromium() -> Option<&'static str> {
+pub fn chromium() -> Option<&'static str> {
     let runs = |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|f| f.status.success());
     let found = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(runs);
     if found.is_none() {
