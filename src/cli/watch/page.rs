@@ -125,7 +125,9 @@ impl Page {
     pub fn listen(&self) -> Receiver<String> {
         let (sender, receiver) = channel();
         let mut shown = self.shown();
-        for told in [shown.text(), shown.faults(), shown.state.clone()] {
+        // Before anything has begun there is no state to tell.
+        let state = Some(shown.state.clone()).filter(|state| !state.is_null());
+        for told in [shown.text(), shown.faults()].into_iter().chain(state) {
             drop(sender.send(told.to_string()));
         }
         shown.listeners.push(sender);
