@@ -193,20 +193,23 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let (model_mse, mean_mse) = (mse(&|row| preds[row], &all), mse(&|_| mean, &all));
     nb.markdown(format!(
         "**It {} a guess without any model.** Predicting the mean of the training ratings, {mean:.2}, for everything has a \
-         mean squared error of {mean_mse:.3} over the rows held out; EmbeddingDot has {model_mse:.3}.",
+         mean squared error of {mean_mse:.3} over all rows held out; EmbeddingDot has {model_mse:.3}. (The line of an epoch is \
+         the mean of its batches' means, and the last batch is short.)",
         if model_mse > mean_mse { "loses to" } else { "beats" }
     ));
     if !unknown.is_empty() && !known.is_empty() {
         let guess = unknown.iter().map(|&row| f64::from(preds[row])).sum::<f64>() / unknown.len() as f64;
         let (of_unknown, of_known) = (mse(&|row| preds[row], &unknown), mse(&|row| preds[row], &known));
         nb.markdown(format!(
-            "**What it has never seen.** {} of the {} rows held out are of a movie that no training row has, and {} of such a \
-             user. Nothing has moved their vectors: they are as small as at the start, and a product with them makes little, \
+            "**What it has never seen.** {} of the {} rows held out are of a movie that no training row has{}. Nothing has moved their vectors: they are as small as at the start, and a product with them makes little, \
              {guess:.2} on average. That is the lump at the left of the picture. The mean squared error of these rows is \
-             {of_unknown:.2}, that of all others {of_known:.3} (the mean: {:.3}).",
+             {of_unknown:.2}, that of all others {of_known:.3} (predicting the mean there: {:.3}).",
             unknown.iter().filter(|&&row| is_new(row, 1)).count(),
             y.len(),
-            unknown.iter().filter(|&&row| is_new(row, 0)).count(),
+            match unknown.iter().filter(|&&row| is_new(row, 0)).count() {
+                0 => String::new(),
+                users => format!(", and {users} of such a user"),
+            },
             mse(&|_| mean, &known)
         ));
     }
