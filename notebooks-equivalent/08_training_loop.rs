@@ -270,17 +270,13 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // The sheets have more of this family: *adagrad* and *rmsprop* divide without momentum, *eve* slows Adam down
     // while the loss jumps about, and two *annealed* ones halve their rate when
     // the mean gradient of an epoch has more than doubled.
+    //
+    // Two errors stand in the table. The *moving* one of an epoch takes each row's error before its step, while the weights
+    // still move, as the sheets do. The RMSE at the end is that of the last weights over all 29 points, as in the picture.
 
     // %% plumbing
-    let mut table = Table::new([
-        "sheet",
-        "rate",
-        "b",
-        "a",
-        "moving RMSE, epoch 1",
-        "moving RMSE, last epoch",
-        "RMSE at the end",
-    ]);
+    let mut table =
+        Table::new(["sheet", "rate", "b", "a", "moving, epoch 1", "moving, last epoch", "RMSE at the end"]);
     for trace in &traces {
         let rmse = trace.rmse();
         let moving = [rmse[0], rmse[rmse.len() - 1], descent::rmse(trace.end.w, &points)];
@@ -288,10 +284,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         let names = [trace.optimizer.name().to_owned(), trace.settings.lr.to_string()];
         table.push(names.into_iter().chain(weights).chain(moving.map(|rmse| format!("{rmse:.3}"))));
     }
-    nb.show(table.caption(
-        "After five epochs; the truth is b = 30, a = 2. The moving RMSE of an epoch takes each row's error before its step, \
-         while the weights still move; the RMSE at the end is that of the last weights over all 29 points",
-    ));
+    nb.show(table.caption("After five epochs; the truth is b = 30, a = 2"));
 
     // %% plumbing
     let start = descent::rmse(START, &points);
@@ -332,9 +325,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
             table.push([
                 sheet.name().to_owned(),
                 lr.to_string(),
-                trimmed(w.b, 2),
-                trimmed(w.a, 2),
-                trimmed(rmse, 2),
+                format!("{:.2}", w.b),
+                format!("{:.2}", w.a),
+                format!("{rmse:.2}"),
             ]);
         }
         best.push((sheet.name(), lowest));

@@ -206,6 +206,41 @@ fn shown(ipynb: &Value, id: &str) -> String {
 }
 
 #[test]
+fn with_other_data_no_sentence_is_left_that_is_true_of_the_lectures_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let ratings = folder.path().join("ratings.csv");
+    let rows = (0..480).map(|row| (row % 40, row * 7 % 60, 1 + (row * 5 + row / 40) % 10));
+    let lines = rows.map(|(user, item, rating)| format!("u{user},i{item},{rating}\n"));
+    std::fs::write(&ratings, "user,item,rating\n".to_owned() + &lines.collect::<String>()).unwrap();
+    let out = folder.path().join("out");
+    let paths = ["--ratings", ratings.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let columns = ["--user", "user", "--item", "item", "--rating", "rating"];
+    let sections = [
+        "movielens",
+        "collab_filter",
+        "embedding_dot",
+        "embedding_dot_bias",
+        "embedding_net",
+        "interpretation",
+    ];
+    let arguments = ["run", "--quiet"].into_iter().chain(paths).chain(columns).chain(sections);
+    let done = lecture5(&arguments.collect::<Vec<_>>());
+    assert!(done.status.success(), "{}", stderr(&done));
+    let page = std::fs::read_to_string(out.join("lecture.html")).unwrap();
+    for only in [
+        "the very rows that the lecture held out",
+        "at the slow end",
+        "A hundred thousand ratings",
+        "sequels",
+    ] {
+        // The sentence stands in folded code, which the page shows as it is; what a run says stands in prose.
+        let said = page.split("<div class=\"prose\"").skip(1).filter_map(|rest| rest.split("</div>").next());
+        assert!(!said.clone().any(|prose| prose.contains(only)), "'{only}' is not true of this data");
+    }
+    assert!(page.contains("These are not the rows that the lecture held out."));
+}
+
+#[test]
 fn the_python_put_together_gives_the_numbers_on_the_page() {
     let Some(python) = python_with(&["torch", "pandas"]) else { return };
     let folder = tempfile::tempdir().unwrap();
