@@ -136,7 +136,7 @@ fn the_lectures_names_come_in_the_lectures_order() {
         "let x",
         "let data",
         "let mut opt",
-        "opt.set_lrs(0.01)",
+        "opt.set_lrs(",
         "min_rating",
         "fn get_emb",
         "struct EmbeddingDotBias",
@@ -145,7 +145,7 @@ fn the_lectures_names_come_in_the_lectures_order() {
         "lin2",
         "dropout(",
         "dropout(",
-        "opt.set_lrs(1e-3)",
+        "opt.set_lrs(",
     ] {
         let at =
             code[after..].find(name).unwrap_or_else(|| panic!("'{name}' is missing, or comes too early"));
