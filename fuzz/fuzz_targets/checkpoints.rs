@@ -24,9 +24,16 @@ struct Kept {
 
 fn kept() -> Kept {
     let ids = |n: i64| Ids::new(0..n);
-    let cats = (0..40).map(|row| [row % 5, row % 8]).collect();
+    let rows = |n: i64| (0..40).map(|row| row % n).collect();
     let y = (0..40).map(|row| 1.0 + (row % 5) as f32).collect();
-    let cf = CollabFilterDataset { users: ids(5), items: ids(8), cats, y, scale: None };
+    let cf = CollabFilterDataset {
+        users: ids(5),
+        items: ids(8),
+        user_idx: rows(5),
+        item_idx: rows(8),
+        y,
+        scale: None,
+    };
     let split = Split::new(40, &[0, 7, 13, 21, 34]);
     let plan = Plan::Steps(vec![(0.01, 2), (0.001, 1)]);
     let settings = Settings { plan, n_factors: (2, 2), batch_size: 8, ..Settings::lecture(ModelKind::Bias) };

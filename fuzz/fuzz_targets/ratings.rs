@@ -37,7 +37,7 @@ fuzz_target!(|input: &[u8]| {
         }
         Ok(table) => {
             let cf = CollabFilterDataset::from_data_frame(&table, "userId", "movieId", "rating").expect("ids");
-            assert!(cf.len() > 0 && cf.len() == cf.cats.len() && cf.y.iter().all(|y| y.is_finite()));
+            assert!(cf.len() > 0 && cf.len() == cf.user_idx.len() && cf.y.iter().all(|y| y.is_finite()));
             for index in 0..cf.users.len() {
                 assert_eq!(cf.users.find(&cf.users.name(index)), Some(index));
             }

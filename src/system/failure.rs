@@ -54,7 +54,7 @@ pub fn unjudged(error: impl fmt::Display) -> Error {
 pub fn tell(error: &Error) -> ExitCode {
     if error.is::<Interrupted>() {
         // The outermost says how to continue.
-        complain(&error.to_string());
+        interrupt::tell(&error.to_string());
         return ExitCode::from(interrupt::STATUS);
     }
     complain(&format!("error: {}", without_trace(&format!("{error:#}"))));

@@ -53,9 +53,17 @@ fn watch() {
     }
     std::thread::sleep(PATIENCE);
     let words = LAST_WORDS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    complain(if words.is_empty() { "interrupted: nothing was kept" } else { &words });
+    tell(if words.is_empty() { "interrupted: nothing was kept" } else { &words });
     // Without the usual actions at the end of a process: other threads are still working.
     low_level::exit(i32::from(STATUS));
+}
+
+/// Prints what was kept after an interruption: only once, even if the work and the watcher end at the same moment.
+pub fn tell(words: &str) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    if !TOLD.swap(true, Ordering::Relaxed) {
+        complain(words);
+    }
 }
 
 /// Sets the message for work that is ended from here on.
