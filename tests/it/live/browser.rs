@@ -128,15 +128,16 @@ fn an_edited_cell_shows_its_new_number_a_mistake_its_error_and_mended_it_is_gone
     let cell = |code: &str| {
         format!("[...document.querySelectorAll('.cell')].find((c) => c.textContent.includes('{code}'))")
     };
-    let second_fit = browser.value(&format!("{}.id", cell("opt.set_lrs(")));
-    let second_fit = second_fit.as_str().unwrap();
+    let rate = browser.value(&format!("{}.id", cell("opt.set_lrs(")));
+    let second_fit = browser.value(&format!("{}.id", cell("history.extend(")));
+    let (rate, second_fit) = (rate.as_str().unwrap(), second_fit.as_str().unwrap());
     let losses = format!("document.querySelector('#{second_fit} .outputs')?.textContent ?? ''");
     let before = browser.value(&losses);
     assert!(before.as_str().unwrap().starts_with("[ 0. "), "{before}");
 
     // A number is changed: the page goes to its cell, keeps the old losses, and shows the new ones.
     copy.edit(stem, "opt.set_lrs(0.01);", "opt.set_lrs(0.02);");
-    browser.wait(&format!("document.querySelector('.changed')?.id === '{second_fit}'"));
+    browser.wait(&format!("document.querySelector('.changed')?.id === '{rate}'"));
     assert_eq!(
         browser.value(&format!("document.querySelector('#{second_fit} .outputs.old') !== null")),
         true
@@ -153,7 +154,7 @@ fn an_edited_cell_shows_its_new_number_a_mistake_its_error_and_mended_it_is_gone
     // A mistake: the compiler's error stands under the cell that has it, and the last result stays.
     copy.edit(stem, "opt.set_lrs(0.02);", "opt.set_lrs(\"0.02\");");
     browser.wait(&format!("{FAULT} !== null"));
-    assert_eq!(browser.value(&format!("{FAULT}.closest('.cell').id")), second_fit);
+    assert_eq!(browser.value(&format!("{FAULT}.closest('.cell').id")), rate);
     let fault = browser.value(&format!("{FAULT}.textContent"));
     assert!(fault.as_str().unwrap().starts_with("error[E0308]: mismatched types"), "{fault}");
     assert!(fault.as_str().unwrap().contains("opt.set_lrs(\"0.02\");"), "{fault}");
