@@ -38,8 +38,9 @@ pub fn read(
     wanted: &[Wanted],
     missing: Option<&str>,
 ) -> Result<(DataFrame, Vec<String>)> {
+    let most = memory::available(Path::new("/")).unwrap_or(u64::MAX) / 10 * 9;
     // polars has assertions that a damaged file fails.
-    let read = memory::while_reading(path, || caught(|| read_columns(path, bytes, wanted, missing)));
+    let read = memory::while_reading(path, most, || caught(|| read_columns(path, bytes, wanted, missing)));
     read.unwrap_or_else(|panic| Err(damaged(path, &panic)))
 }
 

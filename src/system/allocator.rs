@@ -24,17 +24,24 @@ unsafe impl GlobalAlloc for OneLine {
     }
 
     unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        memory::within_bounds(-signed(layout.size()));
         checked(size, || unsafe { System.realloc(old, layout, size) })
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        memory::within_bounds(-signed(layout.size()));
         unsafe { System.dealloc(memory, layout) }
     }
 }
 
+/// No layout is larger than an `isize`.
+fn signed(size: usize) -> i64 {
+    size as i64
+}
+
 #[inline]
 fn checked(size: usize, allocate: impl FnOnce() -> *mut u8) -> *mut u8 {
-    if size <= memory::most_at_once() {
+    if memory::within_bounds(signed(size)) {
         let memory = allocate();
         if !memory.is_null() {
             return memory;
@@ -53,7 +60,7 @@ fn give_up(size: usize) -> ! {
     drop(match what.as_ref().and_then(|path| path.as_deref()) {
         Some(path) => writeln!(
             rest,
-            "error: {path}: reading it asks for {size} bytes at once, which this machine does not have: the file is \
+            "error: {path}: reading it asks for {size} bytes more, which this machine does not have: the file is \
              damaged, or too large to be read here"
         ),
         None => writeln!(rest, "error: memory ran out: {size} more bytes were needed"),

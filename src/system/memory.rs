@@ -4,7 +4,7 @@
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 
 use anyhow::{Result, ensure};
 
@@ -40,28 +40,29 @@ pub fn check(what: &str, needed: u64, way_out: &str) -> Result<()> {
     compare(what, needed, "memory", available(Path::new("/")), way_out)
 }
 
-/// What is being read, and the most memory that may be requested at once.
+/// What is being read, and how many bytes more it may request.
 static BEING_READ: Mutex<Option<String>> = Mutex::new(None);
-static MOST_AT_ONCE: AtomicUsize = AtomicUsize::new(usize::MAX);
+static READING: AtomicBool = AtomicBool::new(false);
+static LEFT: AtomicI64 = AtomicI64::new(0);
 
-/// Runs a library's code that reads a file, which may be damaged: the library trusts the lengths in it, and they can be
-/// any number. A program with `system::allocator::OneLine` ends with one line if they are absurd. `read` catches its
-/// panics.
-pub fn while_reading<T>(path: &Path, read: impl FnOnce() -> T) -> T {
-    let set = |what, most| {
-        *BEING_READ.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = what;
-        MOST_AT_ONCE.store(most, Relaxed);
-    };
-    let free = available(Path::new("/")).and_then(|free| usize::try_from(free).ok());
-    set(Some(path.display().to_string()), free.unwrap_or(usize::MAX));
+/// Runs a library's code that reads a file, which may be damaged or made to do harm: the library trusts the lengths in it,
+/// and they can be any number. A program with `system::allocator::OneLine` ends with one line if together they request more
+/// than `most` bytes. `read` catches its panics.
+pub fn while_reading<T>(path: &Path, most: u64, read: impl FnOnce() -> T) -> T {
+    let set = |what| *BEING_READ.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = what;
+    set(Some(path.display().to_string()));
+    LEFT.store(i64::try_from(most).unwrap_or(i64::MAX), Relaxed);
+    READING.store(true, Relaxed);
     let outcome = read();
-    set(None, usize::MAX);
+    READING.store(false, Relaxed);
+    set(None);
     outcome
 }
 
-/// The most bytes that may be requested at once.
-pub fn most_at_once() -> usize {
-    MOST_AT_ONCE.load(Relaxed)
+/// Notes that so many bytes are requested (negative: given back), and says whether they are within bounds.
+#[inline]
+pub fn within_bounds(bytes: i64) -> bool {
+    !READING.load(Relaxed) || LEFT.fetch_sub(bytes, Relaxed) >= bytes
 }
 
 /// The name of the file that is being read, unless another thread is about to change it.

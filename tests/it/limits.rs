@@ -103,3 +103,24 @@ fn the_end_of_the_terminal_is_heard_and_ignored_under_nohup() {
         assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
+
+#[test]
+fn what_a_file_unpacks_to_is_bounded_in_all() {
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "limits::a_file_that_unpacks_to_a_lot", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(child.stderr).unwrap();
+    assert_eq!(child.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("error: bomb.parquet: reading it asks for 10000000 bytes more, "), "{said}");
+}
+
+#[test]
+#[ignore = "the test above runs it, in a process of its own"]
+fn a_file_that_unpacks_to_a_lot() {
+    use lecture5::system::memory::while_reading;
+    let pages = |n: usize| (0..n).map(|_| vec![0_u8; 10_000_000]).collect::<Vec<_>>();
+    // One after another is not too much; all at once is.
+    while_reading(std::path::Path::new("fine.parquet"), 100_000_000, || (0..20).for_each(|_| drop(pages(5))));
+    assert_eq!(while_reading(std::path::Path::new("bomb.parquet"), 100_000_000, || pages(20)).len(), 20);
+}
