@@ -12,7 +12,7 @@ use lecture5::fast::StepperKind;
 use lecture5::fit::{mse_loss, validate};
 use lecture5::learner::{Learner, build};
 use lecture5::libtorch;
-use lecture5::models::Range;
+use lecture5::models::RatingRange;
 use lecture5::movielens::{CollabFilterDataset, MovieLens, Split, get_cv_idxs};
 use lecture5::optim::{Optimizer, Rule};
 use lecture5::plots::hexbin::{Extent, hexbin};
@@ -29,7 +29,7 @@ const SGD: Rule = Rule::Sgd { momentum: 0.9 };
 fn model(kind: ModelKind, rows: i64) -> (VarStore, Box<dyn ModuleT>) {
     tch::manual_seed(0);
     let vs = VarStore::new(Device::Cpu);
-    let range = Range { min: 0.5, max: 5.0 };
+    let range = RatingRange { min: 0.5, max: 5.0 };
     let model = build(&vs, (rows / 2, rows / 2), range, &Settings::lecture(kind)).expect("a model");
     (vs, model)
 }

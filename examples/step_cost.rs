@@ -12,7 +12,7 @@ use anyhow::Result;
 use lecture5::fast::StepperKind;
 use lecture5::fit::mse_loss;
 use lecture5::libtorch;
-use lecture5::models::{EmbeddingDotBias, Embeddings, Range};
+use lecture5::models::{EmbeddingDotBias, EmbeddingSpec, RatingRange};
 use lecture5::optim;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -67,8 +67,8 @@ impl Drawn {
 fn run(stepper: StepperKind, drawn: Drawn, rows: i64, steps: i64) -> Result<()> {
     tch::manual_seed(0);
     let vs = VarStore::new(Device::Cpu);
-    let e = Embeddings { n_users: rows / 2, n_movies: rows / 2, n_factors: (50, 50), init: (-0.05, 0.05) };
-    let model = EmbeddingDotBias::new(&vs.root(), &e, Range { min: 0.5, max: 5.0 });
+    let e = EmbeddingSpec { n_users: rows / 2, n_movies: rows / 2, n_factors: (50, 50), init: (-0.05, 0.05) };
+    let model = EmbeddingDotBias::new(&vs.root(), &e, RatingRange { min: 0.5, max: 5.0 });
     let mut opt = optim::sgd(&vs, 0.1).weight_decay(2e-4).momentum(0.9);
     // Drawn once, and repeated as often as needed.
     let n_batches = 5_000;

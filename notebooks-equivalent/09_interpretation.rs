@@ -50,7 +50,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // left out in any case. A movie without a title is called by its id.
 
     // %%
-    let times_rated = &learner.about.movie_ratings;
+    let times_rated = &learner.card.movie_ratings;
     let mut top: Vec<i64> = (0..cf.items.len()).filter(|&movie| times_rated[movie as usize] > 0).collect();
     top.sort_by_key(|&movie| (std::cmp::Reverse(times_rated[movie as usize]), movie));
     top.truncate(3000);
@@ -74,7 +74,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
             .sqrt();
         (!rows.is_empty()).then(|| lengths.median().double_value(&[]))
     };
-    let start = learner.about.settings.init.1 * (m.size()[1] as f64 / 3.0).sqrt();
+    let start = learner.card.settings.init.1 * (m.size()[1] as f64 / 3.0).sqrt();
     if let (Some(few), Some(many)) = (length(&|n| n == 1 || n == 2), length(&|n| n >= 50)) {
         nb.markdown(format!(
             "The median length of their vectors: {few:.3} for movies with one or two ratings{}, {many:.3} for movies with fifty \
@@ -287,7 +287,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         a.iter().filter_map(|(movie, y)| Some((b.get(movie)? - y).abs())).collect()
     };
     let people: Vec<i64> =
-        (0..cf.users.len()).filter(|&user| learner.about.user_ratings[user as usize] > 0).collect();
+        (0..cf.users.len()).filter(|&user| learner.card.user_ratings[user as usize] > 0).collect();
     let like = |user: i64, n: usize| {
         let others: Vec<i64> = people.iter().copied().filter(|&other| other != user).collect();
         nearest(&u, &u.get(user), &others, n)

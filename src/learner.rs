@@ -10,7 +10,7 @@ use tch::nn::{ModuleT, VarStore};
 
 use crate::fit::{Options, fit_with, mse_loss, predict};
 use crate::history::{Batch, Callback, FitState, History, RunningMean};
-use crate::models::{EmbeddingDot, EmbeddingDotBias, EmbeddingNet, Embeddings, Range};
+use crate::models::{EmbeddingDot, EmbeddingDotBias, EmbeddingNet, EmbeddingSpec, RatingRange};
 use crate::movielens::{CollabFilterDataset, Split};
 use crate::optim::Optimizer;
 use crate::ratings::ColumnarModelData;
@@ -47,7 +47,7 @@ impl Learner {
         tch::manual_seed(settings.seed);
         let mut vs = VarStore::new(Device::Cpu);
         let (min, max) = cf.range();
-        let model = build(&vs, (cf.users.len(), cf.items.len()), Range { min, max }, settings)?;
+        let model = build(&vs, (cf.users.len(), cf.items.len()), RatingRange { min, max }, settings)?;
         vs.set_device(device);
         let opt = Optimizer::new(&vs, settings.rule, settings.plan.first_lr(), settings.wd);
         Ok(Learner { vs, model, data, opt, plan: settings.plan.clone() })
@@ -145,11 +145,11 @@ impl Callback for LrFinder {
 pub fn build(
     vs: &VarStore,
     (n_users, n_movies): (i64, i64),
-    range: Range,
+    range: RatingRange,
     settings: &Settings,
 ) -> Result<Box<dyn ModuleT>> {
     settings.check()?;
-    let e = Embeddings { n_users, n_movies, n_factors: settings.n_factors, init: settings.init };
+    let e = EmbeddingSpec { n_users, n_movies, n_factors: settings.n_factors, init: settings.init };
     let vs = &vs.root();
     Ok(match settings.model {
         ModelKind::Dot => Box::new(EmbeddingDot::new(vs, &e)),

@@ -12,22 +12,22 @@ use tch::nn::{Embedding, EmbeddingConfig, Init, Linear, Module, ModuleT, Path, e
 
 /// The range that the output of a sigmoid is scaled to, in stars.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Range {
+pub struct RatingRange {
     /// The value at −∞.
     pub min: f64,
     /// The value at +∞.
     pub max: f64,
 }
 
-impl Range {
+impl RatingRange {
     /// `F.sigmoid(res) * (max_rating-min_rating) + min_rating`
     pub fn squash(self, x: &Tensor) -> Tensor {
         x.sigmoid() * (self.max - self.min) + self.min
     }
 
     /// EmbeddingNet's: half a star wider at each end, so that a prediction can reach the lowest and highest ratings.
-    pub fn widened(self) -> Range {
-        Range { min: self.min - 0.5, max: self.max + 0.5 }
+    pub fn widened(self) -> RatingRange {
+        RatingRange { min: self.min - 0.5, max: self.max + 0.5 }
     }
 }
 
@@ -44,7 +44,7 @@ impl DotProduct {
 
 /// Sizes and initial range of the embeddings.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Embeddings {
+pub struct EmbeddingSpec {
     /// Number of users.
     pub n_users: i64,
     /// Number of movies.
@@ -55,7 +55,7 @@ pub struct Embeddings {
     pub init: (f64, f64),
 }
 
-impl Embeddings {
+impl EmbeddingSpec {
     /// `get_emb(ni, nf)`: an embedding with uniform weights.
     fn get_emb(&self, vs: Path, ni: i64, nf: i64) -> Embedding {
         let ws_init = Init::Uniform { lo: self.init.0, up: self.init.1 };
@@ -72,7 +72,7 @@ pub struct EmbeddingDot {
 
 impl EmbeddingDot {
     /// Initializes u (n_users, n_factors), then m (n_movies, n_factors).
-    pub fn new(vs: &Path, e: &Embeddings) -> Self {
+    pub fn new(vs: &Path, e: &EmbeddingSpec) -> Self {
         EmbeddingDot {
             u: e.get_emb(vs / "u", e.n_users, e.n_factors.0),
             m: e.get_emb(vs / "m", e.n_movies, e.n_factors.1),
@@ -97,12 +97,12 @@ pub struct EmbeddingDotBias {
     m: Embedding,
     ub: Embedding,
     mb: Embedding,
-    range: Range,
+    range: RatingRange,
 }
 
 impl EmbeddingDotBias {
     /// Initializes u, m, ub (n_users, 1) and mb (n_movies, 1), in this order.
-    pub fn new(vs: &Path, e: &Embeddings, range: Range) -> Self {
+    pub fn new(vs: &Path, e: &EmbeddingSpec, range: RatingRange) -> Self {
         EmbeddingDotBias {
             u: e.get_emb(vs / "u", e.n_users, e.n_factors.0),
             m: e.get_emb(vs / "m", e.n_movies, e.n_factors.1),
@@ -127,7 +127,7 @@ impl ModuleT for EmbeddingDotBias {
 
 /// The shape of EmbeddingNet, beyond its embeddings.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NetShape {
+pub struct NetSpec {
     /// Width of each hidden layer; the lecture has one of 10.
     pub hidden: Vec<i64>,
     /// Dropout rates: after the embeddings, and after each hidden layer. The lecture writes 0.75,
@@ -136,7 +136,7 @@ pub struct NetShape {
     pub dropout: (f64, f64),
 }
 
-impl NetShape {
+impl NetSpec {
     /// Inputs and outputs of each linear layer, for embeddings of these lengths.
     pub fn layers(&self, (u, m): (i64, i64)) -> Vec<(i64, i64)> {
         let inputs = std::iter::once(u + m).chain(self.hidden.iter().copied());
@@ -152,12 +152,12 @@ pub struct EmbeddingNet {
     m: Embedding,
     lins: Vec<Linear>,
     dropout: (f64, f64),
-    range: Range,
+    range: RatingRange,
 }
 
 impl EmbeddingNet {
     /// Initializes u, m, then weight and bias of lin1, lin2 and so on.
-    pub fn new(vs: &Path, e: &Embeddings, shape: &NetShape, range: Range) -> Self {
+    pub fn new(vs: &Path, e: &EmbeddingSpec, shape: &NetSpec, range: RatingRange) -> Self {
         let (u, m) =
             (e.get_emb(vs / "u", e.n_users, e.n_factors.0), e.get_emb(vs / "m", e.n_movies, e.n_factors.1));
         let layers = shape.layers(e.n_factors).into_iter().enumerate();

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyhow::{Context, Error, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::models::NetShape;
+use crate::models::NetSpec;
 use crate::optim::Rule;
 use crate::schedule::{CosineRestarts, Schedule};
 
@@ -240,8 +240,8 @@ impl Settings {
     }
 
     /// The layers of the net.
-    pub fn net_shape(&self) -> NetShape {
-        NetShape { hidden: self.hidden.clone(), dropout: self.dropout }
+    pub fn net_shape(&self) -> NetSpec {
+        NetSpec { hidden: self.hidden.clone(), dropout: self.dropout }
     }
 
     /// Checks that the settings are consistent.

@@ -15,14 +15,14 @@ use libfuzzer_sys::fuzz_target;
 use sha2::{Digest, Sha256};
 use tch::Device;
 
-struct Kept {
+struct EarlierSection {
     folder: tempfile::TempDir,
     learner: Learner,
     card: ModelCard,
     whole: Vec<u8>,
 }
 
-fn kept() -> Kept {
+fn kept() -> EarlierSection {
     let ids = |n: i64| Ids::new(0..n);
     let rows = |n: i64| (0..40).map(|row| row % n).collect();
     let y = (0..40).map(|row| 1.0 + (row % 5) as f32).collect();
@@ -45,7 +45,7 @@ fn kept() -> Kept {
     learner.fit_plan(Options { callbacks, ..Options::default() }).expect("a fit");
     let whole = std::fs::read(folder.path().join("checkpoint.safetensors")).expect("a checkpoint");
     std::fs::remove_file(folder.path().join("checkpoint-before.safetensors")).expect("the one before");
-    Kept { folder, learner, card, whole }
+    EarlierSection { folder, learner, card, whole }
 }
 
 /// The bytes with the checksum that belongs to them, where there is still room for one.
@@ -60,7 +60,7 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 thread_local! {
-    static KEPT: RefCell<Kept> = RefCell::new(kept());
+    static KEPT: RefCell<EarlierSection> = RefCell::new(kept());
 }
 
 // Three bytes are a change each: where, in two, and to what.

@@ -3,18 +3,18 @@
 
 use std::path::Path;
 
-use lecture5::movielens::columns::{Holds, Wanted};
+use lecture5::movielens::columns::{ColumnKind, ColumnSpec};
 use lecture5::movielens::parquet;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let path = Path::new("ratings.parquet");
-    let want = |column, holds, optional| Wanted { column, name: column, holds, optional };
+    let want = |column, holds, optional| ColumnSpec { column, name: column, holds, optional };
     let wanted = [
-        want("userId", Holds::Ids, false),
-        want("movieId", Holds::Ids, false),
-        want("rating", Holds::Ratings(None), false),
-        want("timestamp", Holds::Times, true),
+        want("userId", ColumnKind::Ids, false),
+        want("movieId", ColumnKind::Ids, false),
+        want("rating", ColumnKind::Ratings(None), false),
+        want("timestamp", ColumnKind::Times, true),
     ];
     match parquet::read(path, bytes, &wanted, None) {
         Err(error) => assert!(format!("{error:#}").starts_with("ratings.parquet")),

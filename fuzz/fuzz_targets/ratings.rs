@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use lecture5::movielens::columns::{Holds, Wanted};
+use lecture5::movielens::columns::{ColumnKind, ColumnSpec};
 use lecture5::movielens::text::Text;
 use lecture5::movielens::{CollabFilterDataset, Dialect, SplitBy, file};
 use libfuzzer_sys::fuzz_target;
@@ -19,12 +19,12 @@ fuzz_target!(|input: &[u8]| {
         _ => ("any.csv", Dialect::default(), ["1", "2", "3", "4"]),
     };
     let scale = (how & 0x80 != 0).then_some((0.5, 5.0));
-    let want = |at: usize, name, holds, optional| Wanted { column: columns[at], name, holds, optional };
+    let want = |at: usize, name, holds, optional| ColumnSpec { column: columns[at], name, holds, optional };
     let wanted = [
-        want(0, "userId", Holds::Ids, false),
-        want(1, "movieId", Holds::Ids, false),
-        want(2, "rating", Holds::Ratings(scale), false),
-        want(3, "timestamp", Holds::Times, true),
+        want(0, "userId", ColumnKind::Ids, false),
+        want(1, "movieId", ColumnKind::Ids, false),
+        want(2, "rating", ColumnKind::Ratings(scale), false),
+        want(3, "timestamp", ColumnKind::Times, true),
     ];
     let path = Path::new(name);
     let table = file::text(path, bytes.to_vec()).and_then(|(text, _)| {

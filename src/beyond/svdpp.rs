@@ -60,7 +60,7 @@ pub fn time_svdpp(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
 pub fn averaged(world: &World, trn: &Rated, asked: &Pairs, with: Svdpp) -> Vec<f64> {
     let clock = with.time.then(|| Clock::new(world, &trn.pairs));
     let one = |seed: u64| {
-        let mut model = Model::new(world, trn, with, clock.as_ref(), seed);
+        let mut model = Parameters::new(world, trn, with, clock.as_ref(), seed);
         model.fit(trn, with, seed);
         model.predict(world, asked)
     };
@@ -125,7 +125,7 @@ impl Clock {
 }
 
 /// The parameters in one array, so that they can be checked one by one; the fields say where each kind begins.
-struct Model<'a> {
+struct Parameters<'a> {
     theta: Vec<f64>,
     k: usize,
     mean: f64,
@@ -143,8 +143,8 @@ struct Model<'a> {
     y: usize,
 }
 
-impl<'a> Model<'a> {
-    fn new(world: &World, trn: &Rated, with: Svdpp, clock: Option<&'a Clock>, seed: u64) -> Model<'a> {
+impl<'a> Parameters<'a> {
+    fn new(world: &World, trn: &Rated, with: Svdpp, clock: Option<&'a Clock>, seed: u64) -> Parameters<'a> {
         let (n, m, k) = (world.n_users, world.n_items, with.factors);
         let start = Biases::fit(world, trn, SHRINKAGE);
         let mut theta = [start.user, start.item].concat();
@@ -164,7 +164,22 @@ impl<'a> Model<'a> {
         }
         let rated = rows_by(&trn.pairs.user, n);
         let rated = rated.iter().map(|rows| rows.iter().map(|&r| trn.pairs.item[r]).collect()).collect();
-        Model { theta, k, mean: start.mean, clock, rated, n_items: m, bi: n, alpha, day, bin, p, drift, q, y }
+        Parameters {
+            theta,
+            k,
+            mean: start.mean,
+            clock,
+            rated,
+            n_items: m,
+            bi: n,
+            alpha,
+            day,
+            bin,
+            p,
+            drift,
+            q,
+            y,
+        }
     }
 
     fn moment(&self, pairs: &Pairs, row: usize) -> Option<Moment> {
@@ -276,12 +291,12 @@ mod tests {
         let trn = Rated { pairs, y: vec![4.0, 2.0, 5.0, 3.0] };
         let with = Svdpp { factors: 3, time: true, wd_bias: 0.0, wd_vectors: 0.0, ..SETTINGS };
         let clock = Clock::new(&world, &trn.pairs);
-        let mut model = Model::new(&world, &trn, with, Some(&clock), 5);
+        let mut model = Parameters::new(&world, &trn, with, Some(&clock), 5);
         let mut random = Random::new(7);
         model.theta.iter_mut().for_each(|t| *t += 0.3 * random.normal());
         model.rated = vec![vec![0], vec![2]]; // as many as the rows that are passed
         let before = model.theta.clone();
-        let loss = |model: &Model| {
+        let loss = |model: &Parameters| {
             let stars = model.stars(1, 2, model.moment(&trn.pairs, 3), &model.implicit(1));
             (trn.y[3] - stars).powi(2) / 2.0
         };

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::parse::number;
 use lecture5::movielens::{
-    ColumnNames, Dialect, LECTURE_SEED, LECTURES, MovieLens, Quote, Source, SplitBy, Told,
+    ColumnNames, Dialect, FileOptions, LECTURE_SEED, LECTURES, MovieLens, Quote, Source, SplitBy,
 };
 use lecture5::system::failure::complain;
 
@@ -191,7 +191,7 @@ impl Data {
                     rating: self.rating(),
                     timestamp: self.timestamp.clone(),
                 },
-                told: Told {
+                options: FileOptions {
                     dialect: self.written.dialect(),
                     missing: self.written.missing.clone(),
                     titles: self.titles.clone(),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
 use super::common::{Common, finish, write_metrics};
-use super::kept;
+use super::earlier;
 use super::parse::{not_negative, number, share, whole};
 use lecture5::fit::Options;
 use lecture5::history::{Callback, Epoch, FitState};
@@ -185,7 +185,7 @@ pub fn fit(args: Fit) -> Result<()> {
     let _lock = args.common.lock_out()?;
     let _checkpoint_lock = args.lock_checkpoint()?;
     let name = settings.model.name();
-    kept::of_a_lecture(&mut lecture, args.fresh)?;
+    earlier::of_a_lecture(&mut lecture, args.fresh)?;
     let mut learner = lecture.learner(&settings)?;
     let telling = lecture.run.telling;
     let mut checkpoint =

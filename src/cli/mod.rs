@@ -3,8 +3,8 @@
 mod ask;
 mod common;
 mod data;
+mod earlier;
 mod fit;
-mod kept;
 mod parse;
 mod run;
 mod sections;

@@ -6,14 +6,14 @@ use anyhow::{Error, Result, bail};
 use clap::Args;
 
 use super::common::{Common, finish, write_metrics};
-use super::kept;
+use super::earlier;
 use super::parse::positive;
 use super::sections::{self, SECTIONS, Section};
 use super::step::{self, Quit, Steps};
 use super::watch::live;
 use lecture5::fit::DIVERGENCE_ADVICE;
+use lecture5::notebook::earlier::EarlierSection;
 use lecture5::notebook::html::Part;
-use lecture5::notebook::kept::Kept;
 use lecture5::notebook::{Echo, Notebook, html, ipynb};
 use lecture5::run::lecture::Lecture;
 use lecture5::run::progress::{Telling, say};
@@ -65,7 +65,7 @@ pub fn run(args: Run) -> Result<()> {
         interrupt::end_with_stdin()?;
     }
     let _lock = args.common.lock_out()?;
-    let kept = kept::of_an_earlier_run(&mut lecture, chosen.len() == SECTIONS.len(), args.fresh)?;
+    let kept = earlier::of_an_earlier_run(&mut lecture, chosen.len() == SECTIONS.len(), args.fresh)?;
     let mut page = Page { kept, new: Vec::new(), fits: 0 };
     let mut failed = Vec::new();
     for (at, section) in chosen.iter().enumerate() {
@@ -128,7 +128,7 @@ fn way_out(error: &Error) -> &'static str {
 /// The page as it grows.
 struct Page {
     /// Sections of an earlier run that this one has not run again.
-    kept: Vec<Kept>,
+    kept: Vec<EarlierSection>,
     new: Vec<Notebook>,
     /// Number of fits in the figure of all fits.
     fits: usize,
@@ -141,10 +141,10 @@ impl Page {
         ipynb::write(std::slice::from_ref(&notebook), &lecture.run.out.join("notebooks"))?;
         self.new.push(notebook);
         let parts = SECTIONS.iter().filter_map(|section| {
-            let kept = self.kept.iter().find(|kept| kept.name == section.name).map(Part::Kept);
+            let kept = self.kept.iter().find(|kept| kept.name == section.name).map(Part::Earlier);
             kept.or_else(|| self.new.iter().find(|new| new.name() == section.name).map(Part::New))
         });
-        let page = html::write_parts(&parts.collect::<Vec<_>>(), &about(lecture));
+        let page = html::write_parts(&parts.collect::<Vec<_>>(), &run_info(lecture));
         files::write_whole(&lecture.run.out.join("lecture.html"), page.as_bytes())?;
         if self.fits < lecture.n_fits() {
             self.fits = lecture.n_fits();
@@ -171,7 +171,7 @@ fn missing(chosen: &[&Section], at: usize, out: &Path) -> String {
 }
 
 /// What lecture.html says about the run as a whole.
-fn about(lecture: &Lecture) -> html::RunInfo {
+fn run_info(lecture: &Lecture) -> html::RunInfo {
     let m = &lecture.metrics;
     let pair = |name: &str, value: String| (name.to_owned(), value);
     html::RunInfo {

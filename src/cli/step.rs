@@ -35,9 +35,9 @@ pub fn check_terminal() -> Result<()> {
 }
 
 /// A section that is shown and run cell by cell.
-pub struct Steps(Rc<RefCell<Told>>);
+pub struct Steps(Rc<RefCell<Progress>>);
 
-struct Told {
+struct Progress {
     notebook: Notebook,
     /// Cells that have been shown.
     cells: usize,
@@ -46,13 +46,13 @@ struct Told {
 impl Steps {
     /// From here on each cell of the section waits for Enter before it runs.
     pub fn begin(section: &Section) -> Steps {
-        let told = Rc::new(RefCell::new(Told { notebook: section.notebook(Echo::Quiet), cells: 0 }));
-        let steps = Steps(Rc::clone(&told));
+        let progress = Rc::new(RefCell::new(Progress { notebook: section.notebook(Echo::Quiet), cells: 0 }));
+        let steps = Steps(Rc::clone(&progress));
         hear_cells(move |line| {
-            let mut told = told.borrow_mut();
-            match told.notebook.cell_at(line) {
+            let mut progress = progress.borrow_mut();
+            match progress.notebook.cell_at(line) {
                 Some(cell) => {
-                    told.show(cell + 1);
+                    progress.show(cell + 1);
                     wait()
                 }
                 None => Ok(()),
@@ -68,13 +68,13 @@ impl Steps {
 
     /// Shows what stands after the last cell that ran.
     pub fn end(&self) {
-        let mut told = self.0.borrow_mut();
-        let all = told.notebook.cells().len();
-        told.show(all);
+        let mut progress = self.0.borrow_mut();
+        let all = progress.notebook.cells().len();
+        progress.show(all);
     }
 }
 
-impl Told {
+impl Progress {
     /// Shows prose and code of the cells before `end` that have not been shown.
     fn show(&mut self, end: usize) {
         for cell in self.notebook.cells().get(self.cells..end).unwrap_or_default() {

@@ -13,7 +13,7 @@ use lecture5::settings::ModelKind;
 use lecture5::system::failure::{complain, unjudged, wrong_use};
 use lecture5::system::{files, interrupt, memory};
 use lecture5::verify;
-use lecture5::verify::ensemble::{self, Ensemble, Made, Processes};
+use lecture5::verify::ensemble::{self, Ensemble, Environment, Processes};
 
 #[derive(Args)]
 pub struct Verify {
@@ -132,17 +132,17 @@ impl Verify {
     /// to be made of them.
     fn same_ratings(&self, saved: &Ensemble, whose: &str) -> Result<usize> {
         let (ours, place, rows) = match &self.from {
-            Some(path) => (Ensemble::read(path)?.made.data, path.display().to_string(), 0),
+            Some(path) => (Ensemble::read(path)?.environment.data, path.display().to_string(), 0),
             None => {
                 let ml = self.common.data.read()?;
                 (ml.id(self.common.data.split()), self.common.data.shown(), ml.ratings.height())
             }
         };
-        match ours == saved.made.data {
+        match ours == saved.environment.data {
             true => Ok(rows),
             false => Err(unjudged(format!(
                 "{whose} to other ratings (sha256 {}) than {place} has (sha256 {ours}): their losses cannot be compared",
-                saved.made.data
+                saved.environment.data
             ))),
         }
     }
@@ -173,8 +173,8 @@ impl Verify {
         let ours = self.ensemble(rows)?;
         let found = verify::against(&saved, &ours, self.margin.unwrap_or(verify::AGAINST_MARGIN))?;
         self.write_json(&json!({
-            "saved": {"file": path.display().to_string(), "command": saved.command, "made": saved.made}, "command": ours.command,
-            "made": ours.made, "comparison": found,
+            "saved": {"file": path.display().to_string(), "command": saved.command, "made": saved.environment}, "command": ours.command,
+            "made": ours.environment, "comparison": found,
         }))?;
         ours.write(&self.common.out.join("ensemble.json"))?;
         self.tell(found.table().to_text());
@@ -202,8 +202,8 @@ impl Verify {
             ("lecture", verify::beside_the_lecture(&ours, margin)?, ours.clone(), None)
         };
         self.write_json(&json!({
-            "judged": judged, "command": ensemble.command, "made": ensemble.made,
-            "run": self.quick.then(|| json!({"command": ours.command, "made": ours.made, "fits": ours.fits})),
+            "judged": judged, "command": ensemble.command, "made": ensemble.environment,
+            "run": self.quick.then(|| json!({"command": ours.command, "made": ours.environment, "fits": ours.fits})),
             "comparison": same, "report": report,
         }))?;
         // Where the lecture is judged, "this run" is the first seed: the one that `lecture5 run` shows.
@@ -243,8 +243,8 @@ pub fn one_run(args: OneRun) -> Result<()> {
     let lecture = args.common.begin()?;
     let mut learner = lecture.learner(&lecture.settings(args.model))?;
     let history = learner.fit_plan(lecture.quiet_options())?;
-    let made = Made::here(&lecture);
+    let environment = Environment::here(&lecture);
     let losses = history.epochs.iter().flat_map(|e| [e.trn, e.val]).collect();
-    say(serde_json::to_string(&ensemble::OneRun { made, losses })?);
+    say(serde_json::to_string(&ensemble::OneRun { environment, losses })?);
     Ok(())
 }

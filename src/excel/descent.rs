@@ -354,7 +354,7 @@ impl State {
     }
 
     /// One pass through the points, and what is computed at the end of an epoch.
-    pub fn epoch(&mut self, points: &[(f64, f64)]) -> Epoch {
+    pub fn epoch(&mut self, points: &[(f64, f64)]) -> SheetEpoch {
         let n = points.len() as f64;
         let (lr, rate, d) = (self.lr, self.rate(), self.d);
         let rows: Vec<Row> = points.iter().map(|&(x, y)| self.step(x, y)).collect();
@@ -377,7 +377,7 @@ impl State {
         self.rms = rms_gradient;
         self.loss_before = Some(loss);
         self.measure_before = Some(measure);
-        Epoch {
+        SheetEpoch {
             rows,
             lr,
             rate,
@@ -417,7 +417,7 @@ pub struct Row {
 
 /// One epoch: its rows, the rates in force, and what is measured at its end.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Epoch {
+pub struct SheetEpoch {
     /// one per point
     pub rows: Vec<Row>,
     /// learning rate in force
@@ -448,9 +448,9 @@ pub struct Trace {
     /// its settings
     pub settings: Settings,
     /// the passes that only warmed the averages up
-    pub warm_ups: Vec<Epoch>,
+    pub warm_ups: Vec<SheetEpoch>,
     /// the counted epochs
-    pub epochs: Vec<Epoch>,
+    pub epochs: Vec<SheetEpoch>,
     /// the state after the last row
     pub end: State,
 }

@@ -5,7 +5,7 @@
 
 use super::{At, Ink, dots, finished, formula, legend, title_font, titled};
 use crate::excel::descent::{
-    self, EPOCHS, EVE_BETA, Epoch, Optimizer, Pair, Row, SQUARES_AT_RESET, START, STEP, Trace,
+    self, EPOCHS, EVE_BETA, Optimizer, Pair, Row, SQUARES_AT_RESET, START, STEP, SheetEpoch, Trace,
 };
 use anyhow::Result;
 use rust_xlsxwriter::utility::column_number_to_name;
@@ -169,7 +169,7 @@ impl Layout {
         e: u32,
         (i, j): (u32, u32),
         nth: usize,
-        epoch: &Epoch,
+        epoch: &SheetEpoch,
     ) -> Option<(String, f64)> {
         let figure = |head, e: u32| format!("{}{e}", letter(self.figure_column(head)));
         let steps = |head| {
@@ -227,7 +227,7 @@ const BETA1: &str = "$E$4";
 const BETA2: &str = "$G$4";
 
 /// How the numbers under a head look.
-fn look(head: &str) -> (Ink, &'static str) {
+fn style(head: &str) -> (Ink, &'static str) {
     match head {
         "x" | "y" => (Ink::Data, "0"),
         "intercept b" | "slope a" => (Ink::Weight, "0.0000"),
@@ -325,7 +325,7 @@ fn sheet(book: &mut Workbook, trace: &Trace) -> Result<()> {
             Some(_) => "run",
         };
         for (col, head) in (0..).zip(&layout.steps) {
-            let gray = Ink::Carried.format(look(head).1);
+            let gray = Ink::Carried.format(style(head).1);
             match (at_reset(head), before) {
                 (Some(_), Some(row)) if !from_start || head.starts_with("avg") => {
                     let carried = layout.step(head, top, 0, row).1;
@@ -348,7 +348,7 @@ fn sheet(book: &mut Workbook, trace: &Trace) -> Result<()> {
         for (r, step) in (top + 1..).zip(&epoch.rows) {
             write_name(sheet, (r - 1, 0), &name, Ink::Plain)?;
             for (col, head) in (0..).zip(&layout.steps).skip(1) {
-                let (ink, number) = look(head);
+                let (ink, number) = style(head);
                 let (text, result) = layout.step(head, r, e, step);
                 formula(sheet, (r - 1, col), &text, result, &ink.format(number))?;
             }
@@ -356,7 +356,7 @@ fn sheet(book: &mut Workbook, trace: &Trace) -> Result<()> {
         let ink = if warm_up { Ink::Carried } else { Ink::Plain };
         write_name(sheet, (e - 1, layout.first_figure()), &name, ink)?;
         for (col, head) in (layout.first_figure()..).zip(&layout.epochs).skip(1) {
-            let format = ink.format(look(head).1);
+            let format = ink.format(style(head).1);
             match layout.figure(head, e, (top + 1, top + BLOCK - 1), nth, epoch) {
                 Some((text, result)) => formula(sheet, (e - 1, col), &text, result, &format)?,
                 None => {
@@ -399,11 +399,11 @@ fn heads(sheet: &mut Worksheet, layout: &Layout, trace: &Trace) -> Result<()> {
 
     let first = layout.first_figure();
     for (col, head) in (0..).zip(&layout.steps).chain((first..).zip(&layout.epochs)) {
-        sheet.write_with_format(HEAD, col, *head, &look(head).0.head())?;
+        sheet.write_with_format(HEAD, col, *head, &style(head).0.head())?;
     }
     sheet.write_with_format(HEAD + 1, first, "reset", &Ink::Carried.format("General"))?;
     for (col, head) in (first..).zip(&layout.epochs).skip(1) {
-        let gray = Ink::Carried.format(look(head).1);
+        let gray = Ink::Carried.format(style(head).1);
         match at_reset(head) {
             Some(value) => sheet.write_with_format(HEAD + 1, col, value, &gray)?,
             None => sheet.write_blank(HEAD + 1, col, &gray)?,
@@ -441,7 +441,7 @@ fn charts(sheet: &mut Worksheet, layout: &Layout, trace: &Trace) -> Result<()> {
             let col = layout.step_column(head);
             chart.add_series().set_name(head).set_values((name, from, col, last, col));
         }
-        chart.title().set_name("Epoch 1, step by step: de/da and its average").set_font(&title_font());
+        chart.title().set_name("SheetEpoch 1, step by step: de/da and its average").set_font(&title_font());
         chart.x_axis().set_name("step").set_label_position(ChartAxisLabelPosition::Low).set_label_interval(4);
         chart.y_axis().set_num_format("#,##0");
         chart.legend().set_position(ChartLegendPosition::Bottom);

@@ -39,7 +39,7 @@ use crate::system::failure::complain;
 use adam::Adam;
 use replay::{Gradient, Replay, Weights};
 use sgd::Sgd;
-use table::{ByRow, MOST_STEPS_BEHIND, Row, Table};
+use table::{ByRow, MOST_STEPS_BEHIND, ParamTable, Row};
 
 /// Which stepper computes: `--fast`, and `"stepper"` in metrics.json.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -138,7 +138,7 @@ struct Replayer {
     replay: Replay,
     steps: Box<dyn ByRow>,
     /// The parameters that are looked up by row. They are here between `reset(true)` and `reset(false)`.
-    tables: Vec<Table>,
+    tables: Vec<ParamTable>,
 }
 
 impl Step for FastStepper<'_> {
@@ -238,7 +238,7 @@ impl Replayer {
             // SAFETY: no other reference to these numbers is alive.
             let mut params: Vec<Row> = group.iter().map(|&slot| unsafe { whole(&slots[slot]) }).collect();
             let n_rows = slots[group[0]].param.size()[0] as usize;
-            self.tables.push(Table::new(group, column, n_rows, &mut params, self.steps.taken()));
+            self.tables.push(ParamTable::new(group, column, n_rows, &mut params, self.steps.taken()));
         }
     }
 
@@ -289,7 +289,7 @@ impl Replayer {
 }
 
 /// Where the weights of each parameter are now.
-fn weights<'a>(tables: &'a [Table], slots: &'a [Slot]) -> Vec<Weights<'a>> {
+fn weights<'a>(tables: &'a [ParamTable], slots: &'a [Slot]) -> Vec<Weights<'a>> {
     let of = |(at, slot): (usize, &'a Slot)| {
         // SAFETY: contiguous float32 on the CPU, which nothing changes while a batch is computed.
         tables.iter().find_map(|t| t.weights(at)).unwrap_or_else(|| unsafe { Weights::of(&slot.param) })

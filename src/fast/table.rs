@@ -65,7 +65,7 @@ pub(super) trait Steps: Debug + Sync {
 /// everything that belongs to an id is stored together: its rows, what the optimizer remembers of them, and the number
 /// of steps that they have taken part in. The parameters have these numbers after [`ByRow::settle`].
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct ParamTable {
     /// Which parameters these are.
     pub slots: Vec<usize>,
     /// The column of a batch with the ids.
@@ -110,19 +110,20 @@ fn parts(row: &mut [f32], width: usize, has_second: bool) -> (Row<'_>, &mut f32)
     (Row { p, first, second }, &mut rest[0])
 }
 
-impl Table {
+impl ParamTable {
     /// Ids whose rows are fetched together.
     const TOGETHER: usize = 32;
 
     /// A copy of `params`, of `n_rows` rows each, which all have taken part in the first `seen` steps.
-    pub fn new(slots: Vec<usize>, column: usize, n_rows: usize, params: &mut [Row], seen: u32) -> Table {
+    pub fn new(slots: Vec<usize>, column: usize, n_rows: usize, params: &mut [Row], seen: u32) -> ParamTable {
         let widths: Vec<usize> = params.iter().map(|param| param.p.len() / n_rows.max(1)).collect();
         let width: usize = widths.iter().sum();
         let has_second = params.iter().any(|param| !param.second.is_empty());
         let stride = ((if has_second { 3 } else { 2 }) * width + 1).next_multiple_of(LINE);
         let memory = vec![0.0; n_rows * stride + LINE];
         let start = memory.as_ptr().align_offset(size_of::<[f32; LINE]>());
-        let mut table = Table { slots, column, n_rows, widths, width, has_second, memory, start, stride };
+        let mut table =
+            ParamTable { slots, column, n_rows, widths, width, has_second, memory, start, stride };
         for at in 0..n_rows {
             table.exchange(at, params, |mine, theirs| mine.copy_from_slice(theirs));
             *table.row(at).1 = f32::from_bits(seen);
@@ -203,7 +204,7 @@ impl Table {
         }
         // Fetched one after another, with work in between, each row is waited for; fetched all at once, the waits
         // overlap.
-        for some in ids.chunks(Table::TOGETHER) {
+        for some in ids.chunks(ParamTable::TOGETHER) {
             some.iter().for_each(|&id| self.prefetch(id));
             for &id in some {
                 if (id as usize) < self.n_rows {
@@ -251,28 +252,28 @@ impl Table {
     }
 }
 
-/// What a rule's steps do to a [`Table`], for any rule.
+/// What a rule's steps do to a [`ParamTable`], for any rule.
 ///
 /// Each is compiled with the rule's own code inside, and for eight numbers at a time where the processor has them: with
 /// a call for each row, the processor would not go ahead to the next row while it waits for this one's numbers.
 pub(super) trait ByRow: Steps {
     /// Brings the rows that `ids` names up to date. Ids beyond the table are refused when the batch is computed.
-    fn reads(&self, table: &mut Table, ids: &[i64]);
+    fn reads(&self, table: &mut ParamTable, ids: &[i64]);
 
     /// The last step for the rows with a gradient: `ids` (n,), and for each parameter `values` (n, width). An id that
     /// occurs more than once has the sum of its values.
-    fn step_rows(&self, table: &mut Table, ids: &[i64], values: &[&[f32]]);
+    fn step_rows(&self, table: &mut ParamTable, ids: &[i64], values: &[&[f32]]);
 
     /// Brings every row up to date, gives all to the parameters, and starts counting from zero.
-    fn settle(&self, table: &mut Table, params: &mut [Row]);
+    fn settle(&self, table: &mut ParamTable, params: &mut [Row]);
 }
 
 impl<S: Steps> ByRow for S {
-    fn reads(&self, table: &mut Table, ids: &[i64]) {
+    fn reads(&self, table: &mut ParamTable, ids: &[i64]) {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {
             #[target_feature(enable = "avx2")]
-            fn wide(table: &mut Table, steps: &impl Steps, ids: &[i64]) {
+            fn wide(table: &mut ParamTable, steps: &impl Steps, ids: &[i64]) {
                 table.reads(steps, ids);
             }
             // SAFETY: the processor has AVX2.
@@ -281,11 +282,11 @@ impl<S: Steps> ByRow for S {
         table.reads(self, ids);
     }
 
-    fn step_rows(&self, table: &mut Table, ids: &[i64], values: &[&[f32]]) {
+    fn step_rows(&self, table: &mut ParamTable, ids: &[i64], values: &[&[f32]]) {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {
             #[target_feature(enable = "avx2")]
-            fn wide(table: &mut Table, steps: &impl Steps, ids: &[i64], values: &[&[f32]]) {
+            fn wide(table: &mut ParamTable, steps: &impl Steps, ids: &[i64], values: &[&[f32]]) {
                 table.step(steps, ids, values)
             }
             // SAFETY: the processor has AVX2.
@@ -294,7 +295,7 @@ impl<S: Steps> ByRow for S {
         table.step(self, ids, values)
     }
 
-    fn settle(&self, table: &mut Table, params: &mut [Row]) {
+    fn settle(&self, table: &mut ParamTable, params: &mut [Row]) {
         if let Some((_, helpers)) = Steps::sweep(self) {
             table.sweep(self, helpers);
         }

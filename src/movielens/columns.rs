@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 /// What a column holds, which decides how it is read.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Holds {
+pub enum ColumnKind {
     /// Whole numbers, if each field is one as a program would write it; otherwise text, as it is.
     Ids,
     /// Finite numbers of single precision, within these bounds if there are any.
@@ -21,13 +21,13 @@ pub enum Holds {
 
 /// A column to read.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct ColumnSpec<'a> {
     /// Its name in the file or, if that has no header, its number, counted from 1.
     pub column: &'a str,
     /// Its name from here on.
     pub name: &'static str,
     /// What it holds.
-    pub holds: Holds,
+    pub holds: ColumnKind,
     /// Whether the table may lack it.
     pub optional: bool,
 }
@@ -51,51 +51,51 @@ impl From<PolarsError> for Wrong {
     }
 }
 
-impl Wanted<'_> {
-    /// Converts the column to what it holds, under its new name; `said` is what errors call it. A rating that is
+impl ColumnSpec<'_> {
+    /// Converts the column to what it holds, under its new name; `label` is what errors call it. A rating that is
     /// written as `missing` becomes null.
     ///
     /// # Errors
     /// A value is missing or cannot be converted.
-    pub(super) fn of(&self, column: &Column, said: &str, missing: Option<&str>) -> Result<Column, Wrong> {
-        let series = self.plain(column.as_materialized_series(), said)?;
+    pub(super) fn of(&self, column: &Column, label: &str, missing: Option<&str>) -> Result<Column, Wrong> {
+        let series = self.plain(column.as_materialized_series(), label)?;
         let column = match self.holds {
-            Holds::Words => {
+            ColumnKind::Words => {
                 let words = series.str()?.iter().map(|field| field.map_or("".into(), clean));
                 Column::new(self.name.into(), words.map(|word| word.into_owned()).collect::<Vec<_>>())
             }
-            Holds::Ids => match series.dtype() {
-                DataType::String => ids(&series, said)?,
-                _ => wholes(&series, said)?,
+            ColumnKind::Ids => match series.dtype() {
+                DataType::String => ids(&series, label)?,
+                _ => wholes(&series, label)?,
             },
-            Holds::Times => match series.dtype() {
+            ColumnKind::Times => match series.dtype() {
                 DataType::String => {
                     let time = |field: &str| {
                         let time = seconds(field);
                         time.ok_or_else(|| {
                             format!(
-                                "{said} '{}' is neither a whole number nor a time as in 2001-02-28 10:42:28",
+                                "{label} '{}' is neither a whole number nor a time as in 2001-02-28 10:42:28",
                                 shortened(field)
                             )
                         })
                     };
-                    Column::new("".into(), each(&series, said, time)?)
+                    Column::new("".into(), each(&series, label, time)?)
                 }
-                _ => wholes(&series, said)?,
+                _ => wholes(&series, label)?,
             },
-            Holds::Ratings(scale) => ratings(&series, said, scale, missing)?,
+            ColumnKind::Ratings(scale) => ratings(&series, label, scale, missing)?,
         };
         Ok(column.with_name(self.name.into()))
     }
 
     /// The same values as one of three types: text, whole numbers, numbers.
-    fn plain(&self, series: &Series, said: &str) -> Result<Series, Wrong> {
+    fn plain(&self, series: &Series, label: &str) -> Result<Series, Wrong> {
         use DataType::{
             Binary, Categorical, Date, Datetime, Decimal, Enum, Float32, Float64, Int8, Int16, Int32, Int64,
             String, UInt8, UInt16, UInt32, UInt64,
         };
         let (is_time, is_text) =
-            (self.holds == Holds::Times, matches!(self.holds, Holds::Ids | Holds::Words));
+            (self.holds == ColumnKind::Times, matches!(self.holds, ColumnKind::Ids | ColumnKind::Words));
         let type_of = series.dtype();
         Ok(match type_of {
             String => series.clone(),
@@ -104,18 +104,18 @@ impl Wanted<'_> {
                 let bytes = series.binary()?.iter().enumerate();
                 let text = bytes.map(|(row, bytes)| {
                     let text = bytes.map(std::str::from_utf8).transpose();
-                    text.map_err(|_| Wrong::at(row, format!("{said} is not UTF-8 text")))
+                    text.map_err(|_| Wrong::at(row, format!("{label} is not UTF-8 text")))
                 });
                 Series::new("".into(), text.collect::<Result<Vec<_>, _>>()?)
             }
-            _ if self.holds == Holds::Words => series.cast(&String)?,
+            _ if self.holds == ColumnKind::Words => series.cast(&String)?,
             Int64 => series.clone(),
             Int8 | Int16 | Int32 | UInt8 | UInt16 | UInt32 => series.cast(&Int64)?,
             UInt64 => {
                 let too_large = |x: Option<u64>| x.is_some_and(|x| i64::try_from(x).is_err());
                 if let Some(row) = series.u64()?.iter().position(too_large) {
                     let x = series.u64()?.get(row).unwrap_or_default();
-                    return Err(Wrong::at(row, format!("{said} {x} is beyond 63 bits; save it as text")));
+                    return Err(Wrong::at(row, format!("{label} {x} is beyond 63 bits; save it as text")));
                 }
                 series.cast(&Int64)?
             }
@@ -136,34 +136,34 @@ impl Wanted<'_> {
             }
             other => {
                 let can_be = match self.holds {
-                    Holds::Ids => "ids are whole numbers or text",
-                    Holds::Ratings(_) => "ratings are numbers",
-                    Holds::Times => "times are whole numbers or points in time",
-                    Holds::Words => "text is expected",
+                    ColumnKind::Ids => "ids are whole numbers or text",
+                    ColumnKind::Ratings(_) => "ratings are numbers",
+                    ColumnKind::Times => "times are whole numbers or points in time",
+                    ColumnKind::Words => "text is expected",
                 };
                 return Err(Wrong {
                     row: None,
-                    why: format!("column '{said}' is of type {other}; {can_be}"),
+                    why: format!("column '{label}' is of type {other}; {can_be}"),
                 });
             }
         })
     }
 }
 
-/// The table of these columns, which `raw` has under their new names; `said` is what errors call one. A row whose
+/// The table of these columns, which `raw` has under their new names; `label` is what errors call one. A row whose
 /// rating is `missing` is left out. So is an optional column that cannot be converted: the second result says why.
 ///
 /// # Errors
 /// Another column cannot be converted.
 pub(super) fn table<'a>(
     raw: &DataFrame,
-    wanted: impl Iterator<Item = &'a Wanted<'a>>,
-    said: impl Fn(&Wanted) -> String,
+    wanted: impl Iterator<Item = &'a ColumnSpec<'a>>,
+    label: impl Fn(&ColumnSpec) -> String,
     missing: Option<&str>,
 ) -> Result<(DataFrame, Vec<Wrong>), Wrong> {
     let (mut columns, mut faults) = (Vec::new(), Vec::new());
     for want in wanted {
-        match want.of(raw.column(want.name)?, &said(want), missing) {
+        match want.of(raw.column(want.name)?, &label(want), missing) {
             Ok(column) => columns.push(column),
             Err(fault) if want.optional => faults.push(fault),
             Err(fault) => return Err(fault),
@@ -179,18 +179,18 @@ pub(super) fn table<'a>(
 }
 
 /// What `of` makes of each field of a column of text, without surrounding blanks.
-fn each<T>(series: &Series, said: &str, of: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, Wrong> {
+fn each<T>(series: &Series, label: &str, of: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, Wrong> {
     let fields = series.str()?.iter().enumerate();
     fields
         .map(|(row, field)| match field.map_or("", str::trim_ascii) {
-            "" => Err(Wrong::at(row, format!("no {said}"))),
+            "" => Err(Wrong::at(row, format!("no {label}"))),
             field => of(field).map_err(|why| Wrong::at(row, why)),
         })
         .collect()
 }
 
 /// Ids from text: numbers if all are; otherwise text, in which a word for a missing value is refused.
-fn ids(series: &Series, said: &str) -> Result<Column, Wrong> {
+fn ids(series: &Series, label: &str) -> Result<Column, Wrong> {
     let fields = series.str()?;
     let whole_ones = fields.iter().map(|field| whole(field?.trim_ascii())).collect::<Option<Vec<i64>>>();
     if let Some(ids) = whole_ones {
@@ -203,11 +203,11 @@ fn ids(series: &Series, said: &str) -> Result<Column, Wrong> {
         fields.iter().flatten().map(str::trim_ascii).all(|field| whole(field).is_some() || absent(field));
     let id = |field: &str| {
         if field.eq_ignore_ascii_case("nan") || (among_numbers && absent(field)) {
-            return Err(format!("{said} '{field}' stands for a missing value"));
+            return Err(format!("{label} '{field}' stands for a missing value"));
         }
         if field.contains(['\n', '\r']) {
             return Err(format!(
-                "{said} '{}' continues on another line, in quotes; where a quote is only a character, say --quote \
+                "{label} '{}' continues on another line, in quotes; where a quote is only a character, say --quote \
                  none",
                 shortened(field)
             ));
@@ -216,23 +216,23 @@ fn ids(series: &Series, said: &str) -> Result<Column, Wrong> {
         // Ids that differ stay different even if their shown forms are the same.
         Ok(if shown == field { field.to_owned() } else { format!("{shown} #{}", fingerprint(field)) })
     };
-    Ok(Column::new("".into(), each(series, said, id)?))
+    Ok(Column::new("".into(), each(series, label, id)?))
 }
 
 /// Whole numbers from numbers.
-fn wholes(series: &Series, said: &str) -> Result<Column, Wrong> {
+fn wholes(series: &Series, label: &str) -> Result<Column, Wrong> {
     const EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
     if series.dtype() == &DataType::Int64 {
         if !series.has_nulls() {
             return Ok(series.clone().into_column());
         }
         let row = series.i64()?.iter().position(|x| x.is_none());
-        return Err(Wrong { row, why: format!("no {said}") });
+        return Err(Wrong { row, why: format!("no {label}") });
     }
     let numbers = series.f64()?.iter().enumerate().map(|(row, x)| match x {
         Some(x) if x.fract() == 0.0 && x.abs() < EXACT => Ok(x as i64),
-        Some(x) => Err(Wrong::at(row, format!("{said} '{x:?}' is not a whole number"))),
-        None => Err(Wrong::at(row, format!("no {said}"))),
+        Some(x) => Err(Wrong::at(row, format!("{label} '{x:?}' is not a whole number"))),
+        None => Err(Wrong::at(row, format!("no {label}"))),
     });
     Ok(Column::new("".into(), numbers.collect::<Result<Vec<i64>, _>>()?))
 }
@@ -240,7 +240,7 @@ fn wholes(series: &Series, said: &str) -> Result<Column, Wrong> {
 /// Ratings from numbers or text.
 fn ratings(
     series: &Series,
-    said: &str,
+    label: &str,
     scale: Option<(f64, f64)>,
     missing: Option<&str>,
 ) -> Result<Column, Wrong> {
@@ -260,7 +260,7 @@ fn ratings(
                 return Ok(None);
             }
             let why = match number {
-                _ if field.is_empty() => return Err(Wrong::at(row, format!("no {said}"))),
+                _ if field.is_empty() => return Err(Wrong::at(row, format!("no {label}"))),
                 Some(x) => match check(x) {
                     Ok(x) => return Ok(Some(x)),
                     Err(why) => why,
@@ -275,7 +275,7 @@ fn ratings(
                 }
                 None => "not a number".to_owned(),
             };
-            Err(Wrong::at(row, format!("{said} '{}' is {why}", shortened(field))))
+            Err(Wrong::at(row, format!("{label} '{}' is {why}", shortened(field))))
         };
         text.iter().enumerate().map(rating).collect::<Result<_, _>>()?
     } else {
@@ -288,10 +288,10 @@ fn ratings(
                 let rating = |(row, x): (usize, Option<f64>)| match x {
                     Some(x) if Some(x) == missing_number => Ok(None),
                     None if missing == Some("") => Ok(None),
-                    None => Err(Wrong::at(row, format!("no {said}"))),
+                    None => Err(Wrong::at(row, format!("no {label}"))),
                     Some(x) => match check(x) {
                         Ok(x) => Ok(Some(x)),
-                        Err(why) => Err(Wrong::at(row, format!("{said} '{x:?}' is {why}"))),
+                        Err(why) => Err(Wrong::at(row, format!("{label} '{x:?}' is {why}"))),
                     },
                 };
                 numbers.iter().enumerate().map(rating).collect::<Result<_, _>>()?

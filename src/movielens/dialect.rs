@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::columns::{Holds, Wanted, quoted};
+use super::columns::{ColumnKind, ColumnSpec, quoted};
 
 /// How a table is written as text. What is not stated here is inferred from the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +78,7 @@ pub(super) fn wholly_quoted(text: &str, separator: &str) -> bool {
 }
 
 /// A way to read the first line.
-pub(super) struct Told {
+pub(super) struct Detected {
     pub separator: String,
     pub header: bool,
     pub quote: Option<u8>,
@@ -122,11 +122,11 @@ pub(super) fn first_lines(text: &str, dialect: &Dialect) -> Vec<Vec<String>> {
 /// The dialect of a file with this first line, given the wanted columns: the first one that separates the line into
 /// fields with all of these names. Names that are numbers, and none of the first line's fields, are positions in a file
 /// without a header.
-pub(super) fn told(line: &str, dialect: &Dialect, wanted: &[Wanted]) -> Result<Told, String> {
-    let needed: Vec<&Wanted> = wanted.iter().filter(|want| !want.optional).collect();
+pub(super) fn detect(line: &str, dialect: &Dialect, wanted: &[ColumnSpec]) -> Result<Detected, String> {
+    let needed: Vec<&ColumnSpec> = wanted.iter().filter(|want| !want.optional).collect();
     let numbers = needed.iter().all(|want| want.column.parse::<usize>().is_ok());
     let stated = dialect.separator.as_deref();
-    let mut likeliest: Option<Told> = None;
+    let mut likeliest: Option<Detected> = None;
     for (separator, quote, fields) in ways(line, dialect) {
         let has = |header: bool| needed.iter().all(|want| position(want.column, &fields, header).is_some());
         let header = dialect.header.unwrap_or(!numbers);
@@ -137,11 +137,11 @@ pub(super) fn told(line: &str, dialect: &Dialect, wanted: &[Wanted]) -> Result<T
             ));
         }
         // Without names to go by, at least the rating must be a number.
-        let rating = needed.iter().find(|want| matches!(want.holds, Holds::Ratings(_)));
+        let rating = needed.iter().find(|want| matches!(want.holds, ColumnKind::Ratings(_)));
         let rating = rating.and_then(|want| fields.get(position(want.column, &fields, false)?));
         let found = has(header) && (header || rating.is_none_or(|rating| rating.parse::<f64>().is_ok()));
         if found && header {
-            let twice = |want: &&&Wanted| fields.iter().filter(|field| *field == want.column).count() > 1;
+            let twice = |want: &&&ColumnSpec| fields.iter().filter(|field| *field == want.column).count() > 1;
             if let Some(want) = wanted.iter().collect::<Vec<_>>().iter().find(|want| twice(want)) {
                 return Err(format!(
                     "two columns are called '{}'; give one of them another name",
@@ -149,34 +149,37 @@ pub(super) fn told(line: &str, dialect: &Dialect, wanted: &[Wanted]) -> Result<T
                 ));
             }
         }
-        let told = Told { separator, header, quote, fields };
+        let detected = Detected { separator, header, quote, fields };
         if found {
-            return Ok(told);
+            return Ok(detected);
         }
         // Many fields contain a blank.
-        let better = |other: &Told| told.fields.len() > other.fields.len() && told.separator != " ";
+        let better =
+            |other: &Detected| detected.fields.len() > other.fields.len() && detected.separator != " ";
         if likeliest.as_ref().is_none_or(better) {
-            likeliest = Some(told);
+            likeliest = Some(detected);
         }
     }
-    let told = likeliest.ok_or("no fields")?;
-    let n = told.fields.len();
-    if !told.header && needed.iter().all(|want| position(want.column, &told.fields, false).is_some()) {
-        return Ok(told);
+    let detected = likeliest.ok_or("no fields")?;
+    let n = detected.fields.len();
+    if !detected.header && needed.iter().all(|want| position(want.column, &detected.fields, false).is_some())
+    {
+        return Ok(detected);
     }
-    if !told.header && stated.is_some() {
-        let separator = told.separator.escape_default();
+    if !detected.header && stated.is_some() {
+        let separator = detected.separator.escape_default();
         return Err(format!("{n} of {} fields separated by '{separator}'", needed.len()));
     }
-    let missing = needed.iter().filter(|want| position(want.column, &told.fields, told.header).is_none());
+    let missing =
+        needed.iter().filter(|want| position(want.column, &detected.fields, detected.header).is_none());
     let missing = quoted(missing.map(|want| want.column));
-    let is_row = told.fields.iter().any(|field| field.parse::<f64>().is_ok());
+    let is_row = detected.fields.iter().any(|field| field.parse::<f64>().is_ok());
     let hint = match () {
-        _ if is_row && told.header && n >= 3 => {
+        _ if is_row && detected.header && n >= 3 => {
             "; where the first line is a row already, say --user 1 --item 2 --rating 3"
         }
         _ if n < 2 => "; --separator states what separates the fields",
         _ => "",
     };
-    Err(format!("no column {missing}; it has {}{hint}", quoted(&told.fields)))
+    Err(format!("no column {missing}; it has {}{hint}", quoted(&detected.fields)))
 }

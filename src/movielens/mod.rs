@@ -20,11 +20,11 @@ use anyhow::{Context, Result, bail, ensure};
 use polars::prelude::*;
 use sha2::{Digest, Sha256};
 
-use columns::{Holds, Wanted};
+use columns::{ColumnKind, ColumnSpec};
 pub use dialect::{Dialect, Quote};
 pub use ids::{CollabFilterDataset, Id, Ids};
 pub use snapshot::{LECTURE_SHA256, Snapshot};
-pub use source::{ColumnNames, LECTURES, Source, Told};
+pub use source::{ColumnNames, FileOptions, LECTURES, Source};
 pub use split::{LECTURE_SEED, Split, SplitBy, get_cv_idxs};
 use text::Text;
 
@@ -101,7 +101,7 @@ impl MovieLens {
     /// rating is outside `scale`.
     pub fn load(source: &Source, scale: Option<(f64, f64)>) -> Result<MovieLens> {
         let mut notes = Vec::new();
-        let (file, names, told, movies) = match source {
+        let (file, names, options, movies) = match source {
             Source::Folder(folder) => {
                 let [ratings, movies] = files_of(folder)?;
                 let dialect = dialect_of(ratings.1);
@@ -113,25 +113,26 @@ impl MovieLens {
                 let path = folder.join(movies.0);
                 let movies =
                     if path.is_file() { Some(movies_of(&path, movies.1, &mut notes)?) } else { None };
-                (folder.join(ratings.0), names, Told { dialect, ..Told::default() }, movies)
+                (folder.join(ratings.0), names, FileOptions { dialect, ..FileOptions::default() }, movies)
             }
-            Source::File { path, columns, told } => {
-                let movies = told.titles.as_ref().map(|path| titles_of(path, columns, told, &mut notes));
-                (path.clone(), columns.clone(), told.clone(), movies.transpose()?)
+            Source::File { path, columns, options } => {
+                let movies =
+                    options.titles.as_ref().map(|path| titles_of(path, columns, options, &mut notes));
+                (path.clone(), columns.clone(), options.clone(), movies.transpose()?)
             }
         };
-        let want = |column, name, holds| Wanted { column, name, holds, optional: false };
+        let want = |column, name, holds| ColumnSpec { column, name, holds, optional: false };
         let mut wanted = vec![
-            want(&names.user, "userId", Holds::Ids),
-            want(&names.item, "movieId", Holds::Ids),
-            want(&names.rating, "rating", Holds::Ratings(scale)),
+            want(&names.user, "userId", ColumnKind::Ids),
+            want(&names.item, "movieId", ColumnKind::Ids),
+            want(&names.rating, "rating", ColumnKind::Ratings(scale)),
         ];
         if let Some(time) = &names.timestamp {
             let optional = matches!(source, Source::Folder(_));
-            wanted.push(Wanted { optional, ..want(time, "timestamp", Holds::Times) });
+            wanted.push(ColumnSpec { optional, ..want(time, "timestamp", ColumnKind::Times) });
         }
         let (ratings, sha256) =
-            read_table(&file, &told.dialect, &wanted, told.missing.as_deref(), &mut notes)?;
+            read_table(&file, &options.dialect, &wanted, options.missing.as_deref(), &mut notes)?;
         ensure!(ratings.height() > 0, "{}: none of its rows has a rating", file.display());
         let snapshot = Snapshot::recognize(&sha256, &ratings)?;
         let ml = MovieLens { ratings, movies, snapshot, source: source.clone(), file, sha256, scale, notes };
@@ -227,7 +228,7 @@ fn files_of(folder: &Path) -> Result<[(&'static str, &'static str); 2]> {
 fn read_table(
     path: &Path,
     dialect: &Dialect,
-    wanted: &[Wanted],
+    wanted: &[ColumnSpec],
     missing: Option<&str>,
     notes: &mut Vec<String>,
 ) -> Result<(DataFrame, String)> {
@@ -269,7 +270,7 @@ fn check_that_ratings_differ(path: &Path, ratings: &DataFrame, scale: Option<(f6
 
 /// The ids, titles and genres of a MovieLens folder.
 fn movies_of(path: &Path, separator: &str, notes: &mut Vec<String>) -> Result<DataFrame> {
-    let want = |column, name, holds| Wanted { column, name, holds, optional: false };
+    let want = |column, name, holds| ColumnSpec { column, name, holds, optional: false };
     let dialect = dialect_of(separator);
     if separator != "|" {
         let [id, title, genres] = match dialect.header {
@@ -277,16 +278,16 @@ fn movies_of(path: &Path, separator: &str, notes: &mut Vec<String>) -> Result<Da
             _ => ["1", "2", "3"],
         };
         let wanted = [
-            want(id, "movieId", Holds::Ids),
-            want(title, "title", Holds::Words),
-            Wanted { optional: true, ..want(genres, "genres", Holds::Words) },
+            want(id, "movieId", ColumnKind::Ids),
+            want(title, "title", ColumnKind::Words),
+            ColumnSpec { optional: true, ..want(genres, "genres", ColumnKind::Words) },
         ];
         return Ok(read_table(path, &dialect, &wanted, None, notes)?.0);
     }
     // u.item: number, title, two dates, an address, and a 1 in the column of each genre.
     let flags: Vec<String> = (6..6 + GENRES_100K.len()).map(|column| column.to_string()).collect();
-    let mut wanted = vec![want("1", "movieId", Holds::Ids), want("2", "title", Holds::Words)];
-    wanted.extend(flags.iter().zip(GENRES_100K).map(|(flag, genre)| want(flag, genre, Holds::Words)));
+    let mut wanted = vec![want("1", "movieId", ColumnKind::Ids), want("2", "title", ColumnKind::Words)];
+    wanted.extend(flags.iter().zip(GENRES_100K).map(|(flag, genre)| want(flag, genre, ColumnKind::Words)));
     let (table, _) = read_table(path, &dialect, &wanted, None, notes)?;
     let mut genres = vec![Vec::new(); table.height()];
     for genre in GENRES_100K {
@@ -303,11 +304,16 @@ fn movies_of(path: &Path, separator: &str, notes: &mut Vec<String>) -> Result<Da
 }
 
 /// Ids and titles of any file: if their columns are not stated, those named as the ratings' column of ids, and title.
-fn titles_of(path: &Path, columns: &ColumnNames, told: &Told, notes: &mut Vec<String>) -> Result<DataFrame> {
+fn titles_of(
+    path: &Path,
+    columns: &ColumnNames,
+    options: &FileOptions,
+    notes: &mut Vec<String>,
+) -> Result<DataFrame> {
     let usual = (columns.item.as_str(), "title");
-    let (id, title) = told.title_columns.as_ref().map_or(usual, |(id, title)| (id, title));
-    let want = |column, name, holds| Wanted { column, name, holds, optional: false };
-    let wanted = [want(id, "movieId", Holds::Ids), want(title, "title", Holds::Words)];
+    let (id, title) = options.title_columns.as_ref().map_or(usual, |(id, title)| (id, title));
+    let want = |column, name, holds| ColumnSpec { column, name, holds, optional: false };
+    let wanted = [want(id, "movieId", ColumnKind::Ids), want(title, "title", ColumnKind::Words)];
     let read = read_table(path, &Dialect::default(), &wanted, None, notes);
     Ok(read.context("--titles reads ids and titles, and --title-columns ID,TITLE says where they are")?.0)
 }

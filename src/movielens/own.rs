@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use polars::prelude::*;
 
-use super::columns::{Holds, Wanted, quoted, whole};
+use super::columns::{ColumnKind, ColumnSpec, quoted, whole};
 use super::dialect::{Dialect, first_lines};
 use super::text::Text;
 use super::{file, parquet};
@@ -134,13 +134,13 @@ impl Found {
         stated.scale.or(site)
     }
 
-    fn wanted(&self, scale: (f64, f64)) -> Vec<Wanted<'_>> {
-        let want = |column, name, holds| Wanted { column, name, holds, optional: false };
+    fn wanted(&self, scale: (f64, f64)) -> Vec<ColumnSpec<'_>> {
+        let want = |column, name, holds| ColumnSpec { column, name, holds, optional: false };
         let mut wanted = vec![
-            want(&self.movie, "movie", Holds::Words),
-            want(&self.rating, "rating", Holds::Ratings(Some(scale))),
+            want(&self.movie, "movie", ColumnKind::Words),
+            want(&self.rating, "rating", ColumnKind::Ratings(Some(scale))),
         ];
-        wanted.extend(self.year.as_ref().map(|year| want(year, "year", Holds::Words)));
+        wanted.extend(self.year.as_ref().map(|year| want(year, "year", ColumnKind::Words)));
         wanted
     }
 

@@ -9,7 +9,7 @@ use polars::prelude::*;
 use crate::system::memory;
 use crate::system::panics::caught;
 
-use super::columns::{Wanted, Wrong, quoted, shortened, table};
+use super::columns::{ColumnSpec, Wrong, quoted, shortened, table};
 
 /// Whether a file begins as Parquet files do.
 pub fn is_parquet(bytes: &[u8]) -> bool {
@@ -35,7 +35,7 @@ pub fn names(path: &Path, bytes: &[u8]) -> Result<Vec<String>> {
 pub fn read(
     path: &Path,
     bytes: &[u8],
-    wanted: &[Wanted],
+    wanted: &[ColumnSpec],
     missing: Option<&str>,
 ) -> Result<(DataFrame, Vec<String>)> {
     let most = memory::available(Path::new("/")).unwrap_or(u64::MAX) / 10 * 9;
@@ -52,7 +52,7 @@ fn damaged(path: &Path, why: &str) -> anyhow::Error {
 fn read_columns(
     path: &Path,
     bytes: &[u8],
-    wanted: &[Wanted],
+    wanted: &[ColumnSpec],
     missing: Option<&str>,
 ) -> Result<(DataFrame, Vec<String>)> {
     let shown = path.display();
@@ -62,7 +62,7 @@ fn read_columns(
     let height = reader.num_rows().map_err(broken)?;
     ensure!(height > 0, "{shown}: columns and no rows");
     memory::check_table(path, height, bytes.len())?;
-    let (there, others): (Vec<&Wanted>, Vec<&Wanted>) =
+    let (there, others): (Vec<&ColumnSpec>, Vec<&ColumnSpec>) =
         wanted.iter().partition(|want| schema.contains(want.column));
     if let Some(want) = others.iter().find(|want| !want.optional) {
         bail!("{shown}: no column '{}'; it has {}", want.column, quoted(schema.iter_names()));
@@ -78,8 +78,8 @@ fn read_columns(
         Some(row) => format!("{shown} row {}: {}", row + 1, fault.why),
         None => format!("{shown}: {}", fault.why),
     };
-    let said = |want: &Wanted| want.column.to_owned();
+    let label = |want: &ColumnSpec| want.column.to_owned();
     let (table, faults) =
-        table(&raw, there.into_iter(), said, missing).map_err(|fault| anyhow!(tell(fault)))?;
+        table(&raw, there.into_iter(), label, missing).map_err(|fault| anyhow!(tell(fault)))?;
     Ok((table, faults.into_iter().map(tell).collect()))
 }

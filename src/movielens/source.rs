@@ -23,8 +23,8 @@ pub enum Source {
         /// What its columns are called.
         columns: ColumnNames,
         /// What the file does not state itself.
-        #[serde(default)]
-        told: Told,
+        #[serde(default, rename = "told")]
+        options: FileOptions,
     },
 }
 
@@ -44,10 +44,10 @@ impl Source {
             Source::Folder(path) if path == Path::new(LECTURES) => None,
             Source::Folder(path) => whole(path).map(Source::Folder),
             Source::File { path, .. } if !path.is_file() => None,
-            Source::File { path, columns, told } => {
-                let titles = told.titles.as_deref().and_then(whole);
-                let told = Told { titles, ..told.clone() };
-                Some(Source::File { path: whole(path)?, columns: columns.clone(), told })
+            Source::File { path, columns, options } => {
+                let titles = options.titles.as_deref().and_then(whole);
+                let options = FileOptions { titles, ..options.clone() };
+                Some(Source::File { path: whole(path)?, columns: columns.clone(), options })
             }
         }
     }
@@ -68,7 +68,7 @@ pub struct ColumnNames {
 
 /// What a file of ratings does not state itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct FileOptions {
     /// Its dialect, if it is text.
     pub dialect: Dialect,
     /// The value that means "not rated": such rows are left out.

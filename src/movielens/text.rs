@@ -12,8 +12,8 @@ use polars::prelude::*;
 use crate::system::memory;
 use crate::system::panics::caught;
 
-use super::columns::{Holds, Wanted, Wrong, shortened, table, whole};
-use super::dialect::{Dialect, UNIT, byte_of, fields, position, told, wholly_quoted};
+use super::columns::{ColumnKind, ColumnSpec, Wrong, shortened, table, whole};
+use super::dialect::{Dialect, UNIT, byte_of, detect, fields, position, wholly_quoted};
 
 /// A text that polars can read, and where its fields are.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl<'a> Text<'a> {
     ///
     /// # Errors
     /// It has no rows, lacks a wanted column, or has a malformed row.
-    pub fn new(path: &Path, text: &'a str, dialect: &Dialect, wanted: &[Wanted]) -> Result<Text<'a>> {
+    pub fn new(path: &Path, text: &'a str, dialect: &Dialect, wanted: &[ColumnSpec]) -> Result<Text<'a>> {
         let at = |(line, why): Fault| anyhow!("{} line {line}: {why}", path.display());
         let (mut text, mut blank) = without_blank_lines(text);
         ensure!(!text.is_empty(), "{}: an empty file", path.display());
@@ -56,12 +56,12 @@ impl<'a> Text<'a> {
         }
         let line = text.lines().next().unwrap_or_default();
         let first_line = 1 + blank.iter().enumerate().take_while(|(at, line)| at + 1 == **line).count();
-        let told = told(line, &dialect, wanted).map_err(|why| at((first_line, why)))?;
-        let (separator, header) = (told.separator, told.header);
+        let detected = detect(line, &dialect, wanted).map_err(|why| at((first_line, why)))?;
+        let (separator, header) = (detected.separator, detected.header);
         match separator.as_str() {
             "::" => {
                 // Not within quotes: every other part between them.
-                let mark = told.quote.map_or('\0', char::from);
+                let mark = detected.quote.map_or('\0', char::from);
                 let outside = |(at, part): (usize, &str)| match at % 2 {
                     0 => part.replace("::", &UNIT.to_string()),
                     _ => part.to_owned(),
@@ -76,11 +76,12 @@ impl<'a> Text<'a> {
             }
             _ => {}
         }
-        let mut quote = told.quote.filter(|quote| text.as_bytes().contains(quote));
+        let mut quote = detected.quote.filter(|quote| text.as_bytes().contains(quote));
         if dialect.quote.is_none() && quote.is_none() && wholly_quoted(&text, &separator) {
             quote = Some(b'"');
         }
-        let mut text = Text { text, separator, header, quote, first: told.fields, start: 0, rows: 0, blank };
+        let mut text =
+            Text { text, separator, header, quote, first: detected.fields, start: 0, rows: 0, blank };
         let mut checked = text.check();
         // A backslash before a quote, as MySQL and Book-Crossing write one: but not one that ends a field.
         if let (Err(_), Some(mark)) = (&checked, quote.map(char::from))
@@ -204,8 +205,8 @@ impl<'a> Text<'a> {
     /// find each row.
     fn polars(
         &self,
-        wanted: &[(usize, &Wanted)],
-        kind: impl Fn(usize, &Wanted) -> DataType,
+        wanted: &[(usize, &ColumnSpec)],
+        kind: impl Fn(usize, &ColumnSpec) -> DataType,
     ) -> Option<DataFrame> {
         let name =
             |at: usize| wanted.iter().find(|(place, _)| *place == at).map(|(_, want)| want.name.into());
@@ -235,29 +236,32 @@ impl<'a> Text<'a> {
     pub fn read(
         &self,
         path: &Path,
-        wanted: &[Wanted],
+        wanted: &[ColumnSpec],
         missing: Option<&str>,
     ) -> Result<(DataFrame, Vec<String>)> {
         let shown = path.display();
         ensure!(self.start < self.text.len(), "{shown}: a header and no rows");
         memory::check_table(path, self.rows, self.text.len())?;
-        let place = |want: &Wanted| position(want.column, &self.first, self.header);
-        let wanted: Vec<(usize, &Wanted)> =
+        let place = |want: &ColumnSpec| position(want.column, &self.first, self.header);
+        let wanted: Vec<(usize, &ColumnSpec)> =
             wanted.iter().filter_map(|want| Some((place(want)?, want))).collect();
-        let said = |want: &Wanted| if self.header { want.column.to_owned() } else { want.name.to_owned() };
+        let label =
+            |want: &ColumnSpec| if self.header { want.column.to_owned() } else { want.name.to_owned() };
         let oddly = written_oddly(self.text.as_bytes(), byte_of(&self.separator));
         let row = fields(&self.text[self.start..], byte_of(&self.separator), self.quote);
-        let kind = |at: usize, want: &Wanted| {
+        let kind = |at: usize, want: &ColumnSpec| {
             let field = row.get(at).map_or("", String::as_str);
             match want.holds {
-                Holds::Ratings(_) => DataType::Float64,
-                Holds::Ids if whole(field).is_some() && !field.contains('.') && !oddly => DataType::Int64,
-                Holds::Times if field.parse::<i64>().is_ok() => DataType::Int64,
+                ColumnKind::Ratings(_) => DataType::Float64,
+                ColumnKind::Ids if whole(field).is_some() && !field.contains('.') && !oddly => {
+                    DataType::Int64
+                }
+                ColumnKind::Times if field.parse::<i64>().is_ok() => DataType::Int64,
                 _ => DataType::String,
             }
         };
         if let Some(raw) = self.polars(&wanted, kind)
-            && let Ok((table, faults)) = table(&raw, wanted.iter().map(|(_, want)| *want), said, missing)
+            && let Ok((table, faults)) = table(&raw, wanted.iter().map(|(_, want)| *want), label, missing)
             && faults.is_empty()
         {
             return Ok((table, Vec::new()));
@@ -272,7 +276,7 @@ impl<'a> Text<'a> {
             Some(row) => format!("{shown} line {}: {}", self.line_of(row), fault.why),
             None => format!("{shown}: {}", fault.why),
         };
-        let (table, faults) = table(&raw, wanted.iter().map(|(_, want)| *want), said, missing)
+        let (table, faults) = table(&raw, wanted.iter().map(|(_, want)| *want), label, missing)
             .map_err(|fault| anyhow!(tell(fault)))?;
         Ok((table, faults.into_iter().map(tell).collect()))
     }

@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
+use super::earlier::EarlierSection;
 use super::highlight::{Class, Language, highlight};
-use super::kept::Kept;
 use super::{Align, CellKind, Notebook, Output, Picture, Table};
 
 /// What the page says of the run as a whole.
@@ -37,13 +37,13 @@ pub enum Part<'a> {
     /// As this run has recorded it.
     New(&'a Notebook),
     /// As an earlier page has it.
-    Kept(&'a Kept),
+    Earlier(&'a EarlierSection),
 }
 
 /// An entry of the table of contents.
 enum Entry {
     New { id: String, title: String, number: Option<u32>, headings: Vec<(String, String)> },
-    Kept(String),
+    Earlier(String),
 }
 
 /// The text of the page. The same record gives the same bytes.
@@ -78,9 +78,9 @@ pub fn write_parts(parts: &[Part], run: &RunInfo) -> String {
     for part in parts {
         match part {
             Part::New(notebook) => main += &notebook_section(notebook, &mut ids, &mut contents),
-            Part::Kept(kept) => {
+            Part::Earlier(kept) => {
                 ids.fresh(&kept.name);
-                contents.push(Entry::Kept(kept.entry.clone()));
+                contents.push(Entry::Earlier(kept.entry.clone()));
                 main += &kept.section;
             }
         }
@@ -343,7 +343,7 @@ fn table_of_contents(entries: &[Entry]) -> String {
     for entry in entries {
         let (id, title, number, headings) = match entry {
             Entry::New { id, title, number, headings } => (id, title, number, headings),
-            Entry::Kept(entry) => {
+            Entry::Earlier(entry) => {
                 html += entry;
                 continue;
             }

@@ -15,10 +15,10 @@
 //! [`ipynb`] and [`html`] write the record out.
 
 mod begin;
+pub mod earlier;
 pub mod highlight;
 pub mod html;
 pub mod ipynb;
-pub mod kept;
 pub mod source;
 mod table;
 

@@ -10,7 +10,7 @@ use crate::run::progress::say;
 /// One thing that happened in a section; cells are counted from 0.
 #[derive(Debug, Serialize, Deserialize, PartialEq)]
 #[serde(tag = "live", rename_all = "lowercase")]
-pub enum Told {
+pub enum CellEvent {
     /// A cell begins.
     Begins {
         /// Which.
@@ -30,14 +30,14 @@ pub enum Told {
     },
 }
 
-impl Told {
+impl CellEvent {
     /// Prints it.
     pub fn tell(&self) {
         say(serde_json::to_string(self).expect("it has names and text only"));
     }
 
     /// What a line of the run's output tells; `None` for a line that a cell printed by itself.
-    pub fn read(line: &str) -> Option<Told> {
+    pub fn read(line: &str) -> Option<CellEvent> {
         serde_json::from_str(line).ok()
     }
 }
@@ -57,6 +57,6 @@ impl Batches {
         self.told = Some(Instant::now());
         let (epoch, batch) = (at.epoch + 1, at.batch + 1);
         let place = format!("epoch {epoch}/{}, batch {batch}/{}", at.n_epochs, at.n_batches);
-        Told::Fits { text: format!("{place}: loss {:.5}", at.debias_loss) }.tell();
+        CellEvent::Fits { text: format!("{place}: loss {:.5}", at.debias_loss) }.tell();
     }
 }

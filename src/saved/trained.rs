@@ -13,7 +13,7 @@ use tch::nn::{ModuleT, VarStore};
 use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::learner::build;
-use crate::models::Range;
+use crate::models::RatingRange;
 use crate::optim::{Optimizer, named_parameters};
 use crate::saved::model_file::{self, ModelCard};
 use crate::settings::{ModelKind, Settings};
@@ -21,7 +21,7 @@ use crate::settings::{ModelKind, Settings};
 /// A trained model, on the CPU.
 pub struct Trained {
     /// The model card from its file.
-    pub about: ModelCard,
+    pub card: ModelCard,
     vs: VarStore,
     model: Box<dyn ModuleT>,
 }
@@ -34,19 +34,19 @@ impl Trained {
     pub fn open(path: &Path) -> Result<Trained> {
         let (metadata, tensors) = model_file::read(path)?;
         let open = || {
-            let about = model_file::card(&metadata)?;
-            check(&about, &tensors)?;
-            Trained::with(about, &tensors, Kind::Float)
+            let card = model_file::card(&metadata)?;
+            check(&card, &tensors)?;
+            Trained::with(card, &tensors, Kind::Float)
         };
         open().with_context(|| format!("{}: not a model of this program", path.display()))
     }
 
-    /// The model that `about` describes with the weights of `tensors`.
-    fn with(about: ModelCard, tensors: &HashMap<String, Tensor>, kind: Kind) -> Result<Trained> {
+    /// The model that `card` describes with the weights of `tensors`.
+    fn with(card: ModelCard, tensors: &HashMap<String, Tensor>, kind: Kind) -> Result<Trained> {
         let mut vs = VarStore::new(Device::Cpu);
-        let size = (about.users.len() as i64, about.movies.len() as i64);
-        let range = Range { min: about.range.0, max: about.range.1 };
-        let model = build(&vs, size, range, &about.settings)?;
+        let size = (card.users.len() as i64, card.movies.len() as i64);
+        let range = RatingRange { min: card.range.0, max: card.range.1 };
+        let model = build(&vs, size, range, &card.settings)?;
         vs.set_kind(kind);
         for (name, mut mine) in named_parameters(&vs) {
             let theirs = tensors.get(&name).with_context(|| format!("it has no '{name}'"))?;
@@ -59,26 +59,26 @@ impl Trained {
             // A finite number may not be finite in single precision.
             ensure!(model_file::is_finite(&mine), "its '{name}' has values that are not finite");
         }
-        Ok(Trained { about, vs, model })
+        Ok(Trained { card, vs, model })
     }
 
     /// A copy of a model that has just been trained, as its file would give it.
     ///
     /// # Errors
     /// The card describes another model.
-    pub fn copy(about: ModelCard, opt: &Optimizer) -> Result<Trained> {
+    pub fn copy(card: ModelCard, opt: &Optimizer) -> Result<Trained> {
         let weights = opt.parameters().into_iter().map(|(name, t)| (name, t.detach()));
-        Trained::with(about, &weights.collect(), Kind::Float)
+        Trained::with(card, &weights.collect(), Kind::Float)
     }
 
     /// The row of a user's id.
     pub fn user(&self, id: &str) -> Option<i64> {
-        row(&self.about.users, id)
+        row(&self.card.users, id)
     }
 
     /// The row of a movie's id.
     pub fn movie(&self, id: &str) -> Option<i64> {
-        row(&self.about.movies, id)
+        row(&self.card.movies, id)
     }
 
     /// The users' vectors, (n_users, n_factors), and the movies', (n_movies, n_factors).
@@ -89,7 +89,7 @@ impl Trained {
     /// The movies' biases, (n_movies,), before the sigmoid: the part of a rating that does not depend on the
     /// user; `None` for models without biases.
     pub fn movie_bias(&self) -> Option<Tensor> {
-        let has_bias = matches!(self.about.settings.model, ModelKind::Bias | ModelKind::Learner);
+        let has_bias = matches!(self.card.settings.model, ModelKind::Bias | ModelKind::Learner);
         has_bias.then(|| self.weight("mb.weight").squeeze_dim(1))
     }
 
@@ -134,14 +134,14 @@ impl Trained {
         let stars: Vec<f64> = ratings.iter().map(|&(_, stars)| f64::from(stars)).collect();
         let cats: Vec<i64> = (0..ratings.len() as i64).flat_map(|movie| [0, movie]).collect();
         let average = |t: &Tensor| t.detach().to_kind(Kind::Double).mean_dim(0, true, None);
-        let n: f64 = self.about.user_ratings.iter().map(|&n| f64::from(n)).sum();
+        let n: f64 = self.card.user_ratings.iter().map(|&n| f64::from(n)).sum();
         let fold = FoldIn {
             u: rated.of_users(),
             average: self.of_users().iter().map(average).collect(),
             model: rated.model,
             cats: Tensor::from_slice(&cats).view([-1, 2]),
             y: Tensor::from_slice(&stars),
-            decay: n * self.about.settings.wd / 2.0,
+            decay: n * self.card.settings.wd / 2.0,
             looked: Cell::new(0),
         };
         let solver = LBFGS::new(MoreThuenteLineSearch::new(), 50);
@@ -168,11 +168,11 @@ impl Trained {
 
     /// The model with one user, whose weights are not yet set, and with some or all of the movies.
     fn for_one_user(&self, movies: Option<&[i64]>, kind: Kind) -> Result<Trained> {
-        let mut about = self.about.clone();
-        about.users = vec!["new".to_owned()];
-        about.user_ratings = vec![0];
+        let mut card = self.card.clone();
+        card.users = vec!["new".to_owned()];
+        card.user_ratings = vec![0];
         if let Some(rows) = movies {
-            about.movies = rows.iter().map(|&row| self.about.movies[row as usize].clone()).collect();
+            card.movies = rows.iter().map(|&row| self.card.movies[row as usize].clone()).collect();
         }
         let tensors = self.vs.variables().into_iter().map(|(name, t)| {
             let t = t.detach();
@@ -183,7 +183,7 @@ impl Trained {
             };
             (name, t)
         });
-        Trained::with(about, &tensors.collect(), kind)
+        Trained::with(card, &tensors.collect(), kind)
     }
 }
 
@@ -192,9 +192,9 @@ fn row(ids: &[String], id: &str) -> Option<i64> {
 }
 
 /// Checks that the tensors match the model card, before anything of that size is allocated.
-fn check(about: &ModelCard, tensors: &HashMap<String, Tensor>) -> Result<()> {
-    let (n_users, n_movies) = (about.users.len(), about.movies.len());
-    let counted = (about.user_ratings.len(), about.movie_ratings.len());
+fn check(card: &ModelCard, tensors: &HashMap<String, Tensor>) -> Result<()> {
+    let (n_users, n_movies) = (card.users.len(), card.movies.len());
+    let counted = (card.user_ratings.len(), card.movie_ratings.len());
     ensure!(n_users > 0 && n_movies > 0, "it names {n_users} users and {n_movies} movies");
     ensure!(
         counted == (n_users, n_movies),
@@ -202,12 +202,12 @@ fn check(about: &ModelCard, tensors: &HashMap<String, Tensor>) -> Result<()> {
         counted.0,
         counted.1
     );
-    let (low, high) = about.range;
+    let (low, high) = card.range;
     // Beyond this the solver for a new user does not converge.
     const MOST: f64 = 1e9;
     ensure!(low.abs().max(high.abs()) <= MOST && low <= high, "ratings from {low} to {high}");
-    about.settings.check()?;
-    let Settings { wd, n_factors: (u, m), hidden, dropout, .. } = &about.settings;
+    card.settings.check()?;
+    let Settings { wd, n_factors: (u, m), hidden, dropout, .. } = &card.settings;
     let (u, m) = (*u, *m);
     ensure!((0.0..=MOST).contains(wd), "a weight decay of {wd}");
     ensure!(u > 0 && m > 0 && hidden.iter().all(|width| *width > 0), "vectors or layers of no length");
@@ -217,8 +217,8 @@ fn check(about: &ModelCard, tensors: &HashMap<String, Tensor>) -> Result<()> {
         ("u.weight".to_owned(), vec![n_users as i64, u]),
         ("m.weight".to_owned(), vec![n_movies as i64, m]),
     ];
-    if about.settings.model == ModelKind::Net {
-        let layers = about.settings.net_shape().layers((u, m)).into_iter().enumerate();
+    if card.settings.model == ModelKind::Net {
+        let layers = card.settings.net_shape().layers((u, m)).into_iter().enumerate();
         wanted.extend(
             layers.map(|(i, (inputs, outputs))| (format!("lin{}.weight", i + 1), vec![outputs, inputs])),
         );

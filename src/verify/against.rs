@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use super::ensemble::{Ensemble, FitEnsemble, Made};
+use super::ensemble::{Ensemble, Environment, FitEnsemble};
 use super::stats::{self, ALPHA, FEWEST_RUNS};
 use crate::notebook::Table;
 use crate::system::failure::unjudged;
@@ -17,7 +17,7 @@ pub const FAST: f64 = 1e-4;
 
 /// Why the runs of `one` are not compared with the ensemble's digit by digit.
 pub fn why_not_exact(ensemble: &Ensemble, one: &Ensemble) -> String {
-    let (theirs, ours) = (&ensemble.made, &one.made);
+    let (theirs, ours) = (&ensemble.environment, &one.environment);
     let apart = [
         ("libtorch", theirs.libtorch.clone(), ours.libtorch.clone()),
         ("machine", theirs.machine.clone(), ours.machine.clone()),
@@ -33,8 +33,8 @@ pub fn why_not_exact(ensemble: &Ensemble, one: &Ensemble) -> String {
 
 /// How near each loss must be to the one of the same seed, as a share, if machine, libtorch, device, threads and
 /// ratings are the same, and only the stepper may differ.
-fn tolerance(saved: &Made, ours: &Made) -> Option<f64> {
-    let same = Made { stepper: saved.stepper, ..ours.clone() } == *saved;
+fn tolerance(saved: &Environment, ours: &Environment) -> Option<f64> {
+    let same = Environment { stepper: saved.stepper, ..ours.clone() } == *saved;
     same.then_some(if saved.stepper == ours.stepper { EXACT } else { FAST })
 }
 
@@ -44,7 +44,7 @@ pub fn has_the_same_runs(ensemble: &Ensemble, one: &Ensemble) -> bool {
     let has = |fit: &FitEnsemble| {
         ensemble.fit(&fit.name).is_some_and(|e| fit.seeds.iter().all(|seed| e.seeds.contains(seed)))
     };
-    tolerance(&ensemble.made, &one.made).is_some() && one.fits.iter().all(has)
+    tolerance(&ensemble.environment, &one.environment).is_some() && one.fits.iter().all(has)
 }
 
 /// One number of two ensembles, seed by seed.
@@ -86,13 +86,13 @@ pub struct Comparison {
 /// # Errors
 /// They have nothing, or too little, in common, or come from different data.
 pub fn against(saved: &Ensemble, ours: &Ensemble, margin: f64) -> Result<Comparison> {
-    if saved.made.data != ours.made.data {
+    if saved.environment.data != ours.environment.data {
         return Err(unjudged(format!(
             "the saved ensemble is of other ratings (sha256 {}, here {}): their losses cannot be compared",
-            saved.made.data, ours.made.data
+            saved.environment.data, ours.environment.data
         )));
     }
-    let tolerance = tolerance(&saved.made, &ours.made);
+    let tolerance = tolerance(&saved.environment, &ours.environment);
     let mut differences = Vec::new();
     for fit in &ours.fits {
         let before = saved.fit(&fit.name).ok_or_else(|| {

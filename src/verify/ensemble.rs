@@ -21,14 +21,15 @@ use crate::system::{files, machine};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OneRun {
     /// Where and with what it ran.
-    pub made: Made,
+    #[serde(rename = "made")]
+    pub environment: Environment,
     /// Training and validation loss of each epoch in turn: trn 0, val 0, trn 1, val 1, …
     pub losses: Vec<f64>,
 }
 
 /// What makes two runs comparable digit by digit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Made {
+pub struct Environment {
     /// libtorch's version.
     pub libtorch: String,
     /// System, architecture and processor.
@@ -44,10 +45,10 @@ pub struct Made {
     pub data: String,
 }
 
-impl Made {
+impl Environment {
     /// The values of this process, for this run of the lecture.
-    pub fn here(lecture: &Lecture) -> Made {
-        Made {
+    pub fn here(lecture: &Lecture) -> Environment {
+        Environment {
             libtorch: lecture.metrics.libtorch.clone(),
             machine: machine::kind(),
             device: lecture.metrics.device.clone(),
@@ -64,7 +65,8 @@ pub struct Ensemble {
     /// The command that made it.
     pub command: String,
     /// Where and with what it was made.
-    pub made: Made,
+    #[serde(rename = "made")]
+    pub environment: Environment,
     /// One entry per fit.
     pub fits: Vec<FitEnsemble>,
 }
@@ -130,7 +132,11 @@ impl Ensemble {
             seeds: vec![lecture.run.seed],
             runs: vec![fit.epochs.iter().flat_map(|e| [e.trn, e.val]).collect()],
         });
-        Ensemble { command: "lecture5 run".to_owned(), made: Made::here(lecture), fits: fits.collect() }
+        Ensemble {
+            command: "lecture5 run".to_owned(),
+            environment: Environment::here(lecture),
+            fits: fits.collect(),
+        }
     }
 
     /// Reads an ensemble's file.
@@ -150,7 +156,7 @@ impl Ensemble {
     pub fn parse(text: &str) -> Result<Ensemble> {
         let ensemble: Ensemble = serde_json::from_str(text)?;
         ensure!(!ensemble.fits.is_empty(), "it has no fits");
-        let most = if ensemble.made.data == LECTURE_SHA256 { MOST_OF_THE_LECTURE } else { MOST };
+        let most = if ensemble.environment.data == LECTURE_SHA256 { MOST_OF_THE_LECTURE } else { MOST };
         for (at, fit) in ensemble.fits.iter().enumerate() {
             fit.check(most)?;
             let twice = ensemble.fits[..at].iter().any(|other| other.name == fit.name);
@@ -164,7 +170,7 @@ impl Ensemble {
         let mut text = format!(
             "{{\n\"command\": {},\n\"made\": {},\n\"fits\": [\n",
             serde_json::to_string(&self.command)?,
-            serde_json::to_string(&self.made)?
+            serde_json::to_string(&self.environment)?
         );
         for (at, fit) in self.fits.iter().enumerate() {
             let seeds = serde_json::to_string(&fit.seeds)?;
@@ -253,7 +259,7 @@ pub fn run(
             None => bail!("a run was not begun, because a later one had failed already"),
         }
     }
-    let made = made_alike(&tasks, &runs)?;
+    let environment = one_environment(&tasks, &runs)?;
     let mut runs = runs.into_iter();
     let fits = fits
         .iter()
@@ -263,19 +269,19 @@ pub fn run(
             runs: runs.by_ref().take(seeds.len()).map(|run| run.losses).collect(),
         })
         .collect();
-    Ok(Ensemble { command: how.command.clone(), made, fits })
+    Ok(Ensemble { command: how.command.clone(), environment, fits })
 }
 
 /// Where and with what all runs were made.
-fn made_alike(tasks: &[(ModelKind, i64)], runs: &[OneRun]) -> Result<Made> {
-    let made = runs.first().context("there are no runs")?.made.clone();
+fn one_environment(tasks: &[(ModelKind, i64)], runs: &[OneRun]) -> Result<Environment> {
+    let made = runs.first().context("there are no runs")?.environment.clone();
     for ((model, seed), run) in tasks.iter().zip(runs) {
         ensure!(
-            run.made == made,
+            run.environment == made,
             "--model {} with seed {seed} ran on another build or other data ({}) than the first run ({}): do not \
              change the program or the data until all runs have ended",
             model.name(),
-            serde_json::to_string(&run.made)?,
+            serde_json::to_string(&run.environment)?,
             serde_json::to_string(&made)?
         );
     }
@@ -336,16 +342,18 @@ mod tests {
     #[test]
     fn runs_of_another_build_or_other_data_make_no_ensemble() {
         let ensemble = crate::verify::committed().unwrap();
-        let run = OneRun { made: ensemble.made.clone(), losses: ensemble.fits[0].runs[0].clone() };
+        let run =
+            OneRun { environment: ensemble.environment.clone(), losses: ensemble.fits[0].runs[0].clone() };
         let tasks = [(ModelKind::Dot, 0), (ModelKind::Dot, 1)];
         let two = [run.clone(), run.clone()];
-        assert_eq!(made_alike(&tasks, &two).unwrap(), ensemble.made);
-        for change in
-            [|made: &mut Made| made.data = "0".to_owned(), |made: &mut Made| made.libtorch = "1".to_owned()]
-        {
+        assert_eq!(one_environment(&tasks, &two).unwrap(), ensemble.environment);
+        for change in [
+            |made: &mut Environment| made.data = "0".to_owned(),
+            |made: &mut Environment| made.libtorch = "1".to_owned(),
+        ] {
             let mut two = two.clone();
-            change(&mut two[1].made);
-            let error = made_alike(&tasks, &two).unwrap_err().to_string();
+            change(&mut two[1].environment);
+            let error = one_environment(&tasks, &two).unwrap_err().to_string();
             assert!(
                 error.starts_with("--model dot with seed 1 ran on another build or other data"),
                 "{error}"

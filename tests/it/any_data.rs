@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use lecture5::movielens::{
-    CollabFilterDataset, ColumnNames, Id, Ids, LECTURE_SEED, MovieLens, Snapshot, Source, SplitBy, Told,
+    CollabFilterDataset, ColumnNames, FileOptions, Id, Ids, LECTURE_SEED, MovieLens, Snapshot, Source,
+    SplitBy,
 };
 use lecture5::run::lecture::head;
 use serde_json::Value;
@@ -21,7 +22,10 @@ fn file(name: &str, bytes: &[u8], columns: [&str; 3], timestamp: Option<&str>) -
     let folder = folder(&[(name, bytes)]);
     let [user, item, rating] = columns.map(str::to_owned);
     let columns = ColumnNames { user, item, rating, timestamp: timestamp.map(str::to_owned) };
-    MovieLens::load(&Source::File { path: folder.path().join(name), columns, told: Told::default() }, None)
+    MovieLens::load(
+        &Source::File { path: folder.path().join(name), columns, options: FileOptions::default() },
+        None,
+    )
 }
 
 fn shown(ml: &MovieLens) -> String {
@@ -105,18 +109,18 @@ fn any_separator_and_any_column_names_are_understood() {
 }
 
 /// What is read of a file, or why it is refused.
-fn told(name: &str, bytes: &[u8], columns: [&str; 3], told: Told) -> Result<MovieLens, String> {
+fn told(name: &str, bytes: &[u8], columns: [&str; 3], options: FileOptions) -> Result<MovieLens, String> {
     let folder = folder(&[(name, bytes)]);
     let [user, item, rating] = columns.map(str::to_owned);
     let columns = ColumnNames { user, item, rating, timestamp: None };
-    let ml = MovieLens::load(&Source::File { path: folder.path().join(name), columns, told }, None);
+    let ml = MovieLens::load(&Source::File { path: folder.path().join(name), columns, options }, None);
     ml.map_err(|error| format!("{error:#}").replace(&format!("{}/", folder.path().display()), ""))
 }
 
 #[test]
 fn what_people_have_is_read_row_by_row_and_nothing_is_dropped_in_silence() {
     let (uir, numbers) = (["u", "i", "r"], ["1", "2", "3"]);
-    let meant = shown(&told("r.csv", b"u,i,r\na,x,2\nb,y,3.5\n", uir, Told::default()).unwrap());
+    let meant = shown(&told("r.csv", b"u,i,r\na,x,2\nb,y,3.5\n", uir, FileOptions::default()).unwrap());
     let gzip = {
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         std::io::Write::write_all(&mut packed, b"u,i,r\na,x,2\nb,y,3.5\n").unwrap();
@@ -131,22 +135,26 @@ fn what_people_have_is_read_row_by_row_and_nothing_is_dropped_in_silence() {
         (b"u,i,r,note\na,x,2,\"one\ntwo\"\nb,y,3.5,\n", uir),
         (b"u,i,r,note\na,x,2,\"a \\\"word\\\" or, two\"\nb,y,3.5,\"\"\n", uir),
     ] {
-        let read = told("r.csv", bytes, columns, Told::default());
+        let read = told("r.csv", bytes, columns, FileOptions::default());
         assert_eq!(read.as_ref().map(shown).as_deref(), Ok(&meant[..]), "{}", String::from_utf8_lossy(bytes));
     }
     // Between tabs a quote is a character.
-    let lone = told("r.tsv", b"u\ti\tr\na\t\"odd\" al\t2\na\t\"open\t1\nb\t12\"\t3\n", uir, Told::default())
-        .unwrap();
+    let lone =
+        told("r.tsv", b"u\ti\tr\na\t\"odd\" al\t2\na\t\"open\t1\nb\t12\"\t3\n", uir, FileOptions::default())
+            .unwrap();
     assert_eq!(lone.ratings.height(), 3);
-    let latin_1 = told("r.csv", b"u;i;r\nJos\xe9;x;2\n", uir, Told::default()).unwrap();
+    let latin_1 = told("r.csv", b"u;i;r\nJos\xe9;x;2\n", uir, FileOptions::default()).unwrap();
     assert!(shown(&latin_1).contains("José") && latin_1.notes[0].contains("read as Latin-1"));
-    let typographic = told("r.csv", b"u;i;r\nJos\xe9\x92s;\x93x\x94;2\n", uir, Told::default()).unwrap();
+    let typographic =
+        told("r.csv", b"u;i;r\nJos\xe9\x92s;\x93x\x94;2\n", uir, FileOptions::default()).unwrap();
     assert!(shown(&typographic).contains("José’s") && shown(&typographic).contains("“x”"));
-    let missing = Told { missing: Some("0".to_owned()), ..Told::default() };
+    let missing = FileOptions { missing: Some("0".to_owned()), ..FileOptions::default() };
     let rated = told("r.csv", b"u,i,r\na,x,0\na,y,2\nb,y,0.0\n", uir, missing).unwrap();
     assert_eq!(rated.ratings.height(), 1);
-    let floats =
-        told("r.csv", b"u,i,r\n1.0,7.0,2\n2.0,7.0,3\n", uir, Told::default()).unwrap().dataset().unwrap();
+    let floats = told("r.csv", b"u,i,r\n1.0,7.0,2\n2.0,7.0,3\n", uir, FileOptions::default())
+        .unwrap()
+        .dataset()
+        .unwrap();
     assert_eq!((floats.users.id(1), floats.items.id(0)), (Some(Id::Whole(2)), Some(Id::Whole(7))));
 }
 
@@ -177,7 +185,7 @@ fn what_is_ambiguous_or_of_another_kind_is_refused_by_name_with_the_way_out() {
         (b"1:\n5,3,2005-09-06\n", uir, "r.csv: a file of the Netflix prize"),
         (b"version https://git-lfs.github.com/spec/v1\n", uir, "git lfs pull"),
     ] {
-        let why = told("r.csv", bytes, columns, Told::default()).unwrap_err();
+        let why = told("r.csv", bytes, columns, FileOptions::default()).unwrap_err();
         assert!(why.contains(said), "{}: {why}", String::from_utf8_lossy(bytes));
     }
 }
@@ -197,10 +205,10 @@ fn times_are_read_as_numbers_or_dates_and_titles_from_any_table() {
         assert_eq!(ml.times(), Some(vec![982_579_348]), "{time}");
     }
     let titles = folder(&[("t.csv", b"ISBN;Book-Title\n7;Emma\n8;Dune\n")]);
-    let with = |columns: (&str, &str)| Told {
+    let with = |columns: (&str, &str)| FileOptions {
         titles: Some(titles.path().join("t.csv")),
         title_columns: Some((columns.0.to_owned(), columns.1.to_owned())),
-        ..Told::default()
+        ..FileOptions::default()
     };
     let read = |ids: &str, columns| {
         told("r.csv", format!("u,i,r\n1,{ids},3\n").as_bytes(), ["u", "i", "r"], with(columns))

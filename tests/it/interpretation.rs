@@ -85,8 +85,8 @@ fn folding_in_solves_ridge_regression_where_the_model_is_a_dot_product() {
     let m = m.index_select(0, &Tensor::from_slice(&rows)).to_kind(Kind::Double);
     let y = Tensor::from_slice(&ratings.map(|r| f64::from(r.1)));
     let average = u.to_kind(Kind::Double).mean_dim(0, false, None);
-    let n: u32 = opened.about.user_ratings.iter().sum();
-    let decay = f64::from(n) * opened.about.settings.wd / 2.0;
+    let n: u32 = opened.card.user_ratings.iter().sum();
+    let decay = f64::from(n) * opened.card.settings.wd / 2.0;
     let left = m.tr().matmul(&m) + Tensor::eye(4, (Kind::Double, Device::Cpu)) * decay;
     let right = m.tr().mv(&(y - m.mv(&average)));
     let wanted = average + left.inverse().mv(&right);
@@ -198,6 +198,6 @@ fn the_ids_of_a_model_are_text() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let (opened, _) = trained(ModelKind::Bias, &folder.path().join("bias.safetensors"));
-    let rows: HashMap<&str, i64> = opened.about.movies.iter().map(String::as_str).zip(0..).collect();
+    let rows: HashMap<&str, i64> = opened.card.movies.iter().map(String::as_str).zip(0..).collect();
     assert_eq!((rows["500"], opened.movie(" 501 "), opened.user("100")), (0, Some(1), Some(0)));
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lecture5::movielens::columns::{Holds, Wanted};
+use lecture5::movielens::columns::{ColumnKind, ColumnSpec};
 use lecture5::movielens::parquet::read;
 use lecture5::run::lecture::head;
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
@@ -70,11 +70,11 @@ fn file(schema: &str, columns: &[Values], codec: Compression) -> Vec<u8> {
     writer.into_inner().unwrap()
 }
 
-const WANTED: [Wanted; 4] = [
-    Wanted { column: "u", name: "userId", holds: Holds::Ids, optional: false },
-    Wanted { column: "i", name: "movieId", holds: Holds::Ids, optional: false },
-    Wanted { column: "r", name: "rating", holds: Holds::Ratings(Some((0.5, 5.0))), optional: false },
-    Wanted { column: "t", name: "timestamp", holds: Holds::Times, optional: true },
+const WANTED: [ColumnSpec; 4] = [
+    ColumnSpec { column: "u", name: "userId", holds: ColumnKind::Ids, optional: false },
+    ColumnSpec { column: "i", name: "movieId", holds: ColumnKind::Ids, optional: false },
+    ColumnSpec { column: "r", name: "rating", holds: ColumnKind::Ratings(Some((0.5, 5.0))), optional: false },
+    ColumnSpec { column: "t", name: "timestamp", holds: ColumnKind::Times, optional: true },
 ];
 
 /// The ratings read from a file, as `ratings.head()` shows them, or why the file is refused.

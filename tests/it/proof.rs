@@ -50,7 +50,7 @@ fn where_nothing_could_be_judged_the_status_is_its_own() {
         });
     };
     fails(&verified(few, &[]), 3, "3 seeds are too few to estimate a spread");
-    fails(&verified(|e| e.made.data = "0".to_owned(), &[]), 3, "their losses cannot be compared");
+    fails(&verified(|e| e.environment.data = "0".to_owned(), &[]), 3, "their losses cannot be compared");
     let others =
         |e: &mut Ensemble| e.fits.iter_mut().for_each(|fit| fit.seeds.iter_mut().for_each(|s| *s += 500));
     fails(&verified(others, &["--against", "data/ensembles/cpu.json"]), 3, "0 seeds in common");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lecture5::movielens::columns::{Holds, Wanted};
+use lecture5::movielens::columns::{ColumnKind, ColumnSpec};
 use lecture5::movielens::dialect::Quote;
 use lecture5::movielens::text::Text;
 use lecture5::movielens::{Dialect, columns, file};
@@ -10,15 +10,15 @@ use polars::prelude::DataFrame;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-const WANTED: [Wanted; 4] = [
-    Wanted { column: "userId", name: "userId", holds: Holds::Ids, optional: false },
-    Wanted { column: "movieId", name: "movieId", holds: Holds::Ids, optional: false },
-    Wanted { column: "rating", name: "rating", holds: Holds::Ratings(None), optional: false },
-    Wanted { column: "timestamp", name: "timestamp", holds: Holds::Times, optional: true },
+const WANTED: [ColumnSpec; 4] = [
+    ColumnSpec { column: "userId", name: "userId", holds: ColumnKind::Ids, optional: false },
+    ColumnSpec { column: "movieId", name: "movieId", holds: ColumnKind::Ids, optional: false },
+    ColumnSpec { column: "rating", name: "rating", holds: ColumnKind::Ratings(None), optional: false },
+    ColumnSpec { column: "timestamp", name: "timestamp", holds: ColumnKind::Times, optional: true },
 ];
 
 /// The same columns of a file without a header.
-fn by_number() -> [Wanted<'static>; 4] {
+fn by_number() -> [ColumnSpec<'static>; 4] {
     let mut wanted = WANTED;
     for (want, column) in wanted.iter_mut().zip(["1", "2", "3", "4"]) {
         want.column = column;
@@ -30,7 +30,7 @@ fn read(
     bytes: Vec<u8>,
     name: &str,
     dialect: Option<Dialect>,
-    wanted: &[Wanted],
+    wanted: &[ColumnSpec],
 ) -> anyhow::Result<DataFrame> {
     let path = Path::new(name);
     let (text, _) = file::text(path, bytes)?;

@@ -8,7 +8,7 @@ use lecture5::fast;
 use lecture5::fit::{Criterion, MakeStepper, Options, by_libtorch, fit, fit_with, mse_loss};
 use lecture5::history::Epoch;
 use lecture5::learner::Learner;
-use lecture5::models::{EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range};
+use lecture5::models::{EmbeddingDotBias, EmbeddingNet, EmbeddingSpec, NetSpec, RatingRange};
 use lecture5::movielens::{CollabFilterDataset, Ids, MovieLens, Split, get_cv_idxs};
 use lecture5::optim::{self, Optimizer, Rule, named_parameters};
 use lecture5::ratings::ColumnarModelData;
@@ -43,12 +43,12 @@ impl ModuleT for Counted {
 fn small(width: i64, dropout: Option<f64>) -> (VarStore, Counted) {
     tch::manual_seed(3);
     let vs = VarStore::new(Device::Cpu);
-    let e = Embeddings { n_users: ROWS.0, n_movies: ROWS.1, n_factors: (width, width), init: (-0.5, 0.5) };
-    let range = Range { min: 0.5, max: 5.0 };
+    let e = EmbeddingSpec { n_users: ROWS.0, n_movies: ROWS.1, n_factors: (width, width), init: (-0.5, 0.5) };
+    let range = RatingRange { min: 0.5, max: 5.0 };
     let model: Box<dyn ModuleT> = match dropout {
         None => Box::new(EmbeddingDotBias::new(&vs.root(), &e, range)),
         Some(p) => {
-            let shape = NetShape { hidden: vec![7, 5], dropout: (p, p) };
+            let shape = NetSpec { hidden: vec![7, 5], dropout: (p, p) };
             Box::new(EmbeddingNet::new(&vs.root(), &e, &shape, range))
         }
     };

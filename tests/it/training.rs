@@ -7,7 +7,7 @@ use lecture5::fast::StepperKind;
 use lecture5::fit::{Options, fit, mse_loss, predict, validate};
 use lecture5::history::{Batch, Callback, Epoch, FitState, RunningMean};
 use lecture5::learner::Learner;
-use lecture5::models::{EmbeddingDot, EmbeddingDotBias, EmbeddingNet, Embeddings, NetShape, Range};
+use lecture5::models::{EmbeddingDot, EmbeddingDotBias, EmbeddingNet, EmbeddingSpec, NetSpec, RatingRange};
 use lecture5::movielens::{CollabFilterDataset, Ids, MovieLens, Split, SplitBy};
 use lecture5::optim::{self, Optimizer, Rule, named_parameters};
 use lecture5::ratings::ColumnarModelData;
@@ -52,16 +52,16 @@ fn learner(settings: &Settings) -> Learner {
     Learner::new(&cf, &split, settings, Device::Cpu).unwrap()
 }
 
-const EMBEDDINGS: Embeddings =
-    Embeddings { n_users: 40, n_movies: 30, n_factors: (4, 4), init: (-0.05, 0.05) };
+const EMBEDDINGS: EmbeddingSpec =
+    EmbeddingSpec { n_users: 40, n_movies: 30, n_factors: (4, 4), init: (-0.05, 0.05) };
 
 #[test]
 fn parameters_are_drawn_one_by_one_in_the_contracts_order() {
     let _alone = alone();
     tch::manual_seed(3);
     let vs = VarStore::new(Device::Cpu);
-    let shape = NetShape { hidden: vec![10], dropout: (0.0, 0.0) };
-    let _net = EmbeddingNet::new(&vs.root(), &EMBEDDINGS, &shape, Range { min: 0.5, max: 5.0 });
+    let shape = NetSpec { hidden: vec![10], dropout: (0.0, 0.0) };
+    let _net = EmbeddingNet::new(&vs.root(), &EMBEDDINGS, &shape, RatingRange { min: 0.5, max: 5.0 });
 
     tch::manual_seed(3);
     let variables = vs.variables();
@@ -89,9 +89,9 @@ fn a_loss_between_unequal_shapes_is_refused_instead_of_broadcast() {
 fn a_model_answers_one_number_a_row_even_for_a_single_row() {
     let _alone = alone();
     let vs = VarStore::new(Device::Cpu);
-    let range = Range { min: 0.5, max: 5.0 };
+    let range = RatingRange { min: 0.5, max: 5.0 };
     let bias = EmbeddingDotBias::new(&(vs.root() / "bias"), &EMBEDDINGS, range);
-    let shape = NetShape { hidden: vec![7, 3], dropout: (0.0, 0.0) };
+    let shape = NetSpec { hidden: vec![7, 3], dropout: (0.0, 0.0) };
     let net = EmbeddingNet::new(&(vs.root() / "net"), &EMBEDDINGS, &shape, range);
     for rows in [1, 64] {
         let cats = Tensor::zeros([rows, 2], (Kind::Int64, Device::Cpu));
@@ -104,8 +104,8 @@ fn a_model_answers_one_number_a_row_even_for_a_single_row() {
 fn dropout_is_on_in_training_and_off_at_validation() {
     let _alone = alone();
     let vs = VarStore::new(Device::Cpu);
-    let shape = NetShape { hidden: vec![10], dropout: (0.5, 0.5) };
-    let net = EmbeddingNet::new(&vs.root(), &EMBEDDINGS, &shape, Range { min: 0.5, max: 5.0 });
+    let shape = NetSpec { hidden: vec![10], dropout: (0.5, 0.5) };
+    let net = EmbeddingNet::new(&vs.root(), &EMBEDDINGS, &shape, RatingRange { min: 0.5, max: 5.0 });
     let cats = Tensor::zeros([64, 2], (Kind::Int64, Device::Cpu));
     assert!(net.forward_t(&cats, false) == net.forward_t(&cats, false));
     assert!(net.forward_t(&cats, true) != net.forward_t(&cats, true));
@@ -187,14 +187,14 @@ fn a_fit_that_diverges_stops_and_says_where() {
 
 /// A callback that records its calls, and stops the fit after a batch or an epoch.
 #[derive(Default)]
-struct Told {
+struct FileOptions {
     batches: Vec<(usize, usize)>,
     epochs: Vec<Epoch>,
     stop_after_batch: Option<(usize, usize)>,
     stop_after_epoch: Option<usize>,
 }
 
-impl Callback for Told {
+impl Callback for FileOptions {
     fn on_batch_end(&mut self, at: &Batch) -> anyhow::Result<ControlFlow<()>> {
         assert_eq!((at.n_epochs, at.n_batches), (2, 5));
         self.batches.push((at.epoch, at.batch));
@@ -221,7 +221,7 @@ fn a_callback_can_stop_a_fit_after_a_batch_or_an_epoch() {
     for (stop_after_batch, stop_after_epoch, batches, epochs) in
         [(Some((1, 2)), None, 8, 1), (None, Some(0), 5, 1), (None, None, 10, 2)]
     {
-        let mut told = Told { stop_after_batch, stop_after_epoch, ..Told::default() };
+        let mut told = FileOptions { stop_after_batch, stop_after_epoch, ..FileOptions::default() };
         let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(&mut told)];
         let mut learn = learner(&settings(ModelKind::Bias));
         let history = learn.fit(2, Options { callbacks, ..Options::default() }).unwrap();
@@ -234,7 +234,7 @@ fn a_callback_that_stops_after_the_last_epoch_of_a_call_stops_the_whole_plan() {
     let _alone = alone();
     let plan: Plan = "0.1x2,0.01x2".parse().unwrap();
     let mut learn = learner(&Settings { plan, ..settings(ModelKind::Bias) });
-    let mut told = Told { stop_after_epoch: Some(1), ..Told::default() };
+    let mut told = FileOptions { stop_after_epoch: Some(1), ..FileOptions::default() };
     let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(&mut told)];
     let history = learn.fit_plan(Options { callbacks, ..Options::default() }).unwrap();
     assert!(history.stopped && history.epochs.len() == 2, "{:?}", history.epochs);
@@ -244,7 +244,7 @@ fn a_callback_that_stops_after_the_last_epoch_of_a_call_stops_the_whole_plan() {
 fn a_fit_reports_each_batch_and_each_epoch() {
     let _alone = alone();
     let mut learn = learner(&settings(ModelKind::Bias));
-    let mut told = Told::default();
+    let mut told = FileOptions::default();
     let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(&mut told)];
     let history = learn.fit(2, Options { callbacks, ..Options::default() }).unwrap();
     assert_eq!(told.batches, (0..2).flat_map(|e| (0..5).map(move |b| (e, b))).collect::<Vec<_>>());
@@ -439,9 +439,9 @@ fn the_low_level_fit_is_what_the_learner_runs() {
     let data = ColumnarModelData::new(&cf, &split, 64, Device::Cpu).unwrap();
     tch::manual_seed(0);
     let vs = VarStore::new(Device::Cpu);
-    let emb = Embeddings { init: (-0.01, 0.01), ..EMBEDDINGS };
+    let emb = EmbeddingSpec { init: (-0.01, 0.01), ..EMBEDDINGS };
     let (min, max) = cf.range();
-    let model = EmbeddingDotBias::new(&vs.root(), &emb, Range { min, max });
+    let model = EmbeddingDotBias::new(&vs.root(), &emb, RatingRange { min, max });
     let mut opt = optim::sgd(&vs, 0.1).weight_decay(2e-4).momentum(0.9);
     let by_hand = fit(&model, &data, 2, &mut opt, mse_loss).unwrap();
     assert_eq!(by_learner.epochs, by_hand.epochs);
@@ -490,7 +490,7 @@ fn what_a_cell_changes_is_in_the_saved_settings_and_in_the_plots_label() {
     let (cf, split) = lecture.ratings();
     let data = ColumnarModelData::new(&cf, &split, 512, Device::Cpu).unwrap();
     let init = (0.0, 0.1);
-    let e = Embeddings { n_users: cf.users.len(), n_movies: cf.items.len(), n_factors: (7, 7), init };
+    let e = EmbeddingSpec { n_users: cf.users.len(), n_movies: cf.items.len(), n_factors: (7, 7), init };
     let vs = VarStore::new(Device::Cpu);
     let model = EmbeddingDot::new(&vs.root(), &e);
     let mut opt = optim::sgd(&vs, 0.2).weight_decay(3e-3).momentum(0.5);

@@ -322,7 +322,7 @@ fn against_itself_an_ensemble_is_the_same_and_a_perturbed_one_is_found_out() {
     );
 
     // On another machine that is noise, and so is a shift within the margin; a larger shift is not.
-    perturbed.made.machine = "another".to_owned();
+    perturbed.environment.machine = "another".to_owned();
     assert!(against(&saved, &perturbed, AGAINST_MARGIN).unwrap().failures().is_empty());
     let mut random = Random::new(1);
     for (share, expected) in [(0.002, 0), (0.01, 1)] {
@@ -344,7 +344,7 @@ fn against_itself_an_ensemble_is_the_same_and_a_perturbed_one_is_found_out() {
 fn ensembles_of_other_ratings_or_without_common_seeds_are_refused() {
     let saved = committed().unwrap();
     let mut other = saved.clone();
-    other.made.data = "0".to_owned();
+    other.environment.data = "0".to_owned();
     assert!(against(&saved, &other, 0.01).unwrap_err().to_string().contains("other ratings"));
     let mut other = saved.clone();
     other.fits[0].seeds.iter_mut().for_each(|seed| *seed += 1000);
@@ -406,7 +406,7 @@ fn quick_with_the_last_loss_times(factor: f64, machine: Option<&str>) -> (Option
     one.fits[0].runs.truncate(1);
     one.fits[0].runs[0][5] *= factor;
     if let Some(machine) = machine {
-        one.made.machine = machine.to_owned();
+        one.environment.machine = machine.to_owned();
     }
     let file = folder.path().join("one.json");
     std::fs::write(&file, one.to_text().unwrap()).unwrap();

@@ -40,7 +40,7 @@ pub struct Source {
 }
 
 /// A model with the ratings and titles around it.
-pub struct Asked {
+pub struct OpenModel {
     pub model: Trained,
     /// Titles, by the model's rows.
     titles: Vec<Option<String>>,
@@ -54,9 +54,9 @@ pub struct Asked {
 
 /// The ratings that a model names as its own, and no other file that it may name: a model may come from anywhere, and the
 /// user has not asked to open its files.
-fn unasked(source: &movielens::Source, about: &ModelCard) -> Result<MovieLens> {
+fn unasked(source: &movielens::Source, card: &ModelCard) -> Result<MovieLens> {
     let titles = match source {
-        movielens::Source::File { told, .. } => told.titles.as_deref(),
+        movielens::Source::File { options, .. } => options.titles.as_deref(),
         movielens::Source::Folder(_) => None,
     };
     for path in [Some(source.path()), titles].into_iter().flatten() {
@@ -66,7 +66,7 @@ fn unasked(source: &movielens::Source, about: &ModelCard) -> Result<MovieLens> {
     // The error of a file would show a line of it.
     let ml = MovieLens::load(source, None)
         .map_err(|_| anyhow!("{}: not these ratings", source.path().display()))?;
-    ensure!(ml.sha256 == about.data, "{}: other ratings", source.path().display());
+    ensure!(ml.sha256 == card.data, "{}: other ratings", source.path().display());
     Ok(ml)
 }
 
@@ -76,7 +76,7 @@ fn words(id: &str) -> Option<&str> {
 }
 
 impl Source {
-    pub fn open(&self) -> Result<Asked> {
+    pub fn open(&self) -> Result<OpenModel> {
         if !self.from.exists() {
             let made_by = match self.from.file_name().and_then(|name| name.to_str()) {
                 Some("collab_learner.safetensors") => "`lecture5 run collab_filter` makes it",
@@ -85,7 +85,7 @@ impl Source {
             bail!("{}: no such model; {made_by}", self.from.display());
         }
         let model = Trained::open(&self.from)?;
-        let source = self.ratings(&model.about);
+        let source = self.ratings(&model.card);
         let ml = match (&source, &self.data) {
             (Some(source), Some(_)) => {
                 Some(MovieLens::load(source, None).context("the ratings that the model was trained on")?)
@@ -100,20 +100,20 @@ impl Source {
                         self.from.display()
                     ));
                 };
-                found.and_then(|source| unasked(source, &model.about)).map_err(untold).ok()
+                found.and_then(|source| unasked(source, &model.card)).map_err(untold).ok()
             }
         };
-        let mut asked = Asked {
-            titles: vec![None; model.about.movies.len()],
+        let mut asked = OpenModel {
+            titles: vec![None; model.card.movies.len()],
             model,
             search: Titles::default(),
             cf: None,
             rows: HashMap::new(),
             data: source.as_ref().map_or(self.from.as_path(), |source| source.path()).to_owned(),
         };
-        let ids = &asked.model.about.movies;
+        let ids = &asked.model.card.movies;
         if let Some(ml) = ml {
-            if ml.sha256 != asked.model.about.data {
+            if ml.sha256 != asked.model.card.data {
                 complain(&format!(
                     "note: {} was trained on other ratings than those in {}: titles and earlier ratings may not \
                      belong to it",
@@ -133,34 +133,34 @@ impl Source {
     }
 
     /// Where the ratings are: as stated by --data or, without it, as the model's fit had them.
-    pub fn ratings(&self, about: &ModelCard) -> Option<movielens::Source> {
+    pub fn ratings(&self, card: &ModelCard) -> Option<movielens::Source> {
         use movielens::Source::{File, Folder};
-        Some(match (&self.data, &about.source) {
+        Some(match (&self.data, &card.source) {
             (None, Some(then)) => then.clone(),
-            (None, None) if about.data == movielens::LECTURE_SHA256 => Folder(movielens::LECTURES.into()),
+            (None, None) if card.data == movielens::LECTURE_SHA256 => Folder(movielens::LECTURES.into()),
             (None, None) => return None,
-            (Some(path), Some(File { columns, told, .. })) if !path.is_dir() => {
-                File { path: path.clone(), columns: columns.clone(), told: told.clone() }
+            (Some(path), Some(File { columns, options, .. })) if !path.is_dir() => {
+                File { path: path.clone(), columns: columns.clone(), options: options.clone() }
             }
             (Some(path), _) if path.is_file() => {
-                File { path: path.clone(), columns: Default::default(), told: Default::default() }
+                File { path: path.clone(), columns: Default::default(), options: Default::default() }
             }
             (Some(path), _) => Folder(path.clone()),
         })
     }
 }
 
-impl Asked {
+impl OpenModel {
     /// A movie's name: its title, or its id if it has none.
     pub fn name(&self, row: i64) -> String {
-        let (title, id) = (&self.titles[row as usize], &self.model.about.movies[row as usize]);
+        let (title, id) = (&self.titles[row as usize], &self.model.card.movies[row as usize]);
         title.as_deref().or(words(id)).map_or_else(|| format!("movie {id}"), str::to_owned)
     }
 
     pub fn entry(&self, row: i64) -> Value {
-        let about = &self.model.about;
+        let card = &self.model.card;
         let row = row as usize;
-        json!({"movie": about.movies[row], "title": self.titles[row], "ratings": about.movie_ratings[row]})
+        json!({"movie": card.movies[row], "title": self.titles[row], "ratings": card.movie_ratings[row]})
     }
 
     /// The row of a movie given by id or title; `place` is where it was given.
@@ -183,12 +183,12 @@ impl Asked {
     /// No movie was found, or several: the error is what to say about it.
     pub fn found(&self, asked: &str, found: Found) -> Result<i64, String> {
         const MOST_NAMED: usize = 10;
-        let counts = &self.model.about.movie_ratings;
+        let counts = &self.model.card.movie_ratings;
         let lines = |rows: &[i64]| -> String {
             let lines = rows
                 .iter()
                 .take(MOST_NAMED)
-                .map(|&row| format!("\n  {:>6}  {}", self.model.about.movies[row as usize], self.name(row)));
+                .map(|&row| format!("\n  {:>6}  {}", self.model.card.movies[row as usize], self.name(row)));
             let rest = rows.len().saturating_sub(MOST_NAMED);
             let rest = if rest > 0 { format!("\n          and {rest} more") } else { String::new() };
             lines.collect::<String>() + &rest

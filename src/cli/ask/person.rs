@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::super::data::{Written, range};
-use super::Asked;
+use super::OpenModel;
 use lecture5::movielens::columns::clean;
 use lecture5::movielens::own::{self, List};
 use lecture5::run::progress::say;
@@ -48,7 +48,7 @@ const MOST_ROWS: usize = 10_000;
 /// The model's rows of movies, and ratings.
 type Rated = Vec<(i64, f64)>;
 
-/// The user that a question is about.
+/// The user that a question is card.
 pub struct Person {
     /// The user's name in a sentence.
     pub name: String,
@@ -84,7 +84,7 @@ impl Person {
     }
 }
 
-impl Asked {
+impl OpenModel {
     /// The user that the arguments name; a new one is folded into the model.
     pub fn who(&self, user: Option<&str>, ratings: Option<&Path>, own: &Own) -> Result<Person> {
         if let Some(path) = ratings {
@@ -101,7 +101,7 @@ impl Asked {
             });
         }
         let id = user.unwrap_or_default();
-        let users = &self.model.about.users;
+        let users = &self.model.card.users;
         let Some(row) = self.model.user(id) else {
             let first: Vec<&str> = users.iter().take(5).map(String::as_str).collect();
             return Err(wrong_use(format!(
@@ -113,7 +113,7 @@ impl Asked {
             )));
         };
         let id = users[row as usize].clone();
-        let (rated, trained_on) = (self.rated_by(&id), self.model.about.user_ratings[row as usize]);
+        let (rated, trained_on) = (self.rated_by(&id), self.model.card.user_ratings[row as usize]);
         // A user without training ratings is answered like a new one: from the ratings in the data.
         let known: Vec<(i64, f32)> = rated.iter().map(|(&movie, &stars)| (movie, stars)).collect();
         let cold = trained_on == 0 && !known.is_empty();
@@ -145,7 +145,7 @@ impl Asked {
 
     /// A new user's ratings (movie row, stars) from a list.
     pub fn read_ratings(&self, path: &Path, own: &Own) -> Result<Vec<(i64, f32)>> {
-        let (low, high) = self.model.about.range;
+        let (low, high) = self.model.card.range;
         let stated = own::Stated {
             dialect: own.written.dialect(),
             item: own.written.item.clone(),

@@ -40,7 +40,7 @@ pub fn predict(args: Predict) -> Result<()> {
     }
     let rated = rated.map_or(String::new(), |stars| format!("; the rating in the data is {stars:?}"));
     say(format!("{stars:.2} stars by {} for {}{rated}", who.name, asked.name(movie)));
-    if asked.model.about.movie_ratings[movie as usize] == 0 {
+    if asked.model.card.movie_ratings[movie as usize] == 0 {
         say("No rating of the movie was trained on: this says only how the user rates in general.");
     }
     who.warn();

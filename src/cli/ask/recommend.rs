@@ -31,9 +31,9 @@ pub struct Recommend {
 pub fn recommend(args: Recommend) -> Result<()> {
     let asked = args.source.open()?;
     let who = asked.who(args.who.user.as_deref(), args.who.ratings.as_deref(), &args.own)?;
-    let about = &asked.model.about;
-    let known = |row: i64| about.movie_ratings[row as usize] >= args.min_ratings;
-    let all = 0..about.movies.len() as i64;
+    let card = &asked.model.card;
+    let known = |row: i64| card.movie_ratings[row as usize] >= args.min_ratings;
+    let all = 0..card.movies.len() as i64;
     let unseen: Vec<i64> = all.clone().filter(|row| !who.rated.contains_key(row) && known(*row)).collect();
     let little_known = all.filter(|&row| !who.rated.contains_key(&row) && !known(row)).count();
     let stars = asked.predict(&who, &unseen)?;
@@ -58,8 +58,8 @@ pub fn recommend(args: Recommend) -> Result<()> {
     say(format!("For {}:", who.name));
     let mut table = Table::new(["stars", "movie", "id", "ratings"]);
     for (row, stars) in found {
-        let ratings = about.movie_ratings[row as usize].to_string();
-        table.push([format!("{stars:.2}"), asked.name(row), about.movies[row as usize].clone(), ratings]);
+        let ratings = card.movie_ratings[row as usize].to_string();
+        table.push([format!("{stars:.2}"), asked.name(row), card.movies[row as usize].clone(), ratings]);
     }
     say(table.to_text());
     let fewer = match args.min_ratings {

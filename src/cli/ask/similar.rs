@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::parse::whole;
 use super::person::Own;
-use super::{Asked, Source};
+use super::{OpenModel, Source};
 use lecture5::notebook::Table;
 use lecture5::recommend::interpret::nearest;
 use lecture5::run::progress::say;
@@ -46,10 +46,10 @@ pub fn similar(args: Similar) -> Result<()> {
     }
 }
 
-fn similar_movies(asked: &Asked, movie: &str, args: &Similar) -> Result<()> {
-    let about = &asked.model.about;
+fn similar_movies(asked: &OpenModel, movie: &str, args: &Similar) -> Result<()> {
+    let card = &asked.model.card;
     let movie = asked.movie(movie, "--movie")?;
-    let candidates = args.candidates(&about.movie_ratings, Some(movie))?;
+    let candidates = args.candidates(&card.movie_ratings, Some(movie))?;
     let (_, m) = asked.model.vectors();
     let found = nearest(&m, &m.get(movie), &candidates, usize::from(args.top))
         .with_context(|| format!("{}: nothing is known of it", asked.name(movie)))?;
@@ -66,22 +66,22 @@ fn similar_movies(asked: &Asked, movie: &str, args: &Similar) -> Result<()> {
     let mut table = Table::new(["cosine", "movie", "id", "ratings"]);
     for (row, cosine) in found {
         let at = row as usize;
-        let ratings = about.movie_ratings[at].to_string();
-        table.push([format!("{cosine:.3}"), asked.name(row), about.movies[at].clone(), ratings]);
+        let ratings = card.movie_ratings[at].to_string();
+        table.push([format!("{cosine:.3}"), asked.name(row), card.movies[at].clone(), ratings]);
     }
     say(table.to_text());
     say(format!("Movies with fewer than {} ratings in training are left out.", args.min_ratings));
-    let own = about.movie_ratings[movie as usize];
+    let own = card.movie_ratings[movie as usize];
     if own < args.min_ratings {
         say(format!("{} itself has {own}: do not trust this much.", asked.name(movie)));
     }
     Ok(())
 }
 
-fn similar_people(asked: &Asked, args: &Similar) -> Result<()> {
-    let about = &asked.model.about;
+fn similar_people(asked: &OpenModel, args: &Similar) -> Result<()> {
+    let card = &asked.model.card;
     let who = asked.who(args.user.as_deref(), args.ratings.as_deref(), &args.own)?;
-    let candidates = args.candidates(&about.user_ratings, who.row)?;
+    let candidates = args.candidates(&card.user_ratings, who.row)?;
     let (u, _) = asked.model.vectors();
     let vector = match (&who.folded, who.row) {
         (Some(folded), _) => folded.vectors().0.get(0),
@@ -92,7 +92,7 @@ fn similar_people(asked: &Asked, args: &Similar) -> Result<()> {
     let mut table = Table::new(["cosine", "user", "ratings", "rated by both", "stars apart"]);
     let mut similar = Vec::new();
     for (row, cosine) in found {
-        let (user, ratings) = (&about.users[row as usize], about.user_ratings[row as usize]);
+        let (user, ratings) = (&card.users[row as usize], card.user_ratings[row as usize]);
         let theirs = asked.rated_by(user);
         let both: Vec<f32> =
             who.rated.iter().filter_map(|(movie, y)| Some((theirs.get(movie)? - y).abs())).collect();
@@ -118,7 +118,7 @@ fn similar_people(asked: &Asked, args: &Similar) -> Result<()> {
 }
 
 impl Similar {
-    /// The rows with enough ratings, except the one that the question is about.
+    /// The rows with enough ratings, except the one that the question is card.
     fn candidates(&self, ratings: &[u32], but: Option<i64>) -> Result<Vec<i64>> {
         let rows = (0..).zip(ratings).filter(|&(row, &n)| n >= self.min_ratings && Some(row) != but);
         let rows: Vec<i64> = rows.map(|(row, _)| row).collect();

@@ -15,7 +15,7 @@ use super::page::{Page, State};
 use super::process::Process;
 use super::tree::Tree;
 use lecture5::notebook::{Echo, Notebook};
-use lecture5::run::live::Told;
+use lecture5::run::live::CellEvent;
 use lecture5::run::progress::say;
 use lecture5::system::interrupt;
 
@@ -112,7 +112,7 @@ fn run(
         text
     });
     for line in BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok) {
-        match Told::read(&line) {
+        match CellEvent::read(&line) {
             Some(told) => page.hear(told),
             None => say(line), // a cell's own println!
         }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::build::Fault;
 use lecture5::notebook::{Notebook, html};
-use lecture5::run::live::Told;
+use lecture5::run::live::CellEvent;
 
 /// What goes on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -93,16 +93,16 @@ impl Page {
     }
 
     /// Shows what a run tells.
-    pub fn hear(&self, told: Told) {
+    pub fn hear(&self, told: CellEvent) {
         let mut shown = self.shown();
         match told {
-            Told::Begins { cell } => {
+            CellEvent::Begins { cell } => {
                 shown.running = Some(cell);
                 let told = json!({"event": "running", "id": shown.id(cell)});
                 shown.tell(told);
             }
-            Told::Shows { cell, html } => shown.outputs(cell, html),
-            Told::Fits { text } => shown.tell(json!({"event": "fits", "text": text})),
+            CellEvent::Shows { cell, html } => shown.outputs(cell, html),
+            CellEvent::Fits { text } => shown.tell(json!({"event": "fits", "text": text})),
         }
     }
 
@@ -245,7 +245,7 @@ mod tests {
     fn a_browser_that_comes_late_is_told_all_that_is_shown() {
         let page = Page::default();
         page.text(&notebook(&["let a = 1;"]));
-        page.hear(Told::Shows { cell: 0, html: "<pre>1</pre>".to_owned() });
+        page.hear(CellEvent::Shows { cell: 0, html: "<pre>1</pre>".to_owned() });
         page.fail(vec![Fault { cell: Some(0), text: "error: no".to_owned() }]);
         let told: Vec<Value> =
             page.listen().try_iter().map(|told| serde_json::from_str(&told).expect("JSON")).collect();
@@ -259,7 +259,7 @@ mod tests {
         let page = Page::default();
         let outputs = |page: &Page| page.shown().cells[0].outputs.clone();
         page.text(&notebook(&["let a = 1;"]));
-        page.hear(Told::Shows { cell: 0, html: "1".to_owned() });
+        page.hear(CellEvent::Shows { cell: 0, html: "1".to_owned() });
         page.text(&notebook(&["let a = 2;"]));
         page.state(State::Running, "");
         assert_eq!(outputs(&page), "1");

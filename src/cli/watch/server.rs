@@ -46,12 +46,12 @@ impl Place {
             let (page, wakes) = (Arc::clone(&page), wakes.clone());
             let answered = match self.wanted(&request) {
                 Err(status) => request.respond(Response::empty(status)),
-                Ok(Wanted::Page) => request.respond(document()),
-                Ok(Wanted::Wake(wake)) => {
+                Ok(ColumnSpec::Page) => request.respond(document()),
+                Ok(ColumnSpec::Wake(wake)) => {
                     drop(wakes.send(wake));
                     request.respond(Response::empty(204))
                 }
-                Ok(Wanted::Events) => {
+                Ok(ColumnSpec::Events) => {
                     std::thread::spawn(move || events(request, &page));
                     Ok(())
                 }
@@ -61,7 +61,7 @@ impl Place {
     }
 
     /// What a request asks for, or the status that refuses it.
-    fn wanted(&self, request: &Request) -> Result<Wanted, u16> {
+    fn wanted(&self, request: &Request) -> Result<ColumnSpec, u16> {
         let header = |name: &'static str| request.headers().iter().filter(move |h| h.field.equiv(name));
         let ours =
             |host: &str| ["127.0.0.1", "localhost"].iter().any(|us| host == format!("{us}:{}", self.port));
@@ -74,16 +74,16 @@ impl Place {
         }
         let path = request.url().strip_prefix('/').and_then(|path| path.strip_prefix(self.token.as_str()));
         match (request.method(), path) {
-            (Method::Get, Some("/")) => Ok(Wanted::Page),
-            (Method::Get, Some("/events")) => Ok(Wanted::Events),
-            (Method::Post, Some("/stop")) => Ok(Wanted::Wake(Wake::Stop)),
-            (Method::Post, Some("/again")) => Ok(Wanted::Wake(Wake::Again)),
+            (Method::Get, Some("/")) => Ok(ColumnSpec::Page),
+            (Method::Get, Some("/events")) => Ok(ColumnSpec::Events),
+            (Method::Post, Some("/stop")) => Ok(ColumnSpec::Wake(Wake::Stop)),
+            (Method::Post, Some("/again")) => Ok(ColumnSpec::Wake(Wake::Again)),
             _ => Err(404),
         }
     }
 }
 
-enum Wanted {
+enum ColumnSpec {
     Page,
     Events,
     Wake(Wake),

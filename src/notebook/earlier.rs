@@ -2,7 +2,7 @@
 
 /// A section of an earlier page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct EarlierSection {
     /// Its name on the command line: `embedding_dot`.
     pub name: String,
     /// Its entry in the table of contents.
@@ -13,11 +13,11 @@ pub struct Kept {
 
 /// The sections of these names on a page of [`html::write`](super::html::write), in the order of the names. What the page
 /// does not have, or another program has changed, is left out.
-pub fn sections<'a>(page: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<Kept> {
+pub fn sections<'a>(page: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<EarlierSection> {
     let kept = |name: &'a str| {
         let section = between(page, &format!("<section id=\"{name}\">\n"), "</section>\n")?;
         let entry = entry(page, name)?;
-        Some(Kept { name: name.to_owned(), entry: entry.to_owned(), section: section.to_owned() })
+        Some(EarlierSection { name: name.to_owned(), entry: entry.to_owned(), section: section.to_owned() })
     };
     names.into_iter().filter_map(kept).collect()
 }

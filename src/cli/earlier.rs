@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::sections::SECTIONS;
-use lecture5::notebook::kept::{self, Kept};
+use lecture5::notebook::earlier::{EarlierSection, sections};
 use lecture5::run::lecture::Lecture;
 use lecture5::run::reference;
 use lecture5::system::failure::wrong_use;
@@ -20,7 +20,7 @@ const MOST: u64 = 1 << 28;
 ///
 /// # Errors
 /// It is of another kind (data, seed, split, stepper, …): the error says what to do.
-pub fn of_an_earlier_run(lecture: &mut Lecture, whole: bool, fresh: bool) -> Result<Vec<Kept>> {
+pub fn of_an_earlier_run(lecture: &mut Lecture, whole: bool, fresh: bool) -> Result<Vec<EarlierSection>> {
     let out = lecture.run.out.clone();
     let page = out.join("lecture.html");
     let Some(earlier) = metrics_of(&out).filter(|_| !fresh) else { return Ok(Vec::new()) };
@@ -32,7 +32,7 @@ pub fn of_an_earlier_run(lecture: &mut Lecture, whole: bool, fresh: bool) -> Res
         return Ok(Vec::new());
     }
     let page = String::from_utf8_lossy(&files::read(&page, MOST)?).into_owned();
-    Ok(kept::sections(&page, SECTIONS.iter().map(|section| section.name)))
+    Ok(sections(&page, SECTIONS.iter().map(|section| section.name)))
 }
 
 /// The same for a fit, which leaves no section: it adds to a run of the lecture, and replaces other fits.
