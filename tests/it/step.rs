@@ -149,7 +149,9 @@ fn a_section_that_is_whole_is_kept_when_q_ends_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let sections = ["run", "dot_product", "embedding_dot", "--step", "--out", out.to_str().unwrap()];
-    let cells = 8; // of dot_product that run
+    let section = include_str!("../../notebooks-equivalent/04_dot_product.rs");
+    let cells =
+        section.lines().filter(|line| line.starts_with("    // %%") && !line.contains("[markdown]")).count();
     let (screen, status) = in_a_terminal(&format!("{}q", "E".repeat(cells)), &sections);
     assert_eq!(status, Some(0), "{screen}");
     assert!(screen.contains("interrupted in section embedding_dot: dot_product are complete"), "{screen}");

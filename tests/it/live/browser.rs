@@ -136,7 +136,7 @@ fn an_edited_cell_shows_its_new_number_a_mistake_its_error_and_mended_it_is_gone
     assert!(before.as_str().unwrap().starts_with("[ 0. "), "{before}");
 
     // A number is changed: the page goes to its cell, keeps the old losses, and shows the new ones.
-    copy.edit(stem, "opt.set_lrs(0.01);", "opt.set_lrs(0.02);");
+    copy.edit(stem, "opt.set_lrs(lecture.rate(0.01));", "opt.set_lrs(0.02);");
     browser.wait(&format!("document.querySelector('.changed')?.id === '{rate}'"));
     assert_eq!(
         browser.value(&format!("document.querySelector('#{second_fit} .outputs.old') !== null")),

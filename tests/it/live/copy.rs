@@ -92,7 +92,12 @@ impl Copy {
 
     /// Runs it.
     pub fn run(&self, program: &Path, arguments: &[&str]) -> Output {
-        let output = self.command(program).args(arguments).arg("--out").arg(self.folder.join("out")).output();
+        let output = self
+            .command(program)
+            .args(arguments)
+            .args(["--fresh", "--out"])
+            .arg(self.folder.join("out"))
+            .output();
         output.unwrap()
     }
 }
