@@ -215,7 +215,9 @@ fn files_of(folder: &Path) -> Result<[(&'static str, &'static str); 2]> {
         bail!("{shown}: a file, and --data takes a folder; for a file of ratings take --ratings");
     }
     ensure!(folder.is_dir(), "{shown}: no such folder; --data takes the folder that holds ratings.csv");
-    let known = FOLDERS.iter().find(|[ratings, _]| folder.join(ratings.0).is_file());
+    // A pipe or a device of that name is not opened; a folder is refused by its name.
+    let is_there = |file: &str| folder.join(file).is_file() || folder.join(file).is_dir();
+    let known = FOLDERS.iter().find(|[ratings, _]| is_there(ratings.0));
     known.copied().with_context(|| {
         format!(
             "{shown}: a folder without ratings.csv, ratings.dat or u.data; --data takes a MovieLens folder, \

@@ -118,28 +118,31 @@ impl Lecture {
         let sections = format!("{}{}", "▰".repeat(at), "▱".repeat(of - at));
         let bar = format!("{sections} section {at}/{of} {name}");
         let epochs_told = Rc::clone(&self.epochs_told);
-        self.options_of(bar, move |epoch| {
+        let follow = Follow::new(self.run.telling, bar, self.run.stepper, move |epoch: &Epoch| {
             nb.print(epoch);
             if telling == Telling::Json {
                 say(epoch_event(&name, epochs_told.get(), epoch));
             }
             epochs_told.set(epochs_told.get() + 1);
-        })
+        });
+        // A section may train on after a first `fit`, and the lecture's models may learn little from a few ratings.
+        self.followed(follow, WithinReason::new(&self.cf, &self.split).of_a_section())
     }
 
     /// The same for a fit outside a notebook, with `name` on its bar.
     pub fn options_of<'a>(&self, name: String, on_epoch: impl FnMut(&Epoch) + 'a) -> Options<'a> {
-        self.followed(Follow::new(self.run.telling, name, self.run.stepper, on_epoch))
+        let within_reason = WithinReason::new(&self.cf, &self.split);
+        self.followed(Follow::new(self.run.telling, name, self.run.stepper, on_epoch), within_reason)
     }
 
     /// The same without output, for minor fits.
     pub fn quiet_options(&self) -> Options<'static> {
-        self.followed(Follow::new(Telling::Quiet, String::new(), self.run.stepper, |_| {}))
+        let follow = Follow::new(Telling::Quiet, String::new(), self.run.stepper, |_: &Epoch| {});
+        self.followed(follow, WithinReason::new(&self.cf, &self.split))
     }
 
-    fn followed<'a>(&self, follow: Follow<impl FnMut(&Epoch) + 'a>) -> Options<'a> {
-        let callbacks: Vec<Box<dyn Callback>> =
-            vec![Box::new(follow), Box::new(WithinReason::new(&self.cf, &self.split))];
+    fn followed<'a>(&self, follow: Follow<impl FnMut(&Epoch) + 'a>, reason: WithinReason) -> Options<'a> {
+        let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(follow), Box::new(reason)];
         Options { callbacks, stepper: self.run.stepper.make(), ..Options::default() }
     }
 

@@ -48,6 +48,11 @@ impl WithinReason {
         }
     }
 
+    /// Without the comparison with what the fit started from.
+    pub fn of_a_section(self) -> WithinReason {
+        WithinReason { rows: 0, ..self }
+    }
+
     /// The model's loss on the first 64 rows or so, before it had learned anything.
     fn of_the_start(&self, running: &[f64]) -> f64 {
         let batches = (64 / self.batch_size.max(1)).clamp(1, running.len().max(1));

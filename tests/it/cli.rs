@@ -207,7 +207,9 @@ fn verification_alone_shows_the_lecture_and_on_other_data_nothing() {
 /// The files of notebooks-equivalent/, in order: `05_embedding_dot`, and the section's name, `embedding_dot`.
 fn sections() -> Vec<(String, String)> {
     let files = std::fs::read_dir("notebooks-equivalent").unwrap();
-    let stems = files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned());
+    let paths =
+        files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "rs"));
+    let stems = paths.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
     let mut sections: Vec<_> = stems.map(|stem| (stem.clone(), stem[3..].to_owned())).collect();
     sections.sort();
     sections

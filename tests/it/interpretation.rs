@@ -133,10 +133,22 @@ fn a_foreign_damaged_or_contradictory_file_is_refused_with_a_reason() {
 
     // Changes to the metadata: (from, to, why it is refused). Same length, so that the file stays valid.
     for (from, to, said) in [
-        ("\\\"hidden\\\":[10]", "\\\"hidden\\\":[99]", "its 'lin1.weight' has shape [10, 8], and [99, 8]"),
-        ("\\\"hidden\\\":[10]", "\\\"hidden\\\":[  ]", "its 'lin1.weight' has shape [10, 8], and [1, 8]"),
+        (
+            "\\\"hidden\\\":[10]",
+            "\\\"hidden\\\":[99]",
+            "its 'lin1.weight' has shape [10, 8], but its model card describes [99, 8]",
+        ),
+        (
+            "\\\"hidden\\\":[10]",
+            "\\\"hidden\\\":[  ]",
+            "its 'lin1.weight' has shape [10, 8], but its model card describes [1, 8]",
+        ),
         ("\\\"model\\\":\\\"net\\\"", "\\\"model\\\":\\\"dog\\\"", "is not understood"),
-        ("\\\"n_factors\\\":[4,4]", "\\\"n_factors\\\":[4,9]", "'m.weight' has shape [40, 4], and [40, 9]"),
+        (
+            "\\\"n_factors\\\":[4,4]",
+            "\\\"n_factors\\\":[4,9]",
+            "'m.weight' has shape [40, 4], but its model card describes [40, 9]",
+        ),
         ("\\\"range\\\":[1.0,4.5]", "\\\"range\\\":[9.0,4.5]", "ratings from 9 to 4.5"),
         ("\\\"100\\\",\\\"101\\\"", "\\\"100\\\"        ", "59 users"),
     ] {

@@ -124,7 +124,7 @@ const OPTIONS: &[Case] = &[
 /// These cases get as far as reading the data.
 const FITS: &[Case] = &[
     ("fit --model dot --schedule 1e300x1", 1, "in epoch 0 at batch 1 of "),
-    ("fit --model bias --wd 1e308", 1, "try a smaller one, or less weight decay"),
+    ("fit --model bias --wd 1e308", 1, "try a smaller one, or a lower weight decay"),
     ("fit --model dot --init 1000000 --schedule 1e-9x1", 1, "the loss became inf in epoch 0 at batch "),
     ("fit --model dot --init 30000 --schedule 1e-30x1", 1, "predicting nothing but zeros gives "),
     ("fit --model net --hidden 100000,100000", 1, "of 10010367301 weights, takes at least 186.4 GiB, and "),
@@ -345,7 +345,7 @@ fn a_file_larger_than_memory_is_not_read() {
     place.refuses(&(
         "run movielens --ratings {tmp}/ratings.csv",
         1,
-        "ratings.csv: reading it takes 4096.0 GiB",
+        "ratings.csv: reading it takes at least 4096.0 GiB",
     ));
 }
 
@@ -395,7 +395,7 @@ fn a_damaged_or_foreign_file_is_not_resumed() {
         ),
         // A trained model, at the end of its fit, is not a fit under way.
         (model, "a trained model, not a checkpoint"),
-        (other_state.clone(), "its checksum is another than it states"),
+        (other_state.clone(), "its checksum is not the one that it states"),
         (sealed(other_state), "its 'fit.losses' holds NaN"),
     ] {
         std::fs::write(&file, bytes).unwrap();
