@@ -342,7 +342,7 @@ fn every_section_runs_on_ratings_with_ids_of_text_and_neither_times_nor_titles()
     let path = file.to_str().unwrap();
     let columns = ["--ratings", path, "--user", "reader", "--item", "book", "--rating", "stars"];
     let text = run(data.path(), &[&["run"], &columns[..]].concat());
-    assert!(text.contains("2 of them rate a movie again"), "{text}");
+    assert!(text.contains("2 of them rate a movie that the user had already rated"), "{text}");
     assert!(text.contains("the lecture's numbers are left out"));
     let metrics = metrics(data.path());
     assert_eq!(metrics["data"]["n_users"], 7);

@@ -228,7 +228,7 @@ fn with_other_data_no_sentence_is_left_that_is_true_of_the_lectures_only() {
     assert!(done.status.success(), "{}", stderr(&done));
     let page = std::fs::read_to_string(out.join("lecture.html")).unwrap();
     for only in [
-        "the very rows that the lecture held out",
+        "exactly the rows that the lecture held out",
         "at the slow end",
         "A hundred thousand ratings",
         "sequels",
