@@ -286,7 +286,7 @@ fn a_split_by_time_holds_out_the_last_fifth() {
 }
 
 #[test]
-fn a_split_by_user_holds_out_a_fifth_of_each_users_ratings_her_last_where_there_are_times() {
+fn a_split_by_user_holds_out_a_fifth_of_each_users_ratings_the_last_if_there_are_times() {
     let (cf, times) = ten();
     let by_user = |seed, times| SplitBy::User { seed }.val_idxs(&cf, times).unwrap();
     assert_eq!(by_user(42, Some(&times[..])), [2], "of six ratings one, the last; of four none");

@@ -85,7 +85,7 @@ fn what_a_model_names_as_its_ratings_is_opened_only_if_it_is_these() {
 }
 
 #[test]
-fn models_that_describe_nothing_or_answer_no_number_are_refused() {
+fn models_that_describe_nothing_or_do_not_answer_with_a_number_are_refused() {
     let user = ["predict", "--user", "1", "--movie", "31"];
     let none = |card: &mut Value| {
         card["users"] = json!([]);

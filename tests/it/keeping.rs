@@ -14,7 +14,7 @@ fn fits(place: &Place, out: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_section_that_fails_leaves_the_others_whole_and_its_error_in_its_cell() {
+fn a_section_that_fails_leaves_the_others_complete_and_its_error_in_its_cell() {
     let place = Place::new();
     place.rate(|stars| 20.0 * stars);
     let sections = ["run", "movielens", "embedding_dot", "dot_product", "--dpi", "30"];

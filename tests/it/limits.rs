@@ -31,7 +31,7 @@ fn a_file_larger_than_allowed_is_an_error_like_any_other() {
 }
 
 #[test]
-fn too_little_memory_to_begin_with_is_told_in_a_line() {
+fn too_little_memory_to_begin_with_is_reported_in_one_line() {
     let place = Place::new();
     // Below this not even the libraries are loaded, which the system's loader says.
     let mut told = 0;
@@ -50,7 +50,7 @@ fn too_little_memory_to_begin_with_is_told_in_a_line() {
 }
 
 #[test]
-fn a_working_folder_that_is_gone_is_told_in_a_line() {
+fn a_deleted_working_folder_is_reported_in_one_line() {
     let place = Place::new();
     let output = under(&place, "mkdir \"$GONE\"; cd \"$GONE\"; rmdir \"$GONE\"", "list");
     fails(&output, 1, "error: the working folder is gone");

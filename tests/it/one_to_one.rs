@@ -88,7 +88,7 @@ fn every_cell_of_the_lecture_has_its_row_in_the_table_that_closes_its_section() 
 }
 
 #[test]
-fn every_cell_of_the_python_program_stands_beside_one_cell_of_rust() {
+fn every_cell_of_the_python_program_is_next_to_one_cell_of_rust() {
     let notebooks = notebooks();
     for (name, text) in [LECTURE, FASTAI].into_iter().flat_map(source::python_cells) {
         let Some((section, cell)) = name.split_once(": ") else { continue };

@@ -128,7 +128,7 @@ fn the_running_mean_is_debiased_from_the_first_batch() {
 }
 
 #[test]
-fn the_validation_loss_is_the_mean_of_batch_means_and_beside_it_that_of_rows() {
+fn the_validation_loss_is_the_mean_of_batch_means_and_next_to_it_that_of_rows() {
     let _alone = alone();
     let learn = learner(&settings(ModelKind::Bias));
     let rows = &learn.data.val;
@@ -362,7 +362,7 @@ fn three_epochs_saved_loaded_and_three_more_give_the_bytes_of_six() {
 }
 
 #[test]
-fn a_loaded_learner_goes_on_at_the_rate_it_was_saved_at() {
+fn a_loaded_learner_continues_at_the_rate_it_was_saved_at() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
@@ -410,7 +410,7 @@ fn a_saved_model_of_another_kind_or_size_is_refused() {
 }
 
 #[test]
-fn a_saved_model_says_what_it_is_whom_its_rows_stand_for_and_what_it_saw() {
+fn a_saved_model_says_what_it_is_whom_its_rows_represent_and_what_it_saw() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net.safetensors");

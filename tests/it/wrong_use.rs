@@ -316,7 +316,7 @@ fn output_that_cannot_be_written_fails_and_a_closed_pipe_does_not() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_limit_on_memory_is_kept_to() {
+fn a_limit_on_memory_is_respected() {
     let place = Place::new();
     let script = format!(
         "ulimit -v 2000000; exec '{}' fit --model bias --optimizer adam --factors 100000 --schedule 0.1x1 --data '{}' --out '{}'",

@@ -109,7 +109,7 @@ mod tests {
     const SECTION: &str = "// %%\nuse a::b;\n\n// %%\nlet x = 1;\n// %%\nlet y: u8 = \"\";\n";
 
     #[test]
-    fn an_error_belongs_to_the_cell_of_its_line_also_from_within_a_macro() {
+    fn an_error_belongs_to_the_cell_of_its_line_even_from_within_a_macro() {
         let notebook = Notebook::new("05_x", SECTION, Echo::Quiet);
         let at = |file: &str, line: u64| json!({"file_name": file, "line_start": line, "is_primary": true});
         let cell = |span: Value| {

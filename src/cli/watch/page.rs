@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_keeps_its_old_output_also_where_cells_come_and_go() {
+    fn a_cell_keeps_its_old_output_even_if_cells_come_and_go() {
         assert_eq!(
             kept(&["a", "b", "c"], &["a", "b", "c"]),
             (["a", "b", "c"].map(String::from).to_vec(), None)
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_that_comes_late_is_told_all_that_is_shown() {
+    fn a_browser_that_connects_late_gets_everything_that_is_shown() {
         let page = Page::default();
         page.text(&notebook(&["let a = 1;"]));
         page.hear(CellEvent::Shows { cell: 0, html: "<pre>1</pre>".to_owned() });

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_editor_leaves_beside_a_file_is_no_source_of_the_program() {
+    fn what_an_editor_leaves_next_to_a_file_is_not_a_source_of_the_program() {
         for name in ["05_embedding_dot.rs", "page.css", "extra.cpp", "reference.toml"] {
             assert!(is_source(&Path::new("/tree/src").join(name)), "{name}");
         }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_saved_file_is_known_as_its_section() {
+    fn a_saved_file_is_recognized_as_its_section() {
         let name = |path: &str| section_of(Path::new(path)).map(|section| section.name);
         assert_eq!(name("/tree/notebooks-equivalent/05_embedding_dot.rs"), Some("embedding_dot"));
         assert_eq!(name("/tree/src/models.rs"), None);
