@@ -66,7 +66,7 @@ impl Steps {
         Echo::Outputs(Box::new(|shown| say(shown.output.to_text())))
     }
 
-    /// Shows what stands after the last cell that ran.
+    /// Shows the text after the last cell that ran.
     pub fn end(&self) {
         let mut progress = self.0.borrow_mut();
         let all = progress.notebook.cells().len();

@@ -48,7 +48,7 @@ impl Tree {
         SECTIONS.iter().max_by_key(saved).expect("there are sections")
     }
 
-    /// Sends a [`Wake::Saved`] for each file that is saved from here on, until the answer is dropped.
+    /// Sends a [`Wake::Saved`] for each file that is saved from here on, until the returned watcher is dropped.
     pub fn watch(&self, wakes: Sender<Wake>) -> Result<RecommendedWatcher> {
         let folders = [NOTEBOOKS, "src"].map(|folder| self.0.join(folder));
         let hear = move |event: notify::Result<notify::Event>| {
@@ -69,7 +69,7 @@ impl Tree {
     }
 }
 
-/// Whether the program is made of files like this one; editors put others beside them for a moment.
+/// Whether this is a source of the program; editors temporarily put other files next to the sources.
 fn is_source(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
     let known = ["rs", "cpp", "css", "js", "toml"];
