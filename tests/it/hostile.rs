@@ -1,4 +1,4 @@
-//! Files that somebody else has made: nothing is opened unasked, nothing is read without end, and nothing that they hold reaches
+//! Files from other people: nothing is opened without being asked for, reading is bounded, and nothing in them reaches
 //! a terminal or a spreadsheet as a command.
 
 #![cfg(unix)]

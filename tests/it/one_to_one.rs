@@ -1,4 +1,5 @@
-//! The sections beside the lecture: every cell of it has its place, and the Python beside the Rust gives the same numbers.
+//! The sections compared with the lecture: every cell of the lecture has its place, and the Python next to the Rust gives
+//! the same numbers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -233,7 +234,7 @@ fn with_other_data_no_sentence_is_left_that_is_true_of_the_lectures_only() {
         "A hundred thousand ratings",
         "sequels",
     ] {
-        // The sentence stands in folded code, which the page shows as it is; what a run says stands in prose.
+        // The sentence is in folded code, which the page shows unchanged; what a run says is in prose.
         let said = page.split("<div class=\"prose\"").skip(1).filter_map(|rest| rest.split("</div>").next());
         assert!(!said.clone().any(|prose| prose.contains(only)), "'{only}' is not true of this data");
     }

@@ -244,7 +244,7 @@ const DAMAGED: usize = 5_000;
 
 #[test]
 fn a_damaged_file_is_read_or_refused_in_one_line_whatever_lengths_it_states() {
-    // Reads in a process of its own, which ends where a file states a length beyond all memory; the next one goes on.
+    // Reads in a separate process, which ends if a file states a length beyond all memory; the next process continues.
     let mut from = 0;
     while from < DAMAGED {
         let child = std::process::Command::new(std::env::current_exe().unwrap())

@@ -1,4 +1,4 @@
-//! `verify` proves what it says: ensembles that cannot be, runs that cannot be judged, processes that do not end by
+//! `verify` can prove what it says: impossible ensembles, runs that cannot be judged, processes that do not end by
 //! themselves.
 
 use std::path::Path;
