@@ -30,7 +30,7 @@ pub fn check_terminal() -> Result<()> {
         return Ok(());
     }
     Err(wrong_use(
-        "--step waits for Enter before each cell, and needs a terminal: leave it out where there is none",
+        "--step waits for Enter before each cell, and needs a terminal: leave it out if there is none",
     ))
 }
 

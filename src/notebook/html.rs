@@ -65,7 +65,7 @@ pub fn write_parts(parts: &[Part], run: &RunInfo) -> String {
     main += "</header>\n";
 
     if let Some(comparison) = &run.comparison {
-        let title = "Our losses beside the lecture’s";
+        let title = "Our losses next to the lecture’s";
         let body = scroll("Losses", &table(comparison));
         let note = plain_markdown(&run.comparison_note, 3);
         main += &section(

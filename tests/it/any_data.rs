@@ -168,11 +168,7 @@ fn what_is_ambiguous_or_of_another_kind_is_refused_by_name_with_the_way_out() {
             "r.csv line 1: '2', '1', '3' can be names of columns or a row; say which: --header",
         ),
         (b"u,i,r,r\n1,2,3,4\n", uir, "line 1: two columns are called 'r'"),
-        (
-            b"A,B,2.0\nA,C,3.0\n",
-            uir,
-            "where the first line is a row already, say --user 1 --item 2 --rating 3",
-        ),
+        (b"A,B,2.0\nA,C,3.0\n", uir, "if the first line is already a row, say --user 1 --item 2 --rating 3"),
         (b"u,i,r\n1,2,3\nNaN,2,4\n", uir, "line 3: u 'NaN' stands for a missing value"),
         (b"u,i,r\n1,2,3\nnull,2,4\n", uir, "line 3: u 'null' stands for a missing value"),
         (b"u,i,r\n1,\"a\nb\",3\n2,c,4\n", uir, "line 2: i 'a\\nb' continues on another line"),

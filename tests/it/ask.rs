@@ -166,7 +166,7 @@ fn what_cannot_be_answered_says_why_and_what_else_could_be_meant() {
     assert!(message.contains("`lecture5 run collab_filter` makes it") && code == Some(1), "{message}");
     let foreign = file(&folder, "foreign.safetensors", "not a model");
     let (message, code) = refused(&["recommend", "--user", "1", "--from", &foreign]);
-    assert!(message.contains("not a whole safetensors file") && code == Some(1), "{message}");
+    assert!(message.contains("not a complete safetensors file") && code == Some(1), "{message}");
 }
 
 #[test]
@@ -266,8 +266,7 @@ fn a_user_whom_training_has_not_seen_is_noted_and_answered_from_the_ratings_that
         ))
     };
     assert!(
-        predict("99", &[])
-            .contains("No rating of user 99 was trained on: the answer is solved for from the 5")
+        predict("99", &[]).contains("No rating of user 99 was trained on: the answer is computed from the 5")
     );
     assert!(!predict("1", &[]).contains("No rating of user"));
     assert_eq!(serde_json::from_str::<Value>(&predict("99", &["--json"])).unwrap()["trained_on"], 0);

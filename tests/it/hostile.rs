@@ -105,7 +105,7 @@ fn models_that_describe_nothing_or_do_not_answer_with_a_number_are_refused() {
             (t.shape, t.data) = (shape, Vec::new());
         }
     };
-    fails(&asked("narrow.safetensors", narrow, no_layer, &user), 1, "vectors or layers of no length");
+    fails(&asked("narrow.safetensors", narrow, no_layer, &user), 1, "vectors or layers of length 0");
     let huge = |tensors: &mut Vec<(String, Tensor)>| {
         for (_, t) in tensors.iter_mut().filter(|(name, _)| name.ends_with(".weight")) {
             t.dtype = safetensors::Dtype::F64;
@@ -132,7 +132,8 @@ fn devices_pipes_and_gigantic_files_are_refused_before_they_are_read() {
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let (gigantic, fifo) = (gigantic.to_str().unwrap(), fifo.to_str().unwrap());
     let no_file = "a device, a pipe or a socket, where a file is expected";
-    for (from, said) in [(gigantic, "not a whole safetensors file"), (fifo, no_file), ("/dev/zero", no_file)]
+    for (from, said) in
+        [(gigantic, "not a complete safetensors file"), (fifo, no_file), ("/dev/zero", no_file)]
     {
         fails(&lecture5(&[&SIMILAR[..], &["--from", from]].concat()), 1, said);
     }

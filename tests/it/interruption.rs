@@ -177,7 +177,7 @@ fn ctrl_c_without_a_checkpoint_says_that_nothing_was_kept() {
     assert_eq!(output.status.code(), Some(130));
     assert_eq!(
         stderr(&output),
-        "interrupted: nothing was kept; with --checkpoint DIR a fit is saved after each epoch\n"
+        "interrupted: nothing was saved; with --checkpoint DIR a fit is saved after each epoch\n"
     );
     assert!(!place.path("out").exists());
 }
@@ -194,7 +194,7 @@ fn ctrl_c_ends_a_choice_of_settings_between_two_folds() {
     signal(&process, "-INT");
     let output = process.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
-    assert_eq!(stderr(&output).trim_end(), "interrupted: nothing was kept");
+    assert_eq!(stderr(&output).trim_end(), "interrupted: nothing was saved");
     assert!(!place.path("out/tune.json").exists());
 }
 

@@ -208,7 +208,7 @@ fn a_column_that_cannot_be_one_is_refused_by_its_type_or_row() {
         ),
         (
             with(("required binary u (UTF8)", Bytes(vec![b"a", b"\xff", b"c"])), stars(), times()),
-            "r.parquet: not a whole Parquet file: parquet: File out of specification: String data contained in…",
+            "r.parquet: not a complete Parquet file: parquet: File out of specification: String data contained in…",
         ),
         (
             with(("required binary u (UTF8)", Bytes(vec![b"a", b"", b"c"])), stars(), times()),

@@ -409,7 +409,7 @@ fn a_saved_model_of_another_kind_or_size_is_refused() {
     let adam = Settings { rule: Rule::Adam, ..settings(ModelKind::Dot) };
     assert!(refusal(&adam).contains("another optimizer or another model"));
     std::fs::write(&path, "not a model").unwrap();
-    assert!(refusal(&settings(ModelKind::Dot)).contains("not a whole safetensors file"));
+    assert!(refusal(&settings(ModelKind::Dot)).contains("not a complete safetensors file"));
 }
 
 #[test]

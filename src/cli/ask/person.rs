@@ -72,7 +72,7 @@ impl Person {
         }
         say(match &self.folded {
             Some(_) => format!(
-                "No rating of {} was trained on: the answer is solved for from the {} in the data.",
+                "No rating of {} was trained on: the answer is computed from the {} in the data.",
                 self.name,
                 self.rated.len()
             ),
