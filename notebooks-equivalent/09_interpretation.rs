@@ -38,7 +38,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         lecture.record("collab_learner", history);
         lecture.save("collab_learner", &settings, &learn.opt)?;
     }
-    let learner = lecture.trained_learner().context("the learner has not been kept")?;
+    let learner = lecture.trained_learner().context("the trained learner is missing")?;
     let (u, m) = learner.vectors();
     nb.print(format!("u {:?}, m {:?}", u.size(), m.size()));
 
