@@ -72,11 +72,14 @@ fuzz_target!(|changes: &[u8]| {
             let n = bytes.len();
             bytes[at % n] = change[2];
         }
-        std::fs::write(saved.folder.path().join("checkpoint.safetensors"), sealed(bytes)).expect("it is written");
+        std::fs::write(saved.folder.path().join("checkpoint.safetensors"), sealed(bytes))
+            .expect("it is written");
         let mut checkpoint = Checkpoint::new(saved.folder.path(), saved.card.clone());
         if let Ok(state) = checkpoint.load(&mut saved.learner) {
             assert!((1..=3).contains(&state.history.epochs.len()));
-            assert!(state.mean.avg_loss.is_finite() && state.history.running.iter().all(|loss| loss.is_finite()));
+            assert!(
+                state.mean.avg_loss.is_finite() && state.history.running.iter().all(|loss| loss.is_finite())
+            );
         }
     });
 });
