@@ -3,7 +3,8 @@
 //
 // The data: who gave which movie how many stars.
 //
-// Ratings, and nothing else, is all that collaborative filtering sees: no genres, no descriptions, no ages. *Users who agreed before will agree again* is the whole idea.
+// Ratings are all that collaborative filtering sees: no genres, no descriptions, no ages. The whole idea is that *users
+// who agreed before will agree again*.
 
 // %% plumbing
 use anyhow::Result;
@@ -16,11 +17,11 @@ use lecture5::run::lecture::{Lecture, head};
 #[lecture5::notebook::cells]
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
-    // ## Set-up
+    // ## Setup
     //
     // The lecture's notebook begins by finding fastai (`sys.path.append`), downloading and unzipping
-    // `ml-latest-small.zip`, switching on `%matplotlib inline`, and naming the folder: `path='ml-latest-small/'`.
-    // Here the data is part of the project, plots go to `out/plots/`, and the folder is `--data`.
+    // `ml-latest-small.zip`, turning on `%matplotlib inline`, and naming the folder: `path='ml-latest-small/'`.
+    // Here the data is part of the project, plots go to `out/plots/`, and `--data` names another folder.
 
     // %% path
     let path = lecture.ml.source.path();
@@ -29,13 +30,13 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The ratings
     //
-    // `ratings.csv` has a row for each rating. The lecture reads it with pandas' `read_csv`; here polars has read it before
-    // the first cell, and a file of another kind is made such a table too. Its columns:
+    // `ratings.csv` has one row per rating. The lecture reads it with pandas' `read_csv`; here polars has read it before the
+    // first cell, and files of other kinds become the same kind of table. Its columns:
     //
     // - **`userId`**: who rated;
     // - **`movieId`**: which movie; the numbering may have gaps;
-    // - **`rating`**: in the lecture half a star to five stars, the *dependent variable*, which a model should predict;
-    // - **`timestamp`**: seconds since 1970, which the lecture leaves aside, and other data may lack.
+    // - **`rating`**: in the lecture, from half a star to five stars; the *dependent variable*, which a model should predict;
+    // - **`timestamp`**: seconds since 1970, which the lecture does not use and other data may lack.
 
     // %% ratings
     let ratings = &lecture.ml.ratings;
@@ -44,7 +45,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The movies
     //
-    // Titles and genres are for people: no model in this lecture reads them.
+    // Titles and genres are for human readers: no model in this lecture uses them.
 
     // %% movies
     if let Some(movies) = &lecture.ml.movies {
@@ -54,7 +55,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Which data this is
     //
-    // GroupLens still serves a file called `ml-latest-small.zip`, but what is in it changed in 2018: 610 users
+    // GroupLens still serves a file called `ml-latest-small.zip`, but its content changed in 2018: it has 610 users
     // instead of 671. The lecture's losses belong to the older file, so the run checks which one it has.
 
     // %% plumbing
@@ -64,13 +65,13 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.print(format!("{} to train on, {} held out", split.trn.len(), split.val.len()));
     match cf.repeated() {
         0 => {}
-        n => nb.print(format!("{n} of them rate a movie again that the user had rated: each one counts")),
+        n => nb.print(format!("{n} of them rate a movie that the user had already rated: each one counts")),
     }
 
     // %% [markdown]
     // ## How people rate
     //
-    // pandas' `ratings.rating.value_counts()`, `.mean()` and `.std()` are polars' too:
+    // pandas' `ratings.rating.value_counts()`, `.mean()` and `.std()` have the same names in polars:
 
     // %% value_counts
     let stars = ratings.column("rating")?.as_materialized_series();
@@ -96,8 +97,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let (blame, praise) = (share(&|v| v < middle), share(&|v| v > middle));
     nb.markdown(format!(
         "{:.0} % of the ratings are whole numbers. {praise:.0} % lie above the middle of the scale and {blame:.0} % \
-         below it{}. A model that predicts the mean for everything is off by one standard deviation (root mean \
-         square), here {spread:.2}, and that is what a better one has to beat.",
+         below it{}. The errors of a model that always predicts the mean have a root mean square of one standard \
+         deviation, here {spread:.2}. A better model has to beat that.",
         share(&|v| v.fract() == 0.0),
         if praise > 1.5 * blame { ": people choose what they watch" } else { "" }
     ));
@@ -109,7 +110,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // |---|---|---|---|---|
     // | 1 | `sys.path.append(…)` | – | differs | the library is compiled in |
     // | 2 | `!wget …` | – | differs | the data comes with the project, since the file of that name has changed |
-    // | 3 | `!unzip …` | – | differs | it is unpacked |
+    // | 3 | `!unzip …` | – | differs | it is already unpacked |
     // | 4 | `import torch`, `from fastai…` | the folded cell at the top | differs | Rust's `use`; plots need no `%matplotlib` |
     // | 5 | `path=…` | [`path`](#movielens-path) | same | |
     // | 6 | `ratings = …`, `ratings.head()` | [`ratings`](#movielens-ratings) | same | |

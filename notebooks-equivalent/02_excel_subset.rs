@@ -23,9 +23,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Create the subset
     //
-    // A crosstab of the most popular movies and the most movie-addicted users. The lecture counts with
-    // `ratings.groupby('userId')['rating'].count()`, sorts, and takes the first fifteen. polars' lines say the same; among
-    // users or movies with equally many ratings the lower id comes first.
+    // This makes a crosstab of the most popular movies and the most movie-addicted users. The lecture counts with
+    // `ratings.groupby('userId')['rating'].count()`, sorts, and takes the first fifteen. The lines for polars do the same;
+    // among users or movies with equally many ratings, the lower id comes first.
 
     // %% top_users
     let ratings = &lecture.ml.ratings;
@@ -61,7 +61,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Given some ratings
     //
-    // The lecture joins both lists back to the ratings: what is left are ratings of these movies by these users.
+    // The lecture joins both lists with the ratings, which leaves the ratings of these movies by these users.
 
     // %% top_r
     let top_r = ratings.join(&top_users, ["userId"], ["userId"], JoinArgs::new(JoinType::Semi), None)?;
@@ -69,10 +69,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.show(format!("{} ratings", top_r.height()));
 
     // %% [markdown]
-    // `pd.crosstab(top_r.userId, top_r.movieId, top_r.rating, aggfunc=np.sum)` puts each rating into its cell: a user
-    // and a movie. The gaps are what we would like to know. (polars' own `pivot` belongs to its lazy half, which takes
-    // minutes to compile, so a loop does it. Where a user has rated a movie more than once, the cell is the mean of it, not
-    // the sum.)
+    // `pd.crosstab(top_r.userId, top_r.movieId, top_r.rating, aggfunc=np.sum)` puts each rating into the cell of its user
+    // and movie. The gaps are what we would like to know. (polars' own `pivot` needs its lazy API, which takes minutes to
+    // compile, so a loop is used here. If a user has rated a movie more than once, the cell has the mean of these ratings,
+    // not their sum.)
 
     // %% crosstab
     let users = ids_of(&top_users.sort(["userId"], SortMultipleOptions::new())?)?;
@@ -122,8 +122,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## Every rating is a dot product
     //
     // Give each user five numbers and each movie five numbers, at random. The prediction for a cell is the dot
-    // product of its user's and its movie's numbers (the sheet's `MMULT` of a row and a column), and a blank
-    // rating is left out with `IF`. At the random start the predictions are as bad as one would expect.
+    // product of its user's and its movie's numbers (the sheet's `MMULT` of a row and a column), and blank
+    // ratings are left out with `IF`. With random numbers, the predictions are as bad as one would expect.
 
     // %% factors
     let (n_users, n_movies, n_factors) = (crosstab.users.len(), crosstab.movies.len(), 5);
@@ -142,9 +142,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // "Optimize the ORANGE, based on the loss, BLUE − RED": the orange cells are the factors, blue the
     // predictions, red the data. In Excel, Solver does it (an add-in that must be turned on: File, Options,
-    // Add-ins). It tries to make one cell, the loss, as small as it can by changing others, step by step.
+    // Add-ins). It changes other cells step by step to make one cell, the loss, as small as it can.
     //
-    // Here L-BFGS does the same, a method that learns the curvature of the error from the gradients it meets.
+    // Here L-BFGS does the same. It is a method that estimates the curvature of the error from the gradients it has seen.
 
     // %% solver
     let dotprod = solve(&crosstab.ratings, &start, 2_000)?;
@@ -171,7 +171,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         plots::descent("excel_descent", "What Solver does: the error of sheet dotprod", &dotprod.rmse)?,
     )?;
     nb.markdown(format!(
-        "An error of {:.2} may look splendid beside those of the real models. It is not: {} numbers were fitted to \
+        "An error of {:.2} may look splendid next to those of the real models. It is not: {} numbers were fitted to \
          {n_rated} ratings, and nothing was held out.",
         dotprod.rmse[dotprod.rmse.len() - 1],
         dotprod.start.count(),
@@ -180,10 +180,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The workbook
     //
-    // `excel/collab_filter.xlsx` holds sheet *dotprod* at its random start, ready for Solver (its target and the
-    // cells to change are set), the same solved, *bias* with one more number a user and a movie, and
-    // *movielens_emb*, the same thing as a neural net sees it: one row a rating, the indices looked up with
-    // `MATCH`, the factors fetched with `OFFSET`. That is all an embedding is: a look-up.
+    // `excel/collab_filter.xlsx` contains the sheet *dotprod* with its random numbers, ready for Solver (its target and the
+    // cells to change are set); the same sheet solved; *bias*, with one more number per user and per movie; and
+    // *movielens_emb*, the same thing as a neural net sees it: one row per rating, with the indices looked up by
+    // `MATCH` and the factors fetched by `OFFSET`. That is all an embedding is: a look-up.
 
     // %% workbook
     let excel = lecture.run.out.join("excel");

@@ -1,10 +1,10 @@
 // %% [markdown]
-// # Collaborative filtering, the high level
+// # Collaborative filtering at a high level
 //
 // fastai's learner in a few lines: a split, a learner, a fit, and a look at its predictions.
 //
-// The question behind it, for this movie and this user: which other movies are similar to it, and which
-// people are similar to this person? Whoever can answer that can predict the rating.
+// The question behind it, for a given movie and user: which other movies are similar to it, and which
+// people are similar to this person? A model that can answer this can predict the rating.
 
 // %% plumbing
 use anyhow::Result;
@@ -26,13 +26,13 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Get the validation indexes
     //
-    // A fifth of the rows is held out. `get_cv_idxs` is NumPy's own permutation with seed 42, drawn here by the
-    // same generator (a Mersenne Twister), so that the lecture's data is split as it was there. (`--split` holds
-    // out other rows: the last fifth by time, or of each user's ratings.)
+    // A fifth of the rows is *held out*: the model is not trained on them, only judged by them. `get_cv_idxs` is NumPy's own
+    // permutation with seed 42, drawn here by the same generator (a Mersenne Twister), so that the lecture's data is split
+    // as it was there. (`--split` holds out other rows: the last fifth by time, or the last fifth of each user's ratings.)
     //
-    // - **`wd`** is *weight decay*, also called L2 regularization: the loss is made to grow with the squares of
-    //   the weights, which keeps them small, so that the model cannot learn the training ratings by heart.
-    // - **`n_factors`** is the size of the embeddings: how many numbers describe a user, and a movie.
+    // - **`wd`** is *weight decay*, also called L2 regularization: the loss grows with the squares of the weights. This
+    //   keeps them small, so that the model cannot learn the training ratings by heart.
+    // - **`n_factors`** is the size of the embeddings: how many numbers describe a user or a movie.
 
     // %% val_idxs
     let (cf, split) = lecture.ratings();
@@ -46,14 +46,14 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %% plumbing
     nb.markdown(match lecture.why_not_the_lectures() {
-        None => "These are the very rows that the lecture held out.".to_owned(),
+        None => "These are exactly the rows that the lecture held out.".to_owned(),
         Some(why) => format!("These are not the rows that the lecture held out. {why}."),
     });
 
     // %% [markdown]
     // ## The data set
     //
-    // From the table of ratings it takes three columns: **`userId`**, **`movieId`**, and **`rating`**, the
+    // The data set takes three columns from the table of ratings: **`userId`**, **`movieId`**, and **`rating`**, the
     // dependent variable.
 
     // %% cf
@@ -64,12 +64,12 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The learner
     //
-    // It is told the size of the embeddings, which rows to hold out, the batch size, and which optimizer:
-    // `cf.get_learner(n_factors, val_idxs, 64, opt_fn=optim.Adam)`. What it trains is fastai's own
-    // EmbeddingDotBias, which a [later section](#embedding_dot_bias) takes apart.
+    // The arguments are the size of the embeddings, the rows to hold out, the batch size, and the optimizer:
+    // `cf.get_learner(n_factors, val_idxs, 64, opt_fn=optim.Adam)`. The model is fastai's own EmbeddingDotBias, which a
+    // [later section](#embedding_dot_bias) takes apart.
     //
-    // The model is drawn on the CPU and then moved to the device (the lecture's `.cuda()`), so that a seed means
-    // the same start everywhere. The weight decay is set here, where the lecture gives it to `fit`.
+    // The initial weights are drawn on the CPU and then moved to the device (the lecture's `.cuda()`), so that a seed gives
+    // the same start everywhere. The weight decay is set here; the lecture gives it to `fit`.
 
     // %% learn
     let split = Split::new(cf.len(), &val_idxs);
@@ -134,11 +134,12 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let preds = learn.predict()?;
 
     // %% [markdown]
-    // In the picture each hexagon is colored by how many ratings fall into it: predictions to the right, true ratings
-    // upward, with both histograms along the sides. A perfect model would lie on the dashed line.
+    // In the picture, the color of a hexagon shows how many ratings fall into it. Predictions are on the horizontal axis,
+    // true ratings on the vertical one, and both histograms are along the sides. The predictions of a perfect model would
+    // lie on the dashed line.
     //
-    // The predictions crowd toward the middle. That is no fault: whoever must guess under squared error
-    // guesses the mean of what might come.
+    // The predictions crowd toward the middle. That is not a flaw: under squared error, the best guess is the mean of the
+    // ratings that are possible.
 
     // %% y
     let y = Vec::<f32>::try_from(&learn.data.val.y)?;
@@ -153,8 +154,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## What training did to the embeddings
     //
-    // They start as noise. What the ratings have to say spreads them out; what they do not say, weight decay pulls back
-    // toward zero.
+    // They start as noise. Where the ratings contain information, training spreads them out; otherwise weight decay pulls
+    // them back toward zero.
 
     // %% plumbing
     lecture.keep_predictions("collab_learner", &preds);
@@ -173,9 +174,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Where it goes wrong: the cold start
     //
-    // A movie that nobody in the training rows has rated gets no gradient but the decay, which Adam turns into
-    // full steps: its vector and its bias move to zero, and a prediction for it says only how the user rates in
-    // general. The more often a movie was rated, the better it is known.
+    // A movie that nobody has rated in the training rows gets no gradient other than the weight decay, which Adam turns into
+    // steps of full size. Its vector and its bias move to zero, and a prediction for it says only how the user rates in
+    // general. The more often a movie was rated, the more the model knows about it.
 
     // %% plumbing
     let mut times_rated = vec![0_u32; cf.items.len() as usize];
@@ -188,7 +189,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         let largest = rows.abs().max().double_value(&[]);
         let (low, high) = settings.init;
         nb.print(format!(
-            "{} movies were never read in training. Their weights started between {low} and {high}; the largest is now \
+            "{} movies do not occur in the training rows. Their weights started between {low} and {high}; the largest is now \
              {largest:.0e}{}",
             never_rated.len(),
             if largest < 0.01 * high { "." } else { ": so few steps do not take them to zero." }
@@ -206,7 +207,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // | | the lecture | here | | why |
     // |---|---|---|---|---|
     // | 9 | `val_idxs`, `wd`, `n_factors` | [`val_idxs`](#collab_filter-val_idxs) | same | |
-    // | 10 | `cf = CollabFilterDataset.from_csv(…)` | [`cf`](#collab_filter-cf) | same | from the table that has been read |
+    // | 10 | `cf = CollabFilterDataset.from_csv(…)` | [`cf`](#collab_filter-cf) | same | from the table that was already read |
     // | 11 | `learn = cf.get_learner(…)` | [`learn`](#collab_filter-learn) | same | the weight decay is given here |
     // | 12 | `learn.fit(1e-2, 2, …)` | [`learn.fit`](#collab_filter-learn_fit) | same | another random start |
     // | 13 | `math.sqrt(0.776)` | [`sqrt`](#collab_filter-sqrt) | same | |

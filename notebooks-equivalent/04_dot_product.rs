@@ -3,7 +3,7 @@
 //
 // Linear algebra on two small matrices, and the first layer of our own: `DotProduct`.
 //
-// A tensor is an array of numbers of any number of dimensions; **`T`** makes one in the lecture, and
+// A tensor is an array of numbers with any number of dimensions. **`T`** makes one in the lecture, and
 // `Tensor::from_slice2` here.
 
 // %% plumbing
@@ -21,7 +21,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Two matrices
     //
-    // Think of a row of `a` as a user, of the same row of `b` as a movie.
+    // Think of a row of `a` as a user, and of the same row of `b` as a movie.
 
     // %% a
     let a = Tensor::from_slice2(&[[1f32, 2.], [3., 4.]]).to_device(lecture.run.device);
@@ -44,13 +44,13 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Our first custom layer
     //
-    // In PyTorch a layer is a class that extends `nn.Module`, and what it computes stands in its method
-    // **`forward`**. Nobody calls `forward` by name: whoever calls the module (`model(a, b)`) calls it, and so
-    // do the other parts of the library. Here it is one dot product for each row. (The lecture's notes say matrix
-    // multiplication; that would be each row of `a` with *every* row of `b`.) `backward`, which finds the gradients, is not
-    // written at all: PyTorch records what `forward` does and works backward through it.
+    // In PyTorch a layer is a class that extends `nn.Module`, and its method **`forward`** says what it computes. `forward`
+    // is not called by its name: calling the module (`model(a, b)`) calls it, and so do other parts of the library. Here it
+    // computes one dot product for each row. (The lecture's notes say matrix multiplication; that would combine each row of
+    // `a` with *every* row of `b`.) `backward`, which finds the gradients, does not have to be written at all: PyTorch
+    // records what `forward` does and works backward through it.
     //
-    // In Rust a layer is a struct with a method `forward`, and it is called by its name.
+    // In Rust a layer is a struct with a method `forward`, which is called by its name.
 
     // %% DotProduct
     struct DotProduct;
@@ -68,7 +68,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let model = DotProduct;
 
     // %% [markdown]
-    // and its answer:
+    // and its result:
 
     // %% model(a,b)
     nb.show(shown(&model.forward(&a, &b))?);
@@ -76,16 +76,16 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Prepare the data
     //
-    // The ids of users and movies skip numbers, but an embedding is a table whose rows are looked up by number,
-    // so it would need a row for each number that is skipped. Therefore:
+    // The ids of users and movies skip numbers. An embedding is a table whose rows are looked up by number, so it would need
+    // a row for each skipped number too. Therefore:
     //
     // 1. look at the unique values of `userId`;
     // 2. map each of them to an integer, counting from 0 in the order in which they appear;
     // 3. do the same for `movieId`.
     //
-    // The lecture does it with two reminders, and Rust has both:
+    // The lecture's notes explain two things that this needs, and Rust has both:
     //
-    // - **`enumerate`** takes a collection and gives back the index and the value of each element;
+    // - **`enumerate`** takes a collection and returns the index and the value of each element;
     // - **`lambda`** is Python's keyword for a small function without a name, which in Rust is a *closure*,
     //   `|x| user2idx[&x]`.
 
@@ -113,13 +113,13 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.show(format!("n_users = {n_users}, n_movies = {n_movies}"));
 
     // %% [markdown]
-    // `CollabFilterDataset`, which the sections share as `cf`, does the same in one go and keeps the mapping in both
-    // directions, since we will want the titles back:
+    // `CollabFilterDataset`, which the sections share as `cf`, does the same in one go. It stores the mapping in both
+    // directions, since titles will have to be found from indices later:
 
     // %% plumbing
     let (cf, _) = lecture.ratings();
     let same = (&cf.user_idx, &cf.item_idx) == (&users, &movies);
-    nb.print(if same { "cf has the same indices." } else { "cf has other indices: that is a fault." });
+    nb.print(if same { "cf has the same indices." } else { "cf has other indices: this is a bug." });
 
     // %% [markdown]
     // ## The lecture's cells of this section
@@ -134,7 +134,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // | 19 | `class DotProduct` | [`DotProduct`](#dot_product-DotProduct) | same | |
     // | 20 | `model=DotProduct()` | [`model`](#dot_product-model) | same | |
     // | 21 | `model(a,b)` | [`model(a,b)`](#dot_product-model_a_b_) | same | `forward` is called by its name |
-    // | 22 | `u_uniq`, `user2idx`, …, `n_users` | [`u_uniq`](#dot_product-u_uniq), [`n_users`](#dot_product-n_users) | same | `ratings` keeps its ids; the indices are columns of their own |
+    // | 22 | `u_uniq`, `user2idx`, …, `n_users` | [`u_uniq`](#dot_product-u_uniq), [`n_users`](#dot_product-n_users) | same | `ratings` keeps its ids; the indices are separate columns |
 
     Ok(())
 }

@@ -3,8 +3,8 @@
 //
 // A model of our own: some numbers for each user, as many for each movie, and their dot product is the rating.
 //
-// Nobody says what the numbers mean. They are whatever makes the loss small, and afterward one can look at
-// what they turned out to be.
+// Nobody says what the numbers mean. They are whatever makes the loss small. After training, one can look at
+// what they have come to mean.
 
 // %% plumbing
 use anyhow::Result;
@@ -26,15 +26,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // - **`__init__`** is Python's *constructor*, the function that is called when an object is created:
     //   `obj = myClass()`, or `obj = newClassImade(list)` with arguments. `super().__init__()` first lets
-    //   `nn.Module` set itself up. In Rust it is an ordinary function, by custom called `new`.
-    // - **`nn.Embedding`** is PyTorch's table of weights that is looked up by row number; tch has the same.
-    // - **`self.u.weight.data.uniform_(0, 0.05)`** gives the *user* weights a reasonable start, and the next line
-    //   the *movie* weights. The underscore of **`uniform_`** says *in place*: the tensor itself is changed,
-    //   where a method without one returns a new tensor. tch calls it when it makes the table, with the bounds of
-    //   `Init::Uniform`.
-    // - **`forward`** takes `cats`, the categorical variables, and pulls its two columns apart:
-    //   `users, movies = cats[:,0], cats[:,1]`. The lecture's `conts`, the continuous variables, are none, and
-    //   are left out here. (`forward_t` is told whether it trains; this model does the same either way.)
+    //   `nn.Module` set itself up. In Rust the constructor is an ordinary function, by convention called `new`.
+    // - **`nn.Embedding`** is PyTorch's table of weights in which rows are looked up by number; tch has the same.
+    // - **`self.u.weight.data.uniform_(0, 0.05)`** gives the *user* weights reasonable initial values, and the next line
+    //   does the same for the *movie* weights. The underscore in **`uniform_`** means *in place*: the tensor itself is
+    //   changed, whereas a method without an underscore returns a new tensor. tch calls `uniform_` when it makes the table,
+    //   with the bounds of `Init::Uniform`.
+    // - **`forward`** takes `cats`, the categorical variables, and separates its two columns:
+    //   `users, movies = cats[:,0], cats[:,1]`. The lecture's `conts`, the continuous variables, are empty and are
+    //   left out here. (An argument tells `forward_t` whether it trains; this model does the same either way.)
 
     // %% EmbeddingDot
     let n_factors = 50;
@@ -66,20 +66,21 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% plumbing
     let middle = (init.0 + init.1) / 2.0;
     nb.markdown(format!(
-        "Why from {} to {}? The first predictions are then near {n_factors} × {middle}² = {:.2} stars: small, and free to grow.",
+        "Why from {} to {}? The first predictions are then near {n_factors} × {middle}² = {:.2} stars, which is small and leaves \
+         room to grow.",
         init.0,
         init.1,
         n_factors as f64 * middle * middle
     ));
 
     // %% [markdown]
-    // It is this struct that is trained below. Change it here (another number of factors, another start, a constant added
-    // to the product) and run the section again: labels, plots and the saved file follow. The same model for the command
-    // line is in `src/models.rs`.
+    // This struct is the one that is trained below. Change it here (another number of factors, another start, a constant
+    // added to the product) and run the section again: labels, plots and the saved file follow. The same model for the
+    // command line is in `src/models.rs`.
     //
     // ## Prepare the features and the dependent variable
     //
-    // `x` is the table without rating and timestamp, `y` the rating.
+    // `x` is the table without `rating` and `timestamp`, and `y` is the rating.
 
     // %% x
     let x = lecture.ml.ratings.drop_many(["rating", "timestamp"]);
@@ -88,8 +89,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.show(head(&x, 3)?);
 
     // %% [markdown]
-    // `ColumnarModelData` binds the two categorical columns together into `cats`, splits off the rows held out, and cuts
-    // batches of 64. It takes the indices from `cf`, where the lecture has written them over the ids.
+    // `ColumnarModelData` combines the two categorical columns into `cats`, splits off the rows held out, and cuts batches
+    // of 64. It takes the indices from `cf`; in the lecture, the indices have replaced the ids in the table.
 
     // %% data
     let (cf, split) = lecture.ratings();
@@ -100,12 +101,12 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Set up the optimizer
     //
-    // - **`optim`** gives us an optimizer: the rule by which the weights follow their gradients.
-    // - **`model.parameters()`**, inherited from `nn.Module`, is all weights of the model. In tch they live in a
-    //   `VarStore`, which the model is built on.
+    // - **`optim`** gives us an optimizer: the rule that updates the weights from their gradients.
+    // - **`model.parameters()`**, inherited from `nn.Module`, is the list of all weights of the model. In tch the weights
+    //   are stored in a `VarStore`, from which the model is built.
     // - **`1e-1`** is the learning rate.
     // - **`weight_decay`** is the regularization.
-    // - **`momentum`**: each step keeps nine tenths of the one before.
+    // - **`momentum`** makes each step keep nine tenths of the one before.
     //
     // `.cuda()` moves the model to the GPU; here `set_device` moves it to the device of the run.
 
@@ -130,7 +131,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Set the learning rate
     //
-    // By now the steps are too long for what is left to learn. The same model and the same optimizer go on at a smaller rate:
+    // By now the steps are too large for what is left to learn. The same model and the same optimizer continue at a smaller
+    // rate:
 
     // %% set_lrs
     opt.set_lrs(lecture.rate(0.01));
@@ -152,9 +154,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let n_batches = data.n_batches();
     if n_batches >= 200 && epochs.len() > 1 && running[n_batches + 99] < running[n_batches - 1] {
         nb.markdown(
-            "**The training loss drops where an epoch starts**, above all in the first ones. Within an epoch every rating \
-             comes up once. In the next one each has been learned from before, and a model with so many weights to so few \
-             ratings knows it again. That is memory, not insight: the validation loss knows nothing of it.",
+            "**The training loss drops where an epoch starts**, above all in the first ones. Within an epoch, every rating \
+             comes up once. In the next epoch, the model has already learned from each of them, and with so many weights for \
+             so few ratings it recognizes them. That is memory, not insight: the validation loss shows no such drop.",
         );
         for epoch in 1..epochs.len() {
             let start = epoch * n_batches;
@@ -192,29 +194,30 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         (split.trn.iter().map(|&row| f64::from(cf.y[row])).sum::<f64>() / split.trn.len() as f64) as f32;
     let (model_mse, mean_mse) = (mse(&|row| preds[row], &all), mse(&|_| mean, &all));
     nb.markdown(format!(
-        "**It {} a guess without any model.** Predicting the mean of the training ratings, {mean:.2}, for everything has a \
-         mean squared error of {mean_mse:.3} over all rows held out; EmbeddingDot has {model_mse:.3}. (The line of an epoch is \
-         the mean of its batches' means, and the last batch is short.)",
+        "**It {} a guess without any model.** Always predicting the mean of the training ratings, {mean:.2}, has a mean \
+         squared error of {mean_mse:.3} over all rows held out; EmbeddingDot has {model_mse:.3}. (The loss that is printed for \
+         an epoch differs slightly: it is the mean of the batches' means, and the last batch is short.)",
         if model_mse > mean_mse { "loses to" } else { "beats" }
     ));
     if !unknown.is_empty() && !known.is_empty() {
         let guess = unknown.iter().map(|&row| f64::from(preds[row])).sum::<f64>() / unknown.len() as f64;
         let (of_unknown, of_known) = (mse(&|row| preds[row], &unknown), mse(&|row| preds[row], &known));
         nb.markdown(format!(
-            "**What it has never seen.** {} of the {} rows held out are of a movie that no training row has{}. Nothing has moved their vectors: they are as small as at the start, and a product with them makes little, \
-             {guess:.2} on average. That is the lump at the left of the picture. The mean squared error of these rows is \
-             {of_unknown:.2}, that of all others {of_known:.3} (predicting the mean there: {:.3}).",
+            "**What it has never seen.** {} of the {} rows held out are of a movie that no training row has{}. No rating has \
+             moved their vectors; weight decay has only shrunk them a little. They are about as small as at the start, so the \
+             predictions are low, {guess:.2} on average. That is the cluster at the left of the picture. The mean squared error \
+             of these rows is {of_unknown:.2}, that of all others {of_known:.3} (predicting the mean there: {:.3}).",
             unknown.iter().filter(|&&row| is_new(row, 1)).count(),
             y.len(),
             match unknown.iter().filter(|&&row| is_new(row, 0)).count() {
                 0 => String::new(),
-                users => format!(", and {users} of such a user"),
+                users => format!(", and {users} are of a user that no training row has"),
             },
             mse(&|_| mean, &known)
         ));
     }
     nb.markdown(
-        "A movie of which little is known should be predicted near the mean, not near zero. That is what a *bias* can do, \
+        "For a movie of which little is known, the prediction should be near the mean, not near zero. A *bias* can do that, \
          and the [next section](#embedding_dot_bias) adds one. Nothing keeps a prediction within the range of the ratings \
          either.",
     );
@@ -224,10 +227,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // | | the lecture | here | | why |
     // |---|---|---|---|---|
-    // | 23 | `class EmbeddingDot` | [`EmbeddingDot`](#embedding_dot-EmbeddingDot) | same | without `conts`, which are none |
+    // | 23 | `class EmbeddingDot` | [`EmbeddingDot`](#embedding_dot-EmbeddingDot) | same | without `conts`, which are empty |
     // | 24 | `x`, `y` | [`x`](#embedding_dot-x) | same | |
     // | 25 | `data = ColumnarModelData…` | [`data`](#embedding_dot-data) | same | the indices come from `cf` |
-    // | 26 | `wd`, `model`, `opt` | [`opt`](#embedding_dot-opt) | same | `.cuda()` only where there is one |
+    // | 26 | `wd`, `model`, `opt` | [`opt`](#embedding_dot-opt) | same | moved to the device of the run instead of `.cuda()` |
     // | 27 | `fit(model, data, 3, …)` | [`fit`](#embedding_dot-fit) | same | another random start |
     // | 28 | `### Set the learning rate` | the heading | same | a comment in a code cell there |
     // | 29 | `set_lrs(opt, 0.01)` | [`set_lrs`](#embedding_dot-set_lrs) | same | |

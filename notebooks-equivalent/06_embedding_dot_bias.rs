@@ -1,10 +1,10 @@
 // %% [markdown]
 // # EmbeddingDotBias
 //
-// Some users give more stars than others, and some movies are better than others: a number for each.
+// Some users give more stars than others, and some movies are better than others: each gets a number for that.
 //
-// A dot product can only say how well a user and a movie go together. The *bias* of a user says how she
-// rates on the whole, the bias of a movie how it is liked on the whole.
+// A dot product can only say how well a user and a movie go together. The *bias* of a user says how the user
+// rates in general, and the bias of a movie says how well it is liked in general.
 
 // %% plumbing
 use anyhow::Result;
@@ -31,12 +31,12 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Can we squash the ratings between 1 and 5?
     //
-    // A sigmoid turns any number into one between 0 and 1; multiplied by the width of the range and moved up by
-    // its lower end, it gives only predictions that can be true. The model need not learn where the range ends.
-    // (The heading is the lecture's; its code takes the range of the data.)
+    // A sigmoid turns any number into one between 0 and 1. Multiplied by the width of the range and moved up by its lower
+    // end, it gives only predictions that are possible ratings, so the model need not learn where the range ends. (The
+    // heading is the lecture's; its code takes the range of the data.)
     //
-    // **`F`** is PyTorch's functional library, the functions that layers are made of. `F.sigmoid` is called
-    // `torch.sigmoid` now, and is a method of the tensor in tch.
+    // **`F`** is PyTorch's functional library, the functions that layers are made of. `F.sigmoid` is now called
+    // `torch.sigmoid`, and is a method of the tensor in tch.
 
     // %% squash
     let squash = |res: &Tensor| res.sigmoid() * (max_rating - min_rating) + min_rating;
@@ -68,9 +68,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // The constructor calls it four times: for `u`, `m`, `ub` and `mb`.
     //
-    // **`squeeze`** takes away a dimension of size 1. The biases come as (64, 1), the dot products as (64,).
-    // Added as they are, both would be *broadcast*, that is replicated until they fit, to (64, 64): no error,
-    // and a wrong loss. `mse_loss` of this project checks the shapes for that reason.
+    // **`squeeze`** removes a dimension of size 1. The biases have the shape (64, 1), the dot products (64,).
+    // Added as they are, both would be *broadcast* (replicated until they fit) to (64, 64): there would be no error,
+    // but a wrong loss. For that reason, this project's `mse_loss` checks the shapes.
 
     // %% EmbeddingDotBias
     let n_factors = 50;
@@ -122,15 +122,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         && let (Some(dot), Some(last)) = (dot.get(bias.epoch), dot.last())
     {
         nb.markdown(format!(
-            "{:.2} after epoch {}, where the dot product alone had {dot:.2}, and {last:.2} in the end. {}",
+            "The validation loss is {:.2} after epoch {}. The dot product alone had {dot:.2} there, and {last:.2} in the end. {}",
             bias.val,
             bias.epoch,
             match bias.val < *last {
                 true =>
-                    "One number for each user, one for each movie and a fixed range bring more than a smaller learning rate \
-                     did. What is predicted of a movie that the training rows lack starts from the middle of the range and its \
-                     user's bias, and no longer from zero.",
-                false => "Here the biases bring nothing.",
+                    "One number for each user, one for each movie and a fixed range improve it more than a smaller learning \
+                     rate did. The prediction for a movie that the training rows lack now starts from the middle of the range \
+                     and the user's bias, and no longer from zero.",
+                false => "Here the biases do not help.",
             }
         ));
     }
@@ -149,12 +149,12 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## What's actually written in fastai?
     //
-    // The same model. fastai calls the movies *items* (`i`, `ib`), takes users and items as two arguments
-    // instead of the columns of `cats`, is told the range as `min_score` and `max_score`, and its `get_emb` fills the
-    // weights between −0.05 and 0.05. It is what the [learner](#collab_filter) trains.
+    // The same model. fastai calls the movies *items* (`i`, `ib`), takes users and items as two arguments instead of
+    // the columns of `cats`, and takes the range as `min_score` and `max_score`. Its `get_emb` draws the weights between
+    // −0.05 and 0.05. This is the model that the [learner](#collab_filter) trains.
     //
-    // In the lecture's notebook both names are defined anew by this cell, so that the neural net of the next section gets
-    // the wider start.
+    // In the lecture's notebook, this cell redefines both names (`get_emb` and `EmbeddingDotBias`), so the neural net of
+    // the next section gets the wider initial range.
 
     // %% fastai
     let fastai_init = (-0.05, 0.05);
@@ -193,8 +193,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.print(format!("its first predictions before any training: {:.3?}", Vec::<f32>::try_from(first)?));
 
     // %% [markdown]
-    // Before training, all predictions are near the middle of the range: the sigmoid of nearly nothing is one half. How the
-    // lecture trains the two:
+    // Before training, all predictions are near the middle of the range, since the sigmoid of a number near zero is about
+    // one half. The lecture trains the two models with these settings:
 
     // %% plumbing
     for (name, s) in [("above", settings), ("fastai's own", Settings::lecture(ModelKind::Learner))] {
@@ -214,7 +214,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // | 32 | `get_emb`, `class EmbeddingDotBias` | [`get_emb`](#embedding_dot_bias-get_emb), [`EmbeddingDotBias`](#embedding_dot_bias-EmbeddingDotBias) | same | the range is a field, not a global |
     // | 33 | `wd`, `model`, `opt` | [`opt`](#embedding_dot_bias-opt) | same | |
     // | 34 | `fit(model, data, 3, …)` | [`fit`](#embedding_dot_bias-fit) | same | another random start |
-    // | 35 | fastai's `get_emb`, `EmbeddingDotBias` | [`fastai`](#embedding_dot_bias-fastai) | same | under a name of its own |
+    // | 35 | fastai's `get_emb`, `EmbeddingDotBias` | [`fastai`](#embedding_dot_bias-fastai) | same | under a different name |
 
     Ok(())
 }

@@ -3,7 +3,7 @@
 //
 // A neural net instead of the dot product: both vectors side by side, a hidden layer, one number out.
 //
-// A dot product compares all users with all movies in one fixed way, factor by factor. Why not take the
+// A dot product combines users and movies in one fixed way, factor by factor. Why not take the
 // embeddings and let a net find out how to combine them?
 
 // %% plumbing
@@ -24,11 +24,11 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The dropout that did nothing
     //
-    // The lecture writes `F.dropout(x, 0.75)` twice: zero three quarters of the values at random, so that the
-    // net cannot rely on any one of them. But in the PyTorch of 2017 the function had a third argument,
-    // `training`, that was false by default, so it passed `x` on as it was. Today it is true by default, at validation too.
-    // What passes through, off and on: the survivors are multiplied by 1/(1 − 0.75) = 4, so that the sum stays the same on
-    // average.
+    // The lecture writes `F.dropout(x, 0.75)` twice. It should set three quarters of the values to zero at random, so that
+    // the net cannot rely on any one of them. But in the PyTorch of 2017, the function had a third argument, `training`,
+    // that was false by default, so it returned `x` unchanged. Today it is true by default, even at validation. The cell
+    // shows what passes through with dropout off and on. The values that survive are multiplied by 1/(1 − 0.75) = 4, so that
+    // the sum stays the same on average.
 
     // %% dropout
     fn dropout(x: &Tensor, p: f64, training: bool) -> Tensor {
@@ -43,20 +43,20 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.print(shown(&dropout(&x, 0.75, true))?);
 
     // %% [markdown]
-    // On the lecture's data the net ends with dropout off near 0.79, where the lecture's does, so the reproduction leaves it
-    // off. On in training and off at validation, as it is meant, it ends near 0.93: see it with
-    // `lecture5 fit --model net --dropout 0.75`. The lecture's line as it stands would end near 1.00 today.
+    // On the lecture's data, the net with dropout off ends near 0.79, as the lecture's does, so this reproduction leaves it
+    // off. With dropout on in training and off at validation, as it should be, the net ends near 0.93
+    // (`lecture5 fit --model net --dropout 0.75`). Run unchanged today, the lecture's line would end near 1.00.
     //
     // ## Let's prototype our net
     //
-    // - `(self.u, self.m) = [get_emb(*o) for o in …]` creates the embeddings. By now the lecture has defined
-    //   `get_emb` a second time, as fastai has it, so the weights start within ±0.05 instead of ±0.01.
+    // - `(self.u, self.m) = [get_emb(*o) for o in …]` creates the embeddings. By now the lecture has redefined
+    //   `get_emb` as in fastai, so the weights start within ±0.05 instead of ±0.01.
     // - `nn.Linear(n_factors*2, 10, nh)` creates a linear layer: 100 numbers in, 10 out. Its third argument is
-    //   `bias`, and `nh` (10, which counts as true) lands there; it does not set the number of hidden layers, as the notes
-    //   have it.
+    //   `bias`, and `nh` (10, which counts as true) ends up there. The lecture's notes say that it sets the number of hidden
+    //   layers; it does not.
     // - `torch.cat([self.u(users), self.m(movies)], dim=1)` puts the two vectors side by side.
-    // - `F.relu(self.lin1(x))` is a linear layer, then *relu*: the larger of 0 and x, so negative values are cut
-    //   off. Without it two linear layers would be no more than one.
+    // - `F.relu(self.lin1(x))` is a linear layer followed by *relu*, the larger of 0 and x, which sets negative values to
+    //   0. Without it, two linear layers could do no more than one.
     // - The range is half a star wider at both ends, since a sigmoid reaches its ends only at infinity.
     //
     // One hidden layer makes it a neural net, though hardly a deep one.
@@ -64,7 +64,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% EmbeddingNet
     let n_factors = 50;
     let init = (-0.05, 0.05);
-    let training = false; // what `F.dropout` took for granted in 2017; `train` below is what it should have been told
+    let training = false; // the default of `F.dropout` in 2017; it should have been the argument `train` of `forward_t`
 
     #[derive(Debug)]
     struct EmbeddingNet {
@@ -89,10 +89,11 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     }
 
     // %% [markdown]
-    // It is this struct that is trained below: change it (`tanh` for `relu`, a layer more) and run the section again.
+    // This struct is the one that is trained below: change it (`tanh` instead of `relu`, one more layer) and run the section
+    // again.
     //
-    // PyTorch's `nn.Linear` starts its weights and biases between ±1/√inputs. tch's own starts them wider, so the layer is
-    // put together here:
+    // PyTorch's `nn.Linear` starts its weights and biases between ±1/√inputs. tch's linear layer starts with a wider range,
+    // so the layer is built by hand here:
 
     // %% get_emb
     fn get_emb(vs: Path, ni: i64, nf: i64, (lo, up): (f64, f64)) -> Embedding {
@@ -125,8 +126,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let mut opt = optim::sgd(&vs, lecture.rate(1e-2)).weight_decay(wd).momentum(0.9);
 
     // %% [markdown]
-    // The layers as they really are: `lin1` has its bias, which is what the third argument asked for, and a width
-    // of 10, which is what the second one said.
+    // These are the layers as they really are: `lin1` has a bias, because of the third argument, and a width of 10, because
+    // of the second.
 
     // %% plumbing
     for (name, weights) in opt.parameters() {
@@ -136,7 +137,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Fit
     //
-    // "We will be using mse loss as the optimizing metric": the mean squared error is the loss, and the metric as well.
+    // "We will be using mse loss as the optimizing metric": the mean squared error is both the loss and the metric.
 
     // %% fit
     let mut history = fit_with(&model, &data, 3, &mut opt, mse_loss, lecture.options(nb))?;
@@ -180,7 +181,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The neural-net approach
     //
-    // What else can be done with a net, and the command that does it:
+    // The lecture's list of what else can be done with a net, with the command that does it:
     //
     // | we can … | |
     // |---|---|
@@ -200,9 +201,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // | | the lecture | here | | why |
     // |---|---|---|---|---|
     // | P7 | picture: the sheet of the dot product | [`crosstab`](#excel_subset-crosstab) | same | in the section on the subset |
-    // | P8 | picture: all users beside all movies | the first paragraph | differs | in words |
+    // | P8 | picture: all users next to all movies | the first paragraph | differs | in words |
     // | P9 | picture: mini net | [`EmbeddingNet`](#embedding_net-EmbeddingNet) | differs | in code |
-    // | 36 | `class EmbeddingNet` | [`EmbeddingNet`](#embedding_net-EmbeddingNet), [`get_emb`](#embedding_net-get_emb) | same | dropout is told that it does not train, as it took for granted in 2017; the layers come from the next cell |
+    // | 36 | `class EmbeddingNet` | [`EmbeddingNet`](#embedding_net-EmbeddingNet), [`get_emb`](#embedding_net-get_emb) | same | `training` of dropout is false, which was the default in 2017; the layers come from the next cell |
     // | 37 | `wd`, `model`, `opt` | [`opt`](#embedding_net-opt) | same | |
     // | 38 | `fit(model, data, 3, …)` | [`fit`](#embedding_net-fit) | same | another random start |
     // | 39 | `set_lrs(opt, 1e-3)` | [`set_lrs`](#embedding_net-set_lrs) | same | |

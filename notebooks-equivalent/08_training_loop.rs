@@ -1,7 +1,7 @@
 // %% [markdown]
 // # The training loop
 //
-// What happens inside `optim.SGD`? On a line with two unknowns: by hand, by spreadsheet, and by libtorch.
+// What happens inside `optim.SGD`? An answer on a line with two unknowns: by hand, by spreadsheet, and by libtorch.
 //
 // Everything above was trained with a line such as
 // `opt = optim.SGD(model.parameters(), 1e-2, weight_decay=wd, momentum=0.9)`. This section takes it apart.
@@ -30,7 +30,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## First create some data
     //
-    // 29 points on the line y = 2x + 30. Can we learn the slope a and the intercept b from the points alone?
+    // The data is 29 points on the line y = 2x + 30. Can we learn the slope a and the intercept b from the points alone?
 
     // %% points
     let points = descent::points();
@@ -45,9 +45,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The error
     //
-    // We start with a guess, b = 1 and a = 1. For the first point, x = 14, it predicts 15 where 58 is right. With the
-    // intercept at 1.5 the squared error is a little smaller, so that is the way to go. (The notes give 1,849 and then 419;
-    // 419 cannot be had from these points and this start.)
+    // We start with a guess, b = 1 and a = 1. For the first point, x = 14, it predicts 15, but the truth is 58. With the
+    // intercept at 1.5, the squared error is a little smaller, so that is the way to go. (The lecture's notes give 1,849 and
+    // then 419; these points and this start cannot give 419.)
 
     // %% error
     let (x, y) = points[0];
@@ -59,8 +59,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## How can we guess where to go next? Finite differencing
     //
-    // Change a weight by a little, here 0.01, see how the error changes, divide: that is the slope of the error
-    // in this weight.
+    // Change a weight a little, here by 0.01, see how the error changes, and divide: this estimates the slope of the
+    // error with respect to the weight.
 
     // %% finite differences
     let estimated = descent::finite_difference(START, x, y, 0.01);
@@ -69,14 +69,14 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The chain rule
     //
-    // The error is a function of a function: e = d², where d = b + a·x − y. How fast does e change with a? As
-    // fast as e changes with d, times as fast as d changes with a:
+    // The error is a function of a function: e = d², where d = b + a·x − y. How fast does e change with a? The rate at
+    // which e changes with d is multiplied by the rate at which d changes with a:
     //
     // - de/db = de/dd · dd/db = 2d · 1
     // - de/da = de/dd · dd/da = 2d · x
     //
-    // That is the *analytic* derivative, exact and without trying anything out. *Backpropagation* is this rule,
-    // applied layer by layer from the error backward. Autograd does it for any chain that it has recorded:
+    // That is the *analytic* derivative: it is exact, and nothing has to be tried out. *Backpropagation* is this rule,
+    // applied layer by layer from the error backward. PyTorch's autograd does it for any chain that it has recorded:
 
     // %% backward
     let exact = descent::gradient(START, x, y);
@@ -97,13 +97,13 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Caveat: finite differencing in many dimensions
     //
-    // Each weight costs a pass through the model of its own, beside the one for where we stand. A million weights,
-    // a million passes for one single step. Autograd needs one pass forward and one backward, whatever the
-    // number of weights. The forward passes, counted on a net of one hidden layer, and the largest disagreement
+    // Each weight costs a separate pass through the model, in addition to the one at the current weights. A million weights
+    // need a million passes for one single step. Autograd needs one forward and one backward pass, whatever the number of
+    // weights. The table counts the forward passes for a net with one hidden layer, and gives the largest difference
     // between the two gradients:
 
     // %% plumbing
-    /// The gradient of a net of 4 inputs, `hidden` tanh units and one output, found both ways: its number of
+    /// Computes the gradient of a net with 4 inputs, `hidden` tanh units and one output both ways. Returns its number of
     /// weights, the forward passes that finite differences and autograd took, and the largest difference between the two.
     fn finite_differences_against_autograd(hidden: i64) -> (usize, [usize; 2], f64) {
         let inputs = Tensor::from_slice(&[0.5, -1.0, 0.25, 2.0]);
@@ -149,12 +149,13 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // Two words to look up:
     //
-    // - The **Jacobian** holds the first derivatives of several outputs by several inputs: with 1,000,000 inputs
-    //   and 100,000 outputs, as many as 100 billion numbers.
-    // - The **Hessian** holds the second derivatives, how the slope in one weight changes with another: a square
+    // - The **Jacobian** contains the first derivatives of several outputs with respect to several inputs: with 1,000,000
+    //   inputs and 100,000 outputs, as many as 100 billion numbers.
+    // - The **Hessian** contains the second derivatives, that is, how the slope in one weight changes with another: a square
     //   table of all weights by all weights.
     //
-    // For the errors of the first three points, and for the sum of all 29 squared errors, by autograd:
+    // Here is the Jacobian of the errors of the first three points, and the Hessian of the sum of all 29 squared errors,
+    // both by autograd:
 
     // %% Jacobian
     /// b + a·x − y, for w = (b, a): ()
@@ -162,7 +163,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         w.get(0) + w.get(1) * x - y
     }
 
-    /// The derivatives of a scalar by each element of `by`.
+    /// The derivatives of a scalar with respect to each element of `by`.
     fn derivative(of: &Tensor, by: &Tensor) -> Vec<f64> {
         let slope = Tensor::run_backward(&[of], &[by], true, false).remove(0);
         (0..slope.numel() as i64).map(|i| slope.double_value(&[i])).collect()
@@ -194,10 +195,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let (bb, ab, aa) = (hessian[0][0], hessian[0][1], hessian[1][1]);
     let (middle, apart) = ((aa + bb) / 2.0, ((aa - bb) / 2.0).hypot(ab));
     nb.markdown(format!(
-        "On the diagonal stands the curvature of the error in each weight: {:.0} times as large in a as in b. The bowl does \
-         not lie along the two weights, though; along its own axes (the Hessian's eigenvectors) the curvatures, {:.0} and \
-         {:.1}, are even {:.0} times apart. A learning rate that the steep direction can bear is far too small for the shallow one, \
-         and everything below exists because of that.",
+        "The diagonal has the curvature of the error in each weight: it is {:.0} times as large in a as in b. The axes of the \
+         bowl are not those of the two weights, though. Along its own axes (the Hessian's eigenvectors), the curvatures are \
+         {:.0} and {:.1}, a ratio of {:.0}. A learning rate that is small enough for the steep direction is far too small for \
+         the shallow one; that is why everything below exists.",
         aa / bb,
         middle + apart,
         middle - apart,
@@ -208,7 +209,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## Stochastic gradient descent
     //
     // Take a step against the gradient, row by row: new a = a − learning rate · de/da, and the same for b. That
-    // is the sheet *basic SGD*, with a rate of 0.0001; the other sheets follow the same points. Its first rows:
+    // is the sheet *basic SGD*, with a rate of 0.0001; the other sheets use the same points. Its first rows:
 
     // %% sgd
     let traces: Vec<descent::Trace> = Sheet::ALL
@@ -217,7 +218,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         .collect();
 
     // %% plumbing
-    /// A number with at most so many decimals.
+    /// A number with at most this many decimals.
     fn trimmed(x: f64, decimals: usize) -> String {
         let text = format!("{x:.decimals$}");
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -233,11 +234,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Momentum
     //
-    // Look at de/da from row to row: positive and negative, as chance will have it. Momentum steps along a moving
-    // average of the gradients instead: what points now this way, now that way cancels out, and what keeps
-    // pointing the same way stays. β, here 0.9, says how much of the average is kept. The lecture's hope is to
-    // keep going in the same direction, but a bit faster, and so to need fewer iterations. At the sheet's rate, the same as
-    // plain SGD's, it is no faster.
+    // Look at de/da from row to row: its sign changes at random. Momentum steps along a moving average of the gradients
+    // instead: what points now one way and now the other cancels out, and what keeps pointing the same way stays. β, here
+    // 0.9, says how much of the average is kept. The lecture's hope is to keep going in the same direction, but a bit faster,
+    // and so to need fewer iterations. At the sheet's rate, which is that of plain SGD, it is no faster.
 
     // %% plumbing
     let momentum = &traces[1];
@@ -249,30 +249,31 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Adam
     //
-    // Adam keeps a second moving average, that of the squared gradients, and divides by its root. On the sheet
-    // both are linear interpolations between what was and what is new:
+    // Adam keeps a second moving average, that of the squared gradients, and divides by its square root. On the sheet,
+    // both are linear interpolations between the previous average and the new value:
     //
     // - cell **J8**: the average of the gradients, the direction;
     // - cell **L8**: the average of the squared gradients.
     //
     // The new b is the previous b minus the learning rate times J8 divided by √L8, and the same goes for a.
     //
-    // Also called an *exponentially weighted moving average*. The intuition behind the denominator:
+    // Such an average is also called an *exponentially weighted moving average*. The intuition behind the denominator:
     //
     // - a squared gradient is always positive;
-    // - where the gradient is large or changes much, the square is huge, and the step is divided by a large
+    // - if the gradient is large or changes a lot, the square is huge, and the step is divided by a large
     //   number: slow down;
-    // - where little changes, the step is divided by a small one: be bolder.
+    // - if little changes, the step is divided by a small number: be bolder.
     //
     // So each weight has an *adaptive* learning rate. The lecture calls Adam much, much faster, with answers that
     // are not as good as those of SGD with momentum.
     //
-    // The sheets have more of this family: *adagrad* and *rmsprop* divide without momentum, *eve* slows Adam down
-    // while the loss jumps about, and two *annealed* ones halve their rate when
-    // the mean gradient of an epoch has more than doubled.
+    // The workbook has more optimizers of this family: *adagrad* and *rmsprop* divide without momentum, *eve* slows Adam
+    // down while the loss fluctuates, and two *annealed* ones halve their rate when the mean gradient of an epoch has more
+    // than doubled.
     //
-    // Two errors stand in the table. The *moving* one of an epoch takes each row's error before its step, while the weights
-    // still move, as the sheets do. The RMSE at the end is that of the last weights over all 29 points, as in the picture.
+    // The table has two kinds of errors. The *moving* error of an epoch takes each row's error before its step, while the
+    // weights still change, as the sheets do. The RMSE at the end is that of the last weights over all 29 points, as in the
+    // picture.
 
     // %% plumbing
     let mut table =
@@ -304,9 +305,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ### A rate at which Adam wins
     //
-    // At the sheets' rates Adam brings the intercept much nearer to 30 than SGD does, and yet has the larger error: a rate
-    // of 1 makes it jump about. So try others, on the same points, five epochs each: up to the sheets' own for SGD
-    // and momentum, which is about what they can bear, and smaller ones for Adam.
+    // At the sheets' rates, Adam brings the intercept much nearer to 30 than SGD does, but has the larger error: a rate
+    // of 1 makes it jump around. Here are other rates on the same points, five epochs each: for SGD and momentum, up to the
+    // sheets' own rate, which is about the largest that works; for Adam, smaller ones.
 
     // %% plumbing
     let mut table = Table::new(["sheet", "rate", "b", "a", "RMSE at the end"]);
@@ -342,10 +343,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ### Seen from above
     //
-    // The error as a landscape over slope and intercept, and the way that each optimizer took, epoch by epoch, at the
-    // sheets' rates. The valley is narrow and runs nearly along b. SGD falls into it at once, and then its intercept
-    // hardly moves. Adam gives each weight a rate of its own and moves the intercept as fast as the slope; at a rate of 1
-    // it jumps about on the way.
+    // The picture shows the error as a landscape over slope and intercept, and the path of each optimizer, epoch by epoch, at
+    // the sheets' rates. The valley is narrow and runs nearly along b. SGD falls into it at once, and then its intercept
+    // hardly moves. Adam gives each weight its own rate and moves the intercept as fast as the slope; at a rate of 1 it
+    // jumps around on the way.
 
     // %% plumbing
     let paths: Vec<(&str, Vec<(f64, f64)>)> = traces
@@ -367,7 +368,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let (across, up) = (range(|p| p.0, TRUTH.a), range(|p| p.1, TRUTH.b));
     let surface = |a: f64, b: f64| descent::rmse(Pair { b, a }, &points).powi(2);
     let grid = plots::Grid::of(across, up, 200, surface);
-    let title = "The error over slope and intercept, and the ways down";
+    let title = "The error over slope and intercept, and the paths down";
     lecture.plot(nb, plots::error_surface("error_surface", title, &grid, (TRUTH.a, TRUTH.b), &borrowed)?)?;
 
     // %% [markdown]
@@ -375,15 +376,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // | | the sheet | libtorch |
     // |---|---|---|
-    // | momentum | the average takes a tenth of the new gradient, and the step uses the average of the row *before* | the buffer takes the *whole* gradient (unless dampened), and the step uses it at once: ten times as far in the end |
+    // | momentum | the average takes a tenth of the new gradient, and the step uses the average of the row *before* | the buffer takes the *entire* gradient (unless dampened), and the step uses it at once: ten times as far in the end |
     // | Adam | no correction for the averages' start at zero, no ε; a warm-up pass instead | both averages are divided by 1 − βᵗ, and ε = 1e-8 keeps the division from zero |
     // | β | 0.7 and 0.9 | 0.9 and 0.999 |
     //
-    // libtorch's own on the same points, with the sheets' rates, but a tenth of it for momentum. Plain SGD is the
-    // same rule, and ends where the sheet's does:
+    // These are libtorch's optimizers on the same points, with the sheets' rates, but a tenth of the rate for momentum.
+    // Plain SGD is the same rule, and ends where the sheet's does:
 
     // %% optimizers
-    /// Five epochs of the line, row by row, with one of libtorch's optimizers.
+    /// Fits the line for five epochs, row by row, with one of libtorch's optimizers.
     fn train_line(points: &[(f64, f64)], rule: Rule, lr: f64, wd: f64) -> Result<Pair> {
         let mut vs = VarStore::new(Device::Cpu);
         vs.double();
@@ -425,8 +426,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.show(table);
     let [.., (_, _, _, adam), (_, _, _, l2), (_, lr, wd, adamw)] = &trained[..] else { unreachable!() };
     nb.markdown(format!(
-        "Two of them decay. Added to the gradient, the decay is hardly felt: b ends at {:.1}, and without it at {:.1}. AdamW \
-         takes {} of each weight at every step, the rate times the decay, and b ends at {:.1}.",
+        "Two of them use weight decay. Added to the gradient, the decay has hardly any effect: b ends at {:.1}, and without it \
+         at {:.1}. AdamW subtracts {} of each weight at every step, the rate times the decay, and b ends at {:.1}.",
         l2.b,
         adam.b,
         lr * wd,
@@ -436,17 +437,17 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## AdamW: what was wrong with weight decay
     //
-    // Weight decay was meant to shrink every weight by the same share at each step. Added to the gradient (L2), as
-    // PyTorch's Adam does, it goes through Adam's division as well: the decay of a weight with large gradients is
-    // divided by a large number, so that it hardly decays at all. AdamW, new when the lecture was given ("ideally this will be fixed
-    // going forward"), keeps the decay outside the moving averages. It is part of PyTorch today.
+    // Weight decay was meant to shrink every weight by the same fraction at each step. If it is added to the gradient (L2),
+    // as in PyTorch's Adam, it goes through Adam's division as well: the decay of a weight with large gradients is
+    // divided by a large number, so that the weight hardly decays at all. AdamW, new when the lecture was given ("ideally
+    // this will be fixed going forward"), keeps the decay outside the moving averages. It is part of PyTorch today.
     //
-    // Two weights that both start at 1. Their gradients just bounce, ±100 for one and ±0.01 for the other; after
-    // 200 steps at a rate of 0.01 and a decay of 0.1, which alone would leave 0.82 of each (the small rest is the
-    // bouncing):
+    // The table shows two weights that both start at 1. Their gradients only alternate, ±100 for one and ±0.01 for the
+    // other. They take 200 steps at a rate of 0.01 and a decay of 0.1, which alone would leave 0.82 of each (the small
+    // difference comes from the alternating gradients):
 
     // %% AdamW
-    /// Two weights of 1 after 200 steps under gradients that bounce with these amplitudes.
+    /// Two weights of 1 after 200 steps under gradients that alternate with these amplitudes.
     fn decayed(rule: Rule, amplitudes: [f64; 2]) -> Result<[f64; 2]> {
         let vs = VarStore::new(Device::Cpu);
         let w = vs.root().var("w", &[2], tch::nn::Init::Const(1.0));
@@ -476,13 +477,14 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // The loss that the progress bar shows is such a moving average too:
     // `avg_loss = avg_loss * avg_mom + loss * (1-avg_mom)`, with `avg_mom` = 0.98. It starts at 0, so at first it is far
-    // too low; divided by `1 - avg_mom**batch_num` it is right from the first batch (*debiased*). `fit` keeps it so:
+    // too low. Divided by `1 - avg_mom**batch_num`, it is right from the first batch (*debiased*). `fit` computes it as
+    // follows:
 
     // %% plumbing
     nb.source(include_str!("../src/history.rs"), "struct RunningMean")?;
 
     // %% [markdown]
-    // For a loss of 2, 1.5, 1.2 and then 1 for good:
+    // For a loss of 2, 1.5, 1.2 and from then on 1:
 
     // %% running mean
     let losses: Vec<f64> = [2.0, 1.5, 1.2].into_iter().chain(std::iter::repeat(1.0)).take(200).collect();
@@ -503,22 +505,22 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The `fit` function
     //
-    // And here it all comes together. For each epoch, and in it for each batch: predict, take the loss, find the
-    // gradients, step; keep the running mean; at the end of the epoch, validate and report.
+    // Here it all comes together. In each epoch, for each batch: predict, compute the loss, find the gradients, step, and
+    // update the running mean. At the end of the epoch, validate and report.
     //
     // - Its arguments are the lecture's: the *model*, the *data*, the number of *epochs*, the optimizer *opt*, and the
     //   loss *crit*, for which the lecture's own comment names `F.cross_entropy` as an example. `callbacks` and the rest
     //   are options.
-    // - `stepper = Stepper(model, opt, crit)` and `loss = stepper.step(V(x), V(y))` are there as the lecture has them.
-    //   `V()` made a *variable* of a tensor: in the PyTorch of 2017 a bare tensor had no gradients, and only what was wrapped
-    //   so was followed by autograd. Today tensors have gradients themselves, and `V` is gone.
-    // - What `step` gave back was `loss.data[0]`: the tensor inside the variable (`.data`), and its first number, since a
-    //   loss had one dimension of length 1. Today it has none; its number is `loss.item()` in PyTorch and
-    //   `loss.double_value(&[])` in tch. Reading it waits for a GPU, so there the losses are read fifty at a time.
+    // - `stepper = Stepper(model, opt, crit)` and `loss = stepper.step(V(x), V(y))` are as in the lecture. `V()` turned a
+    //   tensor into a *variable*: in the PyTorch of 2017, a bare tensor had no gradients, and autograd recorded only
+    //   operations on variables. Today tensors have gradients themselves, and `V` is gone.
+    // - `step` returned `loss.data[0]`: the tensor inside the variable (`.data`), and its first number, since a loss had one
+    //   dimension of length 1. Today it has none; its number is `loss.item()` in PyTorch and `loss.double_value(&[])` in
+    //   tch. On a GPU, reading the number waits for the computation, so there the losses are read fifty at a time.
     // - The loss is `F.mse_loss`, which here also checks the shapes.
-    // - `stepper.reset(True)` put the model into training mode; here `forward_t` is told so by its argument.
+    // - `stepper.reset(True)` put the model into training mode; here an argument of `forward_t` says so.
     // - `metrics`, further figures for the validation rows, are left out: here the loss is the metric.
-    // - The *callbacks* are called with what has been done, and can stop the fit. One of them draws the progress bar
+    // - The *callbacks* are called after each batch and each epoch, and can stop the fit. One of them draws the progress bar
     //   and prints the line of each epoch. The loop itself neither prints nor draws.
 
     // %% fit
@@ -534,13 +536,13 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## One line faster: another stepper
     //
     // `fit` does not know what a stepper does inside. Today's PyTorch has `model = torch.compile(model)`, one line
-    // outside the loop; here `fast::compile` makes another stepper, and `lecture5 run --fast` gives it to every fit. It
-    // records the operations of the first batch and replays them on plain numbers, and it moves the rows of an embedding
-    // only when a batch reads them, by all the steps that they sat out. The losses are the same to five digits.
+    // outside the loop. Here `fast::compile` makes another stepper, and `lecture5 run --fast` gives it to every fit. It
+    // records the operations of the first batch and replays them on plain numbers. It updates the rows of an embedding only
+    // when a batch reads them, by all the steps that they have missed. The losses are the same to five digits.
     //
     // It must not be used for a model whose operations depend on the numbers in a batch, since it replays what the first
-    // batch did; nor to test libtorch, whose operations hardly run. A model with an operation that it does not know, such
-    // as dropout, is trained by libtorch after all, and a note says so. It computes on the CPU only.
+    // batch did. Nor does it test libtorch, whose operations hardly run. A model with an operation that it does not know,
+    // such as dropout, is trained by libtorch after all, and a note says so. It computes on the CPU only.
 
     // %% fast
     if lecture.run.device == Device::Cpu {
@@ -554,8 +556,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The workbook
     //
-    // `excel/graddesc.xlsx` has a sheet for each of the optimizers above, in live formulas: change a rate and
-    // watch what happens. The original runs its epochs by macros; here they stand below one another.
+    // `excel/graddesc.xlsx` has a sheet for each optimizer of the table *After five epochs*, in live formulas: change a rate
+    // and watch what happens. The original runs its epochs by macros; here they are below one another.
 
     // %% workbook
     write_whole(&lecture.run.out.join("excel").join("graddesc.xlsx"), &excel::graddesc()?)?;

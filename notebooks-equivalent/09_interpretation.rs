@@ -1,11 +1,11 @@
 // %% [markdown]
 // # What the embeddings mean
 //
-// Which movies does the learner think best, in which directions do they differ, and who resembles whom?
+// Which movies does the learner rank best, in which directions do movies differ, and which users are similar?
 //
-// The lecture asks at its start: which other movies are similar to this one, which people are similar to this
-// person? It goes on to train models and leaves the question there. Nobody told the [learner](#collab_filter)
-// what a movie is about; all it has seen are ratings. What its numbers have come to mean can only be looked at.
+// At its start, the lecture asks which other movies are similar to this one, and which people are similar to this
+// person. It then trains models and does not return to the question. Nobody told the [learner](#collab_filter)
+// what a movie is about; all it has seen is ratings. The only way to learn what its numbers mean is to look at them.
 
 // %% plumbing
 use std::collections::{BTreeMap, HashMap};
@@ -27,7 +27,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The trained learner
     //
-    // It is the one that this run has trained. Where it has trained none, it trains it now, as the lecture does.
+    // This is the learner that this run has trained. If the run has not trained one, it does so now, as in the lecture.
 
     // %%
     let (cf, split) = lecture.ratings();
@@ -38,16 +38,16 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         lecture.record("collab_learner", history);
         lecture.save("collab_learner", &settings, &learn.opt)?;
     }
-    let learner = lecture.trained_learner().context("the learner has not been kept")?;
+    let learner = lecture.trained_learner().context("the trained learner is missing")?;
     let (u, m) = learner.vectors();
     nb.print(format!("u {:?}, m {:?}", u.size(), m.size()));
 
     // %% [markdown]
     // ## The movies to look at
     //
-    // Of a movie with a rating or two the learner knows next to nothing: two ratings cannot say fifty things. So only the
-    // 3,000 most rated are looked at, the most rated first, as fast.ai's lesson does; movies that the training rows lack are
-    // left out in any case. A movie without a title is called by its id.
+    // The learner knows next to nothing about a movie with one or two ratings: two ratings cannot determine fifty numbers.
+    // So this section looks only at the 3,000 movies with the most ratings, in that order, as fast.ai's lesson does. Movies
+    // that the training rows lack are left out in any case. A movie without a title is called by its id.
 
     // %%
     let times_rated = &learner.card.movie_ratings;
@@ -63,7 +63,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     sorted.sort();
     nb.print(format!("half of all movies have {} ratings or fewer in training", sorted[sorted.len() / 2]));
     let fewest = top.last().map_or(0, |&movie| times_rated[movie as usize]);
-    nb.print(format!("looked at: {} movies, each with at least {fewest} of them", top.len()));
+    nb.print(format!(
+        "movies in this section: {}, each with at least {fewest} ratings in training",
+        top.len()
+    ));
     let length = |which: &dyn Fn(u32) -> bool| {
         let rows: Vec<i64> =
             (0..cf.items.len()).filter(|&movie| which(times_rated[movie as usize])).collect();
@@ -89,8 +92,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Best and worst by bias
     //
-    // A movie's bias is what it gets whoever rates it. Beside it stand the plain mean of its ratings, how many
-    // there are, and the mean bias of those who rated it (before the sigmoid, like its own).
+    // A movie's bias is added to every prediction for it, no matter who rates it. The table also has the plain mean of its
+    // ratings, their number, and the mean bias of the users who rated it (before the sigmoid, like its own).
 
     // %%
     let bias: Vec<f32> = learner.movie_bias().map(Vec::<f32>::try_from).transpose()?.unwrap_or_default();
@@ -123,7 +126,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.show(show(&worst).caption("the worst, by bias"));
 
     // %% [markdown]
-    // The list by mean rating is another one:
+    // The list by mean rating is different:
 
     // %%
     let by_mean = sorted(&|movie| stars[movie as usize]);
@@ -133,14 +136,14 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // Why they differ:
     //
     // - **How many ratings.** Five friends who give five stars make a perfect mean. The bias starts near zero and
-    //   is pulled back there by weight decay; only many ratings carry it far.
-    // - **Who rates.** The mean takes every star at its word. The model knows who gave it: a four from somebody
-    //   who seldom gives one says more than a four from somebody who always does. That is in the user's bias.
-    // - **For whom.** What a movie gets from the people it suits is in the vectors. A movie that is loved by some
-    //   and hated by others may have the mean of an average one.
+    //   is pulled back there by weight decay; only many ratings move it far.
+    // - **Who rates.** The mean takes every rating at face value. The model knows whose it is: a four from a user who seldom
+    //   gives fours says more than a four from a user who always does. That is in the user's bias.
+    // - **For whom.** How well a movie suits some users more than others is in the vectors. A movie that is loved by some
+    //   and hated by others may have the same mean as an average one.
     //
-    // Among the movies with many ratings, these gain most ranks by bias over their rank by mean; look at the
-    // bias of those who rated them:
+    // Among the movies with many ratings, these gain or lose the most ranks by bias compared with their rank by mean. Look at
+    // the bias of the users who rated them:
 
     // %%
     let often: Vec<i64> = top.iter().copied().take(300).collect();
@@ -152,16 +155,16 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let mut gains = often.clone();
     gains.sort_by_key(|movie| rank_by_bias[movie] - rank_by_mean[movie]);
     let ends: Vec<i64> = gains.iter().take(4).chain(gains.iter().rev().take(4).rev()).copied().collect();
-    nb.show(
-        show(&ends).caption("of the 300 most rated: four that the bias lifts most, four that it lowers most"),
-    );
+    nb.show(show(&ends).caption(
+        "of the 300 most rated: the four that the bias raises most, and the four that it lowers most",
+    ));
 
     // %% [markdown]
     // ## The directions in which movies differ
     //
-    // Fifty numbers a movie are too many to look at. Their *principal components* are the directions along
-    // which the vectors differ most, each at right angles to those before. Which way a component points means
-    // nothing, and neither have they names: look at the movies at both ends and find your own.
+    // Fifty numbers per movie are too many to look at. Their *principal components* are the directions along
+    // which the vectors differ most, each at right angles to the ones before. The sign of a component means
+    // nothing, and components have no names: look at the movies at both ends and find your own.
 
     // %%
     let components = pca(&m.index_select(0, &tch::Tensor::from_slice(&top)), 3.min(top.len() as i64))?;
@@ -181,7 +184,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     }
 
     // %% [markdown]
-    // The fifty most rated movies along the first two. Movies that the same people like should stand together:
+    // The plot shows the fifty most rated movies along the first two components. Movies that the same people like should be
+    // close together:
 
     // %%
     let some = top.len().min(50);
@@ -199,9 +203,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Which other movies are similar to it?
     //
-    // Two movies are similar when their vectors point the same way: when the *cosine* of the angle between them
-    // is near 1, whatever their lengths. For some of the most rated, the nearest among the thousand most rated
-    // (any other movie: `lecture5 similar --movie TITLE`):
+    // Two movies are similar if their vectors point the same way, that is, if the *cosine* of the angle between them is
+    // near 1, whatever their lengths. For the ten most rated movies, the table has the nearest among the thousand most rated
+    // (for any other movie: `lecture5 similar --movie TITLE`):
 
     // %%
     let thousand = &top[..top.len().min(1000)];
@@ -222,14 +226,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% plumbing
     if lecture.is_the_lectures() {
         nb.markdown(
-            "Where a movie has sequels, they are often found: whoever likes one likes the others. Other neighbors make no \
-             sense. A hundred thousand ratings are few where fifty numbers are to be learned for every movie.",
+            "If a movie has sequels, they are often among its neighbors: people who like one like the others. Other neighbors \
+             make no sense. A hundred thousand ratings are few when fifty numbers must be learned for every movie.",
         );
     }
 
     // %% [markdown]
-    // Genres, which the learner has never seen, tell how much there is to it. Of two movies, count the genres that both have as a share of those that either has; if similarity
-    // meant nothing, neighbors would share no more than strangers:
+    // Genres, which the learner has never seen, show how much this similarity means. For two movies, take the genres that
+    // both have as a share of those that either has. If the similarity meant nothing, neighbors would share no more genres
+    // than movies chosen at random (*strangers*):
 
     // %%
     let mut genres: HashMap<String, Vec<String>> = HashMap::new();
@@ -268,10 +273,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Which people are similar to this person?
     //
-    // The same question to the users' vectors. *Stars apart* is the mean difference of what two people gave to
-    // the movies that both have rated, after each rating has lost its user's mean: the vectors do not know who is
-    // generous, that is in the biases. (The learner has seen four fifths of these ratings, so this is no test of
-    // its predictions; it says what its similarity is made of.)
+    // The users' vectors answer the same question. *Stars apart* is the mean absolute difference between the ratings that two
+    // users gave to the movies that both have rated, after subtracting each user's mean: who is generous is not in the
+    // vectors but in the biases. (The learner has seen four fifths of these ratings, so this does not test its
+    // predictions; it shows what its similarity is made of.)
 
     // %%
     let mut rated: Vec<BTreeMap<i64, f64>> = vec![BTreeMap::new(); cf.users.len() as usize];
@@ -305,8 +310,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.show(table);
 
     // %% [markdown]
-    // Where two have rated little in common, the model can compare them all the same: that is its point. Over the first
-    // two hundred users, are the nearest ten nearer in their ratings than people at random?
+    // The model can compare two users even if they have rated few movies in common: that is its point. For the first
+    // two hundred users, are the ratings of their ten nearest users closer to theirs than those of users chosen at random?
 
     // %%
     let (mut neighbors, mut strangers) = (Vec::new(), Vec::new());
@@ -331,7 +336,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Ask it yourself
     //
-    // The saved learner answers from the command line; a new user is described by a few ratings in a file:
+    // The saved learner answers questions on the command line; a new user is described by a few ratings in a file:
 
     // %% plumbing
     if let (Some(&movie), Some(&user)) = (top.first(), people.first()) {

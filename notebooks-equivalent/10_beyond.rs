@@ -1,11 +1,11 @@
 // %% [markdown]
 // # Beyond the lecture
 //
-// Honest baselines beside the lecture's models, the variations it suggests, and how good it can get.
+// Honest baselines next to the lecture's models, the variations it suggests, and how good it can get.
 //
-// A loss says little alone. What does the mean rating give, or a number for each user and each movie? And what
-// would a model give that uses all that the files hold? Everything is measured on the rows held out, and chosen without
-// them: on folds of the training rows (`lecture5 tune` runs that again).
+// A loss alone says little. How good is predicting the mean rating, or one number for each user and each movie? And how
+// good is a model that uses everything in the files? All models are measured on the rows held out, and their settings are
+// chosen without these rows, by cross-validation on the training rows (`lecture5 tune` does this again).
 
 // %% plumbing
 use std::time::Instant;
@@ -23,7 +23,7 @@ use lecture5::run::lecture::Lecture;
 use lecture5::run::metrics::{Beyond, BeyondRow};
 use lecture5::system::interrupt;
 
-/// What a model said: its name, whether it is one of the lecture's, stars for the rows held out, seconds.
+/// What a model predicted: its name, whether it is one of the lecture's, stars for the rows held out, seconds.
 type Predicted = (String, bool, Vec<f64>, f64);
 
 fn of(predictions: &[Predicted], name: &str) -> Vec<f64> {
@@ -35,10 +35,11 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Which learning rate?
     //
-    // The learning-rate finder (Smith 2015) lets the rate grow from batch to batch. The loss falls as soon as the
-    // rate is large enough to learn, and rises when it is too large. fastai names two rates of such a curve: where the loss
-    // falls most steeply, and a tenth of the rate at which it is lowest. Here the second is taken and marked, to one digit.
-    // The rates are tried on four fifths of the *training* rows, so that the rows held out stay unseen.
+    // The learning-rate finder (Smith 2015) increases the rate from batch to batch. The loss falls as soon as the
+    // rate is large enough to learn, and rises when it is too large. fastai suggests two rates from such a curve: the rate
+    // at which the loss falls most steeply, and a tenth of the rate at which it is lowest. The second, rounded to one digit,
+    // is used here and marked in the plot. The rates are tried on four fifths of the *training* rows, so that the rows held
+    // out stay unseen.
 
     // %%
     let (cf, split) = lecture.ratings();
@@ -51,19 +52,20 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     if found.len() > 1 {
         lecture.plot(nb, plots::lr_finder("lr_finder", title, &found, Some(one_cycle_lr))?)?;
     } else {
-        nb.print("Too few batches to try rates on.");
+        nb.print("There are too few batches to try rates on.");
     }
 
     // %% [markdown]
     // ## We can add dropout, use embeddings of different sizes, …
     //
-    // The lecture ends its neural net with a list of what else can be done. Here is each of them, three epochs
-    // from the same seed: two at the lecture's 0.01, one at 0.001. They are compared on the other fifth of the training rows.
+    // The lecture ends its section on the neural net with a list of what else can be done. Each item is tried here for three
+    // epochs from the same seed: two at the lecture's rate of 0.01, and one at 0.001. They are compared on the other fifth
+    // of the training rows.
     //
-    // - Dropout that is really on slows learning down; 0.75 leaves a net with ten hidden units two or three of them.
-    // - *One cycle* (Smith 2018) has rates of its own: up to the marked one for a quarter of the batches, and down for the
+    // - Dropout that is really on slows learning down; 0.75 leaves only two or three of the net's ten hidden units.
+    // - *One cycle* (Smith 2018) has its own rates: up to the marked one for a quarter of the batches, and down for the
     //   rest.
-    // - Different decay by layer: the embeddings have most of the weights, and few ratings to each.
+    // - Weight decay differs by layer because the embeddings have most of the weights, and few ratings for each.
 
     // %%
     let variations = nets::variations(lecture.run.seed, one_cycle_lr);
@@ -86,21 +88,21 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The models
     //
-    // - **Biases**: the mean, and by how much each user and each movie is above it, shrunk toward zero.
-    // - **kNN**: what the biases leave is guessed from the user's ratings of similar movies, or from similar users'
-    //   ratings of the movie.
-    // - **SVD++** (Koren 2008) is EmbeddingDotBias where a user is also described by *which* movies she rated;
+    // - **Biases**: the mean rating, and how far each user and each movie is above or below it, shrunk toward zero.
+    // - **kNN** (*k* nearest neighbors): what the biases do not explain is estimated from the user's ratings of similar
+    //   movies, or from similar users' ratings of the movie.
+    // - **SVD++** (Koren 2008) is EmbeddingDotBias in which a user is also described by *which* movies the user rated;
     //   **timeSVD++** lets users and movies change with time.
-    // - **Bayesian factorization** (Salakhutdinov and Mnih 2008) averages over many sets of embeddings instead of taking
-    //   one, which keeps it from learning few ratings by heart.
-    // - **The Gaussian process** says for any two ratings how much they go together: same user, same movie, movies that others
-    //   liked alike, same genres, years, popularity; and, with times, given within minutes of each other, or
-    //   few ratings apart. Users rate in sessions and in moods, and down lists that MovieLens shows them, so that the ratings
-    //   around a rating say much about it.
+    // - **Bayesian factorization** (Salakhutdinov and Mnih 2008) averages over many sets of embeddings instead of using
+    //   one, which keeps it from memorizing a few ratings.
+    // - **The Gaussian process** states how strongly any two ratings are correlated: same user, same movie, movies that the
+    //   same users liked, same genres, years, popularity; and, with times, given within minutes of each other or only a few
+    //   ratings apart. Users rate in sessions and in moods, and go down lists that MovieLens shows them, so the ratings just
+    //   before and after a rating say much about it.
     //
-    // That last point needs a warning. Where rows are held out at random, as in the lecture, the ratings given before *and
-    // after* a rating are known. Who had to predict the next rating would know only those before, which is what
-    // `--split time` asks. The row "without times" does not use the clock.
+    // That last point needs a warning. If rows are held out at random, as in the lecture, the ratings given before *and
+    // after* a rating are known. A model that predicts a user's next rating knows only the earlier ones, which is what
+    // `--split time` tests. The row "without times" does not use the timestamps.
 
     // %%
     let (world, trn, val, y) = data::from_lecture(&lecture.ml, &cf, &split)?;
@@ -123,9 +125,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The blend
     //
-    // A blend is a weighted sum of models. Its weights come from the training rows alone: they are cut in two, and each
-    // half is predicted by models that were trained on the other; ridge regression on those predictions gives the
-    // weights. The same predictions say which model, or the blend, is taken as the best.
+    // A blend is a weighted sum of models. Its weights come from the training rows alone: these are cut into two halves, and
+    // each half is predicted by models that were trained on the other. Ridge regression on those predictions gives the
+    // weights. The same predictions also decide which model, or the blend, is chosen as the best.
 
     // %%
     let started = Instant::now();
@@ -151,10 +153,11 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## All of them on the rows held out
     //
-    // Mean squared error, its root and the mean absolute error, in stars. The interval resamples whole users, since one
-    // user's errors go together; it is wide because users differ, and most of that is the same for all models.
-    // So the last column compares with fastai's learner row by row: the difference of the mean squared errors, and its
-    // own interval. How long each took is in `metrics.json`.
+    // The table has the mean squared error, its root, and the mean absolute error, in stars. The interval comes from
+    // resampling users with all of their ratings, since one user's errors are correlated. It is wide because users differ,
+    // and most of that is the same for all models. Therefore the last column compares each model with fastai's learner row by
+    // row: it has the difference of the mean squared errors, with its own interval. How long each model took is in
+    // `metrics.json`.
 
     // %%
     let learner = squared_errors(&of(&predictions, "fastai's learner"), &y);

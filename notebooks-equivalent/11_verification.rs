@@ -1,9 +1,9 @@
 // %% [markdown]
 // # Are these the lecture's numbers?
 //
-// A fit starts at random, and the lecture printed one run. So a loss beside the lecture's says little until the
-// spread of such runs is known. The ensemble that comes with this program has it: every fit, run with many
-// seeds.
+// A fit starts from random numbers, and the lecture printed one run. A loss next to the lecture's therefore says little
+// until the spread of such runs is known. The *ensemble* that comes with this program shows the spread: it has the
+// losses of every fit, run with many seeds.
 
 // %% plumbing
 use anyhow::Result;
@@ -38,14 +38,14 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Could the lecture's run be one more of these?
     //
-    // Each number is held against the interval that one more draw falls into, by Student's t, or by its rank alone
-    // where the ensemble does not look normal. *Adjusted* is the probability that any of the numbers would be as
-    // far out by chance; at most 0.05 is called a deviation. *Detectable* is the smallest deviation that would have
-    // been found four times in five: REPRODUCED needs it to be at most 5 % of the number, and where it is more the
-    // verdict is UNDERPOWERED.
+    // Each number is compared with the interval that one more run would fall into, by Student's t, or by its rank among the
+    // seeds. *Adjusted* is the probability that any of the numbers would be as far out by chance; if it is at most 0.05, the
+    // number deviates. *Detectable* is the smallest deviation that would have been found four times in five. If it is at most
+    // 5 % of the number, the verdict is REPRODUCED, otherwise UNDERPOWERED.
     //
-    // UNDERPOWERED does not mean failed. The lecture's number lies where one more run's would; but runs scatter so much, and
-    // the lecture printed only one, that a deviation of 5 % could have gone unnoticed. No number of seeds can change that.
+    // UNDERPOWERED does not mean failed. The lecture's number lies where one more run's would. But runs scatter so much, and
+    // the lecture printed only one of them, that a deviation of 5 % could have gone unnoticed. No number of seeds can change
+    // that.
 
     // %%
     let report = verify::beside_the_lecture(&ensemble, MARGIN)?;
@@ -56,7 +56,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Is this run inside the ensemble?
     //
-    // The same question of the run that made this page; its own seed, where the ensemble has it, is left out.
+    // This is the same question about the run that made this page. If the ensemble has this run's own seed, that seed is left
+    // out.
 
     // %%
     if ours.fits.is_empty() {
@@ -71,7 +72,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     });
 
     // %% [markdown]
-    // On the machine and with the libtorch that made the ensemble the same seed must give the same digits:
+    // On the machine and with the libtorch that made the ensemble, the same seed must give the same digits:
 
     // %%
     if verify::has_the_same_runs(&ensemble, &ours) {
@@ -86,7 +87,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     }
 
     // %% [markdown]
-    // More seeds, and other builds: `lecture5 verify`. What is accepted and why, and which deliberate faults the
-    // checks catch: docs/verification.md.
+    // `lecture5 verify` runs more seeds and compares other builds. docs/verification.md says what is accepted and why, and
+    // which deliberate faults the checks catch.
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! A checkpoint with any of its bytes changed, and sealed again, is refused or resumed from; its state is then one that a fit
-//! can be in.
+//! A checkpoint with any of its bytes changed and a new, valid checksum is refused or resumed from; if it is resumed from,
+//! its state is one that a fit can be in.
 #![no_main]
 
 use std::cell::RefCell;
@@ -15,14 +15,14 @@ use libfuzzer_sys::fuzz_target;
 use sha2::{Digest, Sha256};
 use tch::Device;
 
-struct EarlierSection {
+struct SavedFit {
     folder: tempfile::TempDir,
     learner: Learner,
     card: ModelCard,
-    whole: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
-fn kept() -> EarlierSection {
+fn saved_fit() -> SavedFit {
     let ids = |n: i64| Ids::new(0..n);
     let rows = |n: i64| (0..40).map(|row| row % n).collect();
     let y = (0..40).map(|row| 1.0 + (row % 5) as f32).collect();
@@ -43,12 +43,12 @@ fn kept() -> EarlierSection {
     let mut checkpoint = Checkpoint::new(folder.path(), card.clone());
     let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(&mut checkpoint)];
     learner.fit_plan(Options { callbacks, ..Options::default() }).expect("a fit");
-    let whole = std::fs::read(folder.path().join("checkpoint.safetensors")).expect("a checkpoint");
+    let bytes = std::fs::read(folder.path().join("checkpoint.safetensors")).expect("a checkpoint");
     std::fs::remove_file(folder.path().join("checkpoint-before.safetensors")).expect("the one before");
-    EarlierSection { folder, learner, card, whole }
+    SavedFit { folder, learner, card, bytes }
 }
 
-/// The bytes with the checksum that belongs to them, where there is still room for one.
+/// The bytes with their own checksum, if there is still a place for it.
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     let mark = br#"\"seal\":\""#;
     if let Some(at) = bytes.windows(mark.len()).rposition(|window| window == mark).map(|at| at + mark.len()) {
@@ -60,23 +60,26 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 thread_local! {
-    static KEPT: RefCell<EarlierSection> = RefCell::new(kept());
+    static SAVED_FIT: RefCell<SavedFit> = RefCell::new(saved_fit());
 }
 
-// Three bytes are a change each: where, in two, and to what.
+// Every three bytes are one change: two bytes for the position, and one for the new value.
 fuzz_target!(|changes: &[u8]| {
-    KEPT.with_borrow_mut(|kept| {
-        let mut bytes = kept.whole.clone();
+    SAVED_FIT.with_borrow_mut(|saved| {
+        let mut bytes = saved.bytes.clone();
         for change in changes.chunks_exact(3) {
             let at = usize::from(change[0]) * 256 + usize::from(change[1]);
             let n = bytes.len();
             bytes[at % n] = change[2];
         }
-        std::fs::write(kept.folder.path().join("checkpoint.safetensors"), sealed(bytes)).expect("it is written");
-        let mut checkpoint = Checkpoint::new(kept.folder.path(), kept.card.clone());
-        if let Ok(state) = checkpoint.load(&mut kept.learner) {
+        std::fs::write(saved.folder.path().join("checkpoint.safetensors"), sealed(bytes))
+            .expect("it is written");
+        let mut checkpoint = Checkpoint::new(saved.folder.path(), saved.card.clone());
+        if let Ok(state) = checkpoint.load(&mut saved.learner) {
             assert!((1..=3).contains(&state.history.epochs.len()));
-            assert!(state.mean.avg_loss.is_finite() && state.history.running.iter().all(|loss| loss.is_finite()));
+            assert!(
+                state.mean.avg_loss.is_finite() && state.history.running.iter().all(|loss| loss.is_finite())
+            );
         }
     });
 });

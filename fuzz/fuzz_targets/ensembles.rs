@@ -1,4 +1,4 @@
-//! Any text as an ensemble's file is refused, or reads back from what it writes and can be held against the lecture.
+//! Any text in an ensemble's file is refused, or can be parsed back from what it writes and compared with the lecture.
 #![no_main]
 
 use lecture5::verify::ensemble::Ensemble;

@@ -27,16 +27,16 @@ fuzz_target!(|input: &[u8]| {
         want(3, "timestamp", ColumnKind::Times, true),
     ];
     let path = Path::new(name);
-    let table = file::text(path, bytes.to_vec()).and_then(|(text, _)| {
-        Ok(Text::new(path, &text, &dialect, &wanted)?.read(path, &wanted, None)?.0)
-    });
+    let table = file::text(path, bytes.to_vec())
+        .and_then(|(text, _)| Ok(Text::new(path, &text, &dialect, &wanted)?.read(path, &wanted, None)?.0));
     match table {
         Err(error) => {
             let said = format!("{error:#}");
             assert!(said.starts_with(name) && said.lines().count() == 1, "one line names the file: {said}");
         }
         Ok(table) => {
-            let cf = CollabFilterDataset::from_data_frame(&table, "userId", "movieId", "rating").expect("ids");
+            let cf =
+                CollabFilterDataset::from_data_frame(&table, "userId", "movieId", "rating").expect("ids");
             assert!(cf.len() > 0 && cf.len() == cf.user_idx.len() && cf.y.iter().all(|y| y.is_finite()));
             for index in 0..cf.users.len() {
                 assert_eq!(cf.users.find(&cf.users.name(index)), Some(index));

@@ -1,8 +1,9 @@
-"""What `from fastai.learner import *` and `from fastai.column_data import *` gave the lecture's notebook in 2017, as far
-as it was used, for today's PyTorch. The cells that sections of the page show are named after them.
+"""The part of `from fastai.learner import *` and `from fastai.column_data import *` that the lecture's notebook of 2017
+used, for today's PyTorch. The cells that the page shows are named after its sections.
 
 Random numbers are drawn as lecture5 draws them: all from PyTorch's CPU generator, each parameter by one `uniform_`, then
-one `randperm` at the start of each epoch. `skip_init` makes a layer without the draw that PyTorch's own start would cost.
+one `randperm` at the start of each epoch. `skip_init` makes a layer without the random numbers that PyTorch's own
+initialization would draw.
 """
 
 # %% use

@@ -1,10 +1,10 @@
-"""The lecture in today's Python: pandas, NumPy, PyTorch, written for the page beside the Rust that does the same.
+"""The lecture in today's Python: pandas, NumPy, PyTorch. The page shows it next to the Rust that does the same.
 
     pip install torch pandas
     python notebooks-equivalent/python/lecture.py
 
-A cell is named `section: cell` after the Rust cell that it stands beside. The names and their order are the lecture's.
-scripts/pytorch_twin.py runs these cells with other seeds, on other devices, and holds lecture5's losses against theirs.
+A cell is named `section: cell`, after the Rust cell that it is shown with. The names and their order are the lecture's.
+scripts/pytorch_twin.py runs these cells with other seeds, on other devices, and compares lecture5's losses with theirs.
 """
 
 # %% import
@@ -188,7 +188,7 @@ opt = optim.SGD(model.parameters(), 1e-1, weight_decay=wd, momentum=0.9)
 losses = fit(model, data, 3, opt, F.mse_loss)
 
 # %% embedding_net: get_emb
-from fastai_2017 import get_emb  # defined anew by the cell before: between -0.05 and 0.05
+from fastai_2017 import get_emb  # redefined by the cell before: between -0.05 and 0.05
 
 
 # %% embedding_net: EmbeddingNet

@@ -83,7 +83,7 @@ impl Common {
         arguments
     }
 
-    /// Checks that results can be written, before an hour is spent on them: these files, where `_` is any.
+    /// Checks that results can be written, before an hour is spent on computing them: these files, in which `_` is any name.
     pub fn check_out(&self, files: &[&str]) -> Result<()> {
         files.iter().try_for_each(|file| files::check_writable(&self.out.join(file)))
     }

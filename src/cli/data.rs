@@ -61,7 +61,7 @@ pub struct Written {
     #[arg(long, value_name = "CHAR", requires = "ratings", value_parser = separator)]
     separator: Option<String>,
     /// What encloses fields that contain a separator, or none if quotes are only characters [default: ", and between
-    /// tabs none unless whole fields are in quotes].
+    /// tabs none unless entire fields are in quotes].
     #[arg(long, value_name = "CHAR|none", requires = "ratings", value_parser = quote)]
     quote: Option<Quote>,
     /// Whether its first line names the columns [default: yes, unless they are called by numbers].

@@ -175,7 +175,7 @@ impl Fit {
 }
 
 const NOTHING_KEPT: &str =
-    "interrupted: nothing was kept; with --checkpoint DIR a fit is saved after each epoch";
+    "interrupted: nothing was saved; with --checkpoint DIR a fit is saved after each epoch";
 
 /// `lecture5 fit`
 pub fn fit(args: Fit) -> Result<()> {

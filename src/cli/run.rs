@@ -37,7 +37,7 @@ pub struct Run {
     /// Cell by cell, in a terminal: shows prose and code, runs the cell on Enter, and shows its output; q ends.
     #[arg(long, conflicts_with_all = ["quiet", "json", "live"])]
     step: bool,
-    /// Tell the page of `watch` what happens, and end with it.
+    /// Print events for the page of `watch`, and end with it.
     #[arg(long, hide = true, conflicts_with_all = ["quiet", "json"])]
     live: bool,
     #[command(flatten)]
@@ -99,7 +99,7 @@ pub fn run(args: Run) -> Result<()> {
     }
 }
 
-/// Runs a section, and returns its record as far as it came, with the error in the cell that failed.
+/// Runs a section, and returns its record as far as it got, with the error in the cell that failed.
 fn run_section(section: &Section, lecture: &mut Lecture, step: bool) -> (Notebook, Result<()>) {
     let steps = step.then(|| Steps::begin(section));
     let echo = match (lecture.run.telling, &steps) {

@@ -30,7 +30,7 @@ pub fn check_terminal() -> Result<()> {
         return Ok(());
     }
     Err(wrong_use(
-        "--step waits for Enter before each cell, and needs a terminal: leave it out where there is none",
+        "--step waits for Enter before each cell, and needs a terminal: leave it out if there is none",
     ))
 }
 
@@ -66,7 +66,7 @@ impl Steps {
         Echo::Outputs(Box::new(|shown| say(shown.output.to_text())))
     }
 
-    /// Shows what stands after the last cell that ran.
+    /// Shows the text after the last cell that ran.
     pub fn end(&self) {
         let mut progress = self.0.borrow_mut();
         let all = progress.notebook.cells().len();

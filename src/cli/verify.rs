@@ -17,7 +17,7 @@ use lecture5::verify::ensemble::{self, Ensemble, Environment, Processes};
 
 #[derive(Args)]
 pub struct Verify {
-    /// How many seeds each fit is run with, from --seed on.
+    /// How many seeds each fit is run with, starting at --seed.
     #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true, value_parser = whole::<u16>(1, 10_000))]
     seeds: u16,
     /// The fits, as in learner,dot,bias,net [default: all].
@@ -30,7 +30,7 @@ pub struct Verify {
     /// must look like one more of them.
     #[arg(long, conflicts_with = "against")]
     quick: bool,
-    /// Compare with a saved ensemble, seed by seed: exactly where libtorch and machine are the same.
+    /// Compare with a saved ensemble, seed by seed: exactly if libtorch and machine are the same.
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
     /// Take the runs from a saved ensemble instead of running them.
@@ -49,7 +49,7 @@ pub struct Verify {
 pub struct OneRun {
     #[arg(long)]
     model: ModelKind,
-    /// End when the standard input ends: together with the process at its other end.
+    /// End when the standard input ends, that is, together with the process at its other end.
     #[arg(long)]
     end_with_stdin: bool,
     #[command(flatten)]
@@ -206,7 +206,7 @@ impl Verify {
             "run": self.quick.then(|| json!({"command": ours.command, "made": ours.environment, "fits": ours.fits})),
             "comparison": same, "report": report,
         }))?;
-        // Where the lecture is judged, "this run" is the first seed: the one that `lecture5 run` shows.
+        // If the lecture is judged, "this run" is the first seed: the one that `lecture5 run` shows.
         verify::figure(&ensemble, Some(&ours))?.save(
             &self.common.out.join("plots"),
             self.common.dpi,

@@ -207,7 +207,7 @@ fn ids(series: &Series, label: &str) -> Result<Column, Wrong> {
         }
         if field.contains(['\n', '\r']) {
             return Err(format!(
-                "{label} '{}' continues on another line, in quotes; where a quote is only a character, say --quote \
+                "{label} '{}' continues on another line, in quotes; if a quote is only a character, say --quote \
                  none",
                 shortened(field)
             ));
@@ -270,8 +270,7 @@ fn ratings(
                         .to_owned()
                 }
                 None if field.starts_with('"') => {
-                    "not a number: it is in quotes; say --quote '\"' where these are not characters"
-                        .to_owned()
+                    "not a number: it is in quotes; say --quote '\"' if these are not characters".to_owned()
                 }
                 None => "not a number".to_owned(),
             };

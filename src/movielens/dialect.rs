@@ -176,7 +176,7 @@ pub(super) fn detect(line: &str, dialect: &Dialect, wanted: &[ColumnSpec]) -> Re
     let is_row = detected.fields.iter().any(|field| field.parse::<f64>().is_ok());
     let hint = match () {
         _ if is_row && detected.header && n >= 3 => {
-            "; where the first line is a row already, say --user 1 --item 2 --rating 3"
+            "; if the first line is already a row, say --user 1 --item 2 --rating 3"
         }
         _ if n < 2 => "; --separator states what separates the fields",
         _ => "",

@@ -81,7 +81,7 @@ fn is_device(_: &std::fs::Metadata) -> bool {
 /// The bytes of a file, unpacked if gzip has packed it.
 ///
 /// # Errors
-/// It cannot be read, is not a whole gzip file, or does not fit into memory.
+/// It cannot be read, is not a complete gzip file, or does not fit into memory.
 pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
     ensure!(!path.is_dir(), "{}: a folder, where a file is expected", path.display());
     let unread = || format!("{}: cannot be read", path.display());
@@ -92,7 +92,7 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
     if !packed.starts_with(b"\x1f\x8b") {
         return Ok(packed);
     }
-    let unpacked = read_all(path, MultiGzDecoder::new(&packed[..]), "not a whole gzip file")?;
+    let unpacked = read_all(path, MultiGzDecoder::new(&packed[..]), "not a complete gzip file")?;
     ensure!(
         unpacked.get(257..262) != Some(b"ustar"),
         "{}: a tar archive; unpack it and name the file in it",

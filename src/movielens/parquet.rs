@@ -46,7 +46,7 @@ pub fn read(
 
 fn damaged(path: &Path, why: &str) -> anyhow::Error {
     let why = why.lines().next().unwrap_or_default();
-    anyhow!("{}: not a whole Parquet file: {}", path.display(), shortened(why))
+    anyhow!("{}: not a complete Parquet file: {}", path.display(), shortened(why))
 }
 
 fn read_columns(

@@ -156,7 +156,7 @@ impl<'a> Text<'a> {
                 return Err((
                     line,
                     format!(
-                        "{lines}is one row by its quotes, with a field '{field}'; where a quote is only a character, \
+                        "{lines}is one row by its quotes, with a field '{field}'; if a quote is only a character, \
                          say --quote none"
                     ),
                 ));
@@ -306,7 +306,7 @@ impl<'a> Text<'a> {
     }
 }
 
-const LITERALLY: &str = "; where a quote is only a character, say --quote none";
+const LITERALLY: &str = "; if a quote is only a character, say --quote none";
 
 /// Whether a field begins like a number that, written this way, is a different id: `+7`, `007`, `-0`.
 fn written_oddly(bytes: &[u8], separator: u8) -> bool {

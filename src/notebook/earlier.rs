@@ -1,4 +1,4 @@
-//! The sections of a page that an earlier run has written, to stand on a new page as they are.
+//! The sections of a page that an earlier run has written, to be put on a new page unchanged.
 
 /// A section of an earlier page.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Cuts Rust, and the lecture's Python, into stretches that a page shows in one color each.
 //!
-//! A lexer, not a parser: code in a cell or in a fenced block need not be a whole file, nor even correct.
+//! A lexer, not a parser: code in a cell or in a fenced block need not be a complete file, nor even correct.
 
 /// The languages that code in a cell or a fenced block can be colored in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

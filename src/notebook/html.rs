@@ -1,8 +1,8 @@
 //! Writes the whole lecture as one self-contained HTML page.
 //!
-//! Prose, colored code, outputs, pictures, a table of contents, the losses beside the lecture's and the run's
-//! settings. The page asks nothing of a network: style, script and pictures are in it. It is light or dark as
-//! the reader's system is, folds to a phone's width, and prints.
+//! The page has prose, colored code, outputs, pictures, a table of contents, the losses next to the lecture's, and the run's
+//! settings. It needs no network: style, script and pictures are in it. It is light or dark like the reader's system, fits
+//! on a phone, and can be printed.
 
 use std::collections::HashSet;
 
@@ -14,14 +14,14 @@ use super::earlier::EarlierSection;
 use super::highlight::{Class, Language, highlight};
 use super::{Align, CellKind, Notebook, Output, Picture, Table};
 
-/// What the page says of the run as a whole.
+/// What the page says about the run.
 #[derive(Clone, Debug, Default)]
 pub struct RunInfo {
     /// The page's title.
     pub title: String,
     /// A paragraph or two of Markdown under the title; may be empty.
     pub introduction: String,
-    /// Our losses beside the lecture's.
+    /// Our losses next to the lecture's.
     pub comparison: Option<Table>,
     /// A line or two of Markdown under that table: what the columns mean; may be empty.
     pub comparison_note: String,
@@ -65,7 +65,7 @@ pub fn write_parts(parts: &[Part], run: &RunInfo) -> String {
     main += "</header>\n";
 
     if let Some(comparison) = &run.comparison {
-        let title = "Our losses beside the lecture’s";
+        let title = "Our losses next to the lecture’s";
         let body = scroll("Losses", &table(comparison));
         let note = plain_markdown(&run.comparison_note, 3);
         main += &section(
@@ -109,12 +109,12 @@ pub fn write_parts(parts: &[Part], run: &RunInfo) -> String {
     )
 }
 
-/// One section as it stands in the page, for a page that is put together elsewhere.
+/// One section as it is in the page, for a page that is put together elsewhere.
 pub fn one_section(notebook: &Notebook) -> String {
     notebook_section(notebook, &mut Ids::default(), &mut Vec::new())
 }
 
-/// What stands in a cell's box of outputs.
+/// The content of a cell's box of outputs.
 pub fn outputs(outputs: &[Output]) -> String {
     let mut ids = Ids::default();
     let mut prose = Prose { section: "", ids: &mut ids, level: 2, headings: Vec::new() };
@@ -150,7 +150,7 @@ impl Ids {
     }
 }
 
-/// A section of the page that is no notebook.
+/// A section of the page that is not a notebook.
 fn section(id: &str, title: &str, body: &str, contents: &mut Vec<Entry>) -> String {
     contents.push(Entry::New {
         id: id.to_string(),
@@ -367,7 +367,7 @@ fn parser(text: &str) -> Parser<'_> {
     )
 }
 
-/// Markdown that stands in no section: headings without anchors, from the level after `level`.
+/// Markdown outside of the sections: its headings have no anchors, and start at the level after `level`.
 fn plain_markdown(text: &str, level: usize) -> String {
     let mut ids = Ids::default();
     let mut prose = Prose { section: "", ids: &mut ids, level: level - 1, headings: Vec::new() };

@@ -14,7 +14,7 @@ use crate::system::files::write_whole;
 
 use super::{Cell, CellKind, Notebook, Output, Picture, html};
 
-/// Writes `STEM.ipynb` for each section into `folder` (made if missing), each whole or not at all.
+/// Writes `STEM.ipynb` for each section into `folder` (created if missing), each completely or not at all.
 pub fn write(notebooks: &[Notebook], folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for notebook in notebooks {
@@ -145,7 +145,7 @@ fn bundle(output: &Output) -> (Value, Value) {
 }
 
 /// An image's size in CSS pixels, which Jupyter and nbconvert read here, and its alternative text, which so far
-/// only nbconvert's classic template does (the bundle's plain text says the same).
+/// only nbconvert's classic template reads (the bundle's plain text says the same).
 fn png_metadata(picture: &Picture) -> Value {
     json!({"alt": picture.alt, "height": picture.size.1, "width": picture.size.0})
 }

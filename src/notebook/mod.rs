@@ -3,8 +3,8 @@
 //! A section is a Rust file in the percent format: `// %% [markdown]` begins a cell of prose (every line a
 //! `// ` comment), `// %%` a cell of code. It is compiled like any module, and it runs by its
 //! `pub fn run(nb: &mut Notebook, …) -> Result<()>`. Whatever it shows goes through methods marked
-//! `#[track_caller]`: the line of the call says which cell it stands in, so the outputs find their place
-//! under the code that made them and there is nothing to keep in step by hand.
+//! `#[track_caller]`: the line of the call says which cell it is in. So the outputs are placed under the code
+//! that made them, and nothing has to be kept in sync by hand.
 //!
 //! The lines that only make the file a module are not shown: its `//!` comment, the header of `run`, and the
 //! `Ok(())` and brace that end it.
@@ -49,13 +49,13 @@ pub enum CellKind {
 pub struct Cell {
     /// Prose or code.
     pub kind: CellKind,
-    /// What stands after the `%%` of a code cell's marker; empty without.
+    /// The name after the `%%` of a code cell's marker; empty if there is none.
     pub name: String,
-    /// The same step in Python, where a program has a cell of that name.
+    /// The same step in Python, if a program has a cell of that name.
     pub python: Option<String>,
     /// The cell's text as a notebook shows it: Markdown without its `// `, code moved to the left margin.
     pub text: String,
-    /// The lines of the file that the cell stands on, from 1, the end exclusive.
+    /// The lines of the file that the cell is on, from 1, the end exclusive.
     pub lines: Range<usize>,
     /// In the order they were shown.
     pub outputs: Vec<Output>,
@@ -82,7 +82,7 @@ pub enum Output {
     Markdown(String),
     /// The source of an item, such as `struct EmbeddingDot`, that another file defines.
     Rust {
-        /// As it was asked for.
+        /// As it was requested.
         item: String,
         /// Its source.
         text: String,
@@ -104,7 +104,7 @@ pub struct Picture {
     pub size: (u32, u32),
     /// The bytes of a PNG file.
     pub png: Vec<u8>,
-    /// The text of an SVG file, where one was asked for.
+    /// The text of an SVG file, if one was requested.
     pub svg: Option<String>,
 }
 
@@ -163,7 +163,7 @@ impl Output {
     }
 }
 
-/// Where a run's headings and outputs are told as it goes.
+/// Where a run's headings and outputs are shown while it runs.
 pub enum Echo {
     /// On the standard output, as plain text.
     Plain,
@@ -190,7 +190,7 @@ pub struct Notebook {
     stem: String,
     title: String,
     cells: Vec<Cell>,
-    /// The lines inside `run`: a call from elsewhere (a helper) tells nothing of the cell that is running.
+    /// The lines inside `run`: a call from elsewhere (a helper) does not say which cell is running.
     run_lines: Range<usize>,
     /// The cell of the latest output.
     latest: Option<usize>,
@@ -200,7 +200,7 @@ pub struct Notebook {
 }
 
 impl Notebook {
-    /// The section in the file `STEM.rs` (such as `05_embedding_dot`), whose text is `source`. Nothing ran yet.
+    /// The section in the file `STEM.rs` (such as `05_embedding_dot`), whose text is `source`. Nothing has run yet.
     pub fn new(stem: &str, source: &str, echo: Echo) -> Notebook {
         let (cells, run_lines) = cells(source);
         let first = cells.iter().find(|cell| cell.kind == CellKind::Markdown);
@@ -212,7 +212,7 @@ impl Notebook {
         notebook
     }
 
-    /// Puts a Python program's cells beside those that they are named after: `# %% embedding_dot: fit` beside `// %% fit` of
+    /// Pairs a Python program's cells with those that they are named after: `# %% embedding_dot: fit` with `// %% fit` of
     /// this section.
     pub fn beside(mut self, python: &str) -> Notebook {
         for (name, text) in source::python_cells(python) {
@@ -345,7 +345,7 @@ impl Notebook {
         let cell = self.enter_cell_of(caller);
         match &output {
             Output::Picture(picture) => self.tell(&format!("  plots/{}.png", picture.name)),
-            // The code of cells is not told either.
+            // A terminal does not show the code of cells either.
             Output::Rust { item, .. } => self.tell(&format!("  {item}")),
             other => self.tell(&other.to_text()),
         }
@@ -373,7 +373,7 @@ impl Notebook {
         let in_run = |cell: &Cell| is_code(cell) && cell.lines.start > self.run_lines.start;
         let first = self.cells.iter().position(in_run).or_else(|| self.cells.iter().position(is_code));
         self.latest.or(first).unwrap_or_else(|| {
-            // A section without any code: its outputs need a place all the same.
+            // A section without any code: its outputs still need a place.
             self.cells.push(cell(CellKind::Code, "", String::new(), 0..0));
             self.cells.len() - 1
         })
@@ -431,7 +431,7 @@ fn cells(source: &str) -> (Vec<Cell>, Range<usize>) {
         let mut name = lines[marker].split_once("%%").map_or("", |(_, name)| name.trim());
         if name.starts_with("[markdown]") || name.starts_with("[md]") {
             name = "";
-            // Prose ends where a line is no comment: code may follow without a marker of its own.
+            // Prose ends at a line that is not a comment: code may follow without its own marker.
             let is_code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
             let prose_end = lines[start..end].iter().position(is_code).map_or(end, |i| start + i);
             let prose: Vec<&str> = lines[start..prose_end].iter().map(|line| uncommented(line)).collect();
@@ -460,7 +460,7 @@ fn uncommented(line: &str) -> &str {
 }
 
 /// Empties the lines that only make the file a module (`//!` comments and `#![…]` before the first cell, the
-/// header of `run`, its last `Ok(())` and brace). Answers the lines inside `run`, from 1, the end exclusive.
+/// header of `run`, its last `Ok(())` and brace). Returns the lines inside `run`, from 1, the end exclusive.
 fn blank_scaffolding(source: &str, lines: &mut [&str]) -> Range<usize> {
     for line in lines.iter_mut().take_while(|line| !line.contains("%%")) {
         if line.starts_with("//!") || line.starts_with("#![") {

@@ -5,7 +5,7 @@ const details = contents.querySelector("details");
 const links = [...contents.querySelectorAll("a")];
 const targets = links.map((link) => document.getElementById(link.hash.slice(1)));
 
-// The contents stand open beside the text where there is room, and fold away where there is none.
+// The contents are open next to the text if there is room, and folded if there is not.
 const fold = () => { details.open = wide.matches; };
 wide.addEventListener("change", fold);
 fold();
@@ -35,7 +35,7 @@ addEventListener("scroll", () => {
 mark();
 document.documentElement.classList.add("scripted");
 
-// Boxes that scroll can be reached, and so scrolled, with the keyboard.
+// Boxes that scroll can be reached with the keyboard, and so scrolled.
 const reachable = () => {
   for (const box of document.querySelectorAll("pre, .scroll")) {
     if (box.scrollWidth > box.clientWidth) {

@@ -10,7 +10,7 @@ struct Item {
     keyword: &'static str,
     /// The item's name; of an `impl`, that of the type it is for.
     name: String,
-    /// Where it stands in the text, from its first doc comment or attribute to its last bracket or semicolon.
+    /// Where it is in the text, from its first doc comment or attribute to its last bracket or semicolon.
     bytes: Range<usize>,
     /// The members of an `impl`, `trait` or `mod`.
     members: Vec<Item>,
@@ -119,7 +119,7 @@ pub(super) struct FunctionLines {
     pub close: usize,
 }
 
-/// Where the function `name` stands in a file; `None` without one, or where the text does not parse.
+/// Where the function `name` is in a file; `None` if there is none, or if the text does not parse.
 pub(super) fn function_lines(text: &str, name: &str) -> Option<FunctionLines> {
     let file = syn::parse_file(text).ok()?;
     let function = file.items.iter().find_map(|item| match item {

@@ -1,6 +1,6 @@
 //! A table of text, as a terminal shows it; [`html::table`](super::html::table) writes it as HTML.
 
-/// To which side of a column its cells stand.
+/// The side to which the cells of a column are aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
     /// Text.
@@ -12,9 +12,9 @@ pub enum Align {
 /// One column of a [`Table`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// What stands above it.
+    /// Its name, shown above it.
     pub name: String,
-    /// `None`: numbers stand right and text stands left, decided by the column's cells.
+    /// `None`: the column's cells decide; numbers are aligned to the right, and text to the left.
     pub align: Option<Align>,
 }
 
@@ -29,9 +29,9 @@ pub struct Column {
 pub struct Table {
     /// From left to right.
     pub columns: Vec<Column>,
-    /// One cell a column each.
+    /// Each with one cell per column.
     pub rows: Vec<Vec<String>>,
-    /// A column of row names in front: its own name (often empty), then one label a row.
+    /// A column of row names in front: its own name (often empty), then one label per row.
     pub index: Option<(String, Vec<String>)>,
     /// A line above it.
     pub caption: Option<String>,
@@ -44,20 +44,20 @@ impl Table {
         Table { columns: columns.into_iter().map(column).collect(), ..Table::default() }
     }
 
-    /// The table with one row more. Panics if it has not one cell a column.
+    /// The table with one more row. Panics if the row does not have one cell per column.
     pub fn row<S: Into<String>>(mut self, cells: impl IntoIterator<Item = S>) -> Table {
         self.push(cells);
         self
     }
 
-    /// Adds a row. Panics if it has not one cell a column.
+    /// Adds a row. Panics if the row does not have one cell per column.
     pub fn push<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
         let row: Vec<String> = cells.into_iter().map(Into::into).collect();
         assert_eq!(row.len(), self.columns.len(), "a row needs one cell a column; this one is {row:?}");
         self.rows.push(row);
     }
 
-    /// The table with row names in front, one a row that it then has.
+    /// The table with row names in front, one per existing row.
     pub fn index<S: Into<String>>(
         mut self,
         name: impl Into<String>,
@@ -81,14 +81,14 @@ impl Table {
         self
     }
 
-    /// The side of column `c`: its own choice, or right if all its cells that say something are numbers.
+    /// The side of column `c`: its own choice, or right if all its nonempty cells are numbers.
     fn side(&self, c: usize) -> Align {
         self.columns[c].align.unwrap_or_else(|| {
             if all_numbers(self.rows.iter().map(|row| &row[c])) { Align::Right } else { Align::Left }
         })
     }
 
-    /// The index as a first column of every row (its label is empty where there is none), then the cells.
+    /// The row name as a first column of every row (empty if there is none), then the cells.
     pub(super) fn grid(&self) -> (Vec<&str>, Vec<Vec<&str>>, Vec<Align>) {
         let mut header: Vec<&str> = self.columns.iter().map(|c| c.name.as_str()).collect();
         let mut rows: Vec<Vec<&str>> =
@@ -104,7 +104,7 @@ impl Table {
         (header, rows, sides)
     }
 
-    /// The table as a terminal shows it: columns two spaces apart, a line a row, a newline at the end.
+    /// The table as a terminal shows it: columns two spaces apart, one line per row, a newline at the end.
     pub fn to_text(&self) -> String {
         let (header, rows, sides) = self.grid();
         let width = |c: usize| {
@@ -128,7 +128,7 @@ impl Table {
     }
 }
 
-/// True if some cell says something and all that do are numbers: `0.5`, `-3`, `1,251`, `12 %`, `0.8 ± 0.1`.
+/// True if some cell is not empty and all such cells are numbers: `0.5`, `-3`, `1,251`, `12 %`, `0.8 ± 0.1`.
 fn all_numbers<'a>(cells: impl Iterator<Item = &'a String>) -> bool {
     let mut filled = cells.map(|cell| cell.trim()).filter(|cell| !matches!(*cell, "" | "–" | "—" | "NaN"));
     let mut any = false;

@@ -134,7 +134,7 @@ impl Checkpoint {
     /// The message after an interruption.
     pub fn how_to_resume(&self) -> String {
         match self.kept {
-            0 => "interrupted in the first epoch: nothing was kept".to_owned(),
+            0 => "interrupted in the first epoch: nothing was saved".to_owned(),
             epochs => format!(
                 "interrupted: {epochs} complete epochs are in {}; the same command with --resume continues",
                 self.path.display()

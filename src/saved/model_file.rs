@@ -158,7 +158,7 @@ pub fn read(path: &Path) -> Result<(HashMap<String, String>, HashMap<String, Ten
         Ok((header.metadata().clone().unwrap_or_default(), tensors))
     };
     let (metadata, views) =
-        parse().with_context(|| format!("{}: not a whole safetensors file", path.display()))?;
+        parse().with_context(|| format!("{}: not a complete safetensors file", path.display()))?;
     seal::check(&bytes).with_context(|| path.display().to_string())?;
     let tensors = views.into_iter().map(|(name, view)| Ok((name, tensor(&view)?)));
     let tensors = tensors.collect::<Result<_>>().with_context(|| format!("{}", path.display()))?;

@@ -210,7 +210,7 @@ fn check(card: &ModelCard, tensors: &HashMap<String, Tensor>) -> Result<()> {
     let Settings { wd, n_factors: (u, m), hidden, dropout, .. } = &card.settings;
     let (u, m) = (*u, *m);
     ensure!((0.0..=MOST).contains(wd), "a weight decay of {wd}");
-    ensure!(u > 0 && m > 0 && hidden.iter().all(|width| *width > 0), "vectors or layers of no length");
+    ensure!(u > 0 && m > 0 && hidden.iter().all(|width| *width > 0), "vectors or layers of length 0");
     let is_share = |p: f64| (0.0..1.0).contains(&p);
     ensure!(is_share(dropout.0) && is_share(dropout.1), "a dropout of {dropout:?}");
     let mut wanted = vec![

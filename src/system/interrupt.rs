@@ -53,7 +53,7 @@ fn watch() {
     }
     std::thread::sleep(PATIENCE);
     let words = LAST_WORDS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    tell(if words.is_empty() { "interrupted: nothing was kept" } else { &words });
+    tell(if words.is_empty() { "interrupted: nothing was saved" } else { &words });
     // Without the usual actions at the end of a process: other threads are still working.
     low_level::exit(i32::from(STATUS));
 }
@@ -111,7 +111,7 @@ pub struct Interrupted;
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("interrupted: nothing was kept")
+        f.write_str("interrupted: nothing was saved")
     }
 }
 

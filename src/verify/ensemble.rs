@@ -256,7 +256,7 @@ pub fn run(
     for result in results {
         match result.into_inner().unwrap_or_else(|p| p.into_inner()) {
             Some(outcome) => runs.push(outcome?),
-            None => bail!("a run was not begun, because a later one had failed already"),
+            None => bail!("a run was not started, because a later one had failed already"),
         }
     }
     let environment = one_environment(&tasks, &runs)?;

@@ -168,11 +168,7 @@ fn what_is_ambiguous_or_of_another_kind_is_refused_by_name_with_the_way_out() {
             "r.csv line 1: '2', '1', '3' can be names of columns or a row; say which: --header",
         ),
         (b"u,i,r,r\n1,2,3,4\n", uir, "line 1: two columns are called 'r'"),
-        (
-            b"A,B,2.0\nA,C,3.0\n",
-            uir,
-            "where the first line is a row already, say --user 1 --item 2 --rating 3",
-        ),
+        (b"A,B,2.0\nA,C,3.0\n", uir, "if the first line is already a row, say --user 1 --item 2 --rating 3"),
         (b"u,i,r\n1,2,3\nNaN,2,4\n", uir, "line 3: u 'NaN' stands for a missing value"),
         (b"u,i,r\n1,2,3\nnull,2,4\n", uir, "line 3: u 'null' stands for a missing value"),
         (b"u,i,r\n1,\"a\nb\",3\n2,c,4\n", uir, "line 2: i 'a\\nb' continues on another line"),
@@ -286,7 +282,7 @@ fn a_split_by_time_holds_out_the_last_fifth() {
 }
 
 #[test]
-fn a_split_by_user_holds_out_a_fifth_of_each_users_ratings_her_last_where_there_are_times() {
+fn a_split_by_user_holds_out_a_fifth_of_each_users_ratings_the_last_if_there_are_times() {
     let (cf, times) = ten();
     let by_user = |seed, times| SplitBy::User { seed }.val_idxs(&cf, times).unwrap();
     assert_eq!(by_user(42, Some(&times[..])), [2], "of six ratings one, the last; of four none");
@@ -342,7 +338,7 @@ fn every_section_runs_on_ratings_with_ids_of_text_and_neither_times_nor_titles()
     let path = file.to_str().unwrap();
     let columns = ["--ratings", path, "--user", "reader", "--item", "book", "--rating", "stars"];
     let text = run(data.path(), &[&["run"], &columns[..]].concat());
-    assert!(text.contains("2 of them rate a movie again"), "{text}");
+    assert!(text.contains("2 of them rate a movie that the user had already rated"), "{text}");
     assert!(text.contains("the lecture's numbers are left out"));
     let metrics = metrics(data.path());
     assert_eq!(metrics["data"]["n_users"], 7);

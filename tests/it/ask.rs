@@ -166,7 +166,7 @@ fn what_cannot_be_answered_says_why_and_what_else_could_be_meant() {
     assert!(message.contains("`lecture5 run collab_filter` makes it") && code == Some(1), "{message}");
     let foreign = file(&folder, "foreign.safetensors", "not a model");
     let (message, code) = refused(&["recommend", "--user", "1", "--from", &foreign]);
-    assert!(message.contains("not a whole safetensors file") && code == Some(1), "{message}");
+    assert!(message.contains("not a complete safetensors file") && code == Some(1), "{message}");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn lists_of_other_programs_are_read_as_they_are() {
 }
 
 #[test]
-fn unknown_movies_are_listed_together_and_can_be_gone_on_without() {
+fn unknown_movies_are_listed_together_and_can_be_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let list = file(&folder, "l.csv", "title,rating\nToy Story,5\nPapicha,4\nSabrina,4\nqqqqqqqqqqqq,3\n");
     let bias = model("bias");
@@ -236,7 +236,7 @@ fn unknown_movies_are_listed_together_and_can_be_gone_on_without() {
 }
 
 #[test]
-fn a_user_whom_training_has_not_seen_is_told_and_answered_from_the_ratings_that_are_there() {
+fn a_user_whom_training_has_not_seen_is_noted_and_answered_from_the_ratings_that_are_there() {
     let folder = tempfile::tempdir().unwrap();
     let mut text = "userId,movieId,rating,timestamp\n".to_owned();
     for (user, times) in [(1, 10), (2, 20), (3, 30), (4, 40), (99, 900)] {
@@ -266,15 +266,14 @@ fn a_user_whom_training_has_not_seen_is_told_and_answered_from_the_ratings_that_
         ))
     };
     assert!(
-        predict("99", &[])
-            .contains("No rating of user 99 was trained on: the answer is solved for from the 5")
+        predict("99", &[]).contains("No rating of user 99 was trained on: the answer is computed from the 5")
     );
     assert!(!predict("1", &[]).contains("No rating of user"));
     assert_eq!(serde_json::from_str::<Value>(&predict("99", &["--json"])).unwrap()["trained_on"], 0);
 }
 
 #[test]
-fn files_that_are_no_models_are_called_by_their_names() {
+fn files_that_are_not_models_are_named() {
     let folder = tempfile::tempdir().unwrap();
     for (bytes, said) in [
         ("PK\u{3}\u{4}archive/data.pkl", "a PyTorch archive"),

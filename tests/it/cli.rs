@@ -142,7 +142,7 @@ fn fit_takes_every_variation_that_the_lecture_names() {
 }
 
 #[test]
-fn json_lines_tell_of_each_epoch_and_end_with_the_metrics() {
+fn json_lines_report_each_epoch_and_end_with_the_metrics() {
     let (_folder, out, output) =
         run(&["fit", "--model", "bias", "--schedule", "0.1x2", "--batch-size", "4096", "--json"]);
     let lines: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -91,7 +91,7 @@ impl Place {
         command
     }
 
-    /// What a command leaves and says, with its status.
+    /// What a command writes and prints, with its status.
     pub fn run(&self, arguments: &[&str], out: &str) -> Output {
         self.command(arguments, out).output().unwrap()
     }

@@ -158,7 +158,7 @@ fn a_field_that_cannot_be_read_is_named_with_its_line() {
 }
 
 #[test]
-fn a_file_that_is_no_table_of_ratings_says_what_is_missing() {
+fn a_file_that_is_not_a_table_of_ratings_says_what_is_missing() {
     assert_eq!(
         refusal("userId,movieId,timestamp\n1,2,3\n"),
         "ratings.csv line 1: no column 'rating'; it has 'userId', 'movieId', 'timestamp'"
@@ -179,7 +179,7 @@ fn a_time_that_nobody_asked_for_stops_nothing() {
 }
 
 #[test]
-fn blank_lines_at_the_end_and_a_byte_order_mark_are_no_rows() {
+fn blank_lines_at_the_end_and_a_byte_order_mark_are_not_rows() {
     let plain = "userId,movieId,rating,timestamp\n1,31,2.5,1\n1,1029,3.0,2\n";
     for text in [format!("{plain}\n\n"), format!("\u{feff}{plain}"), plain.replace('\n', "\r\n") + "\r\n"] {
         let folder = folder(&text);

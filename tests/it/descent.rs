@@ -172,7 +172,7 @@ fn annealed_adam_settles_on_the_true_line_where_adam_keeps_hopping() {
 }
 
 #[test]
-fn every_path_starts_at_the_start_and_has_a_point_a_step() {
+fn every_path_starts_at_the_start_and_has_one_point_per_step() {
     for optimizer in Optimizer::ALL {
         let trace = trace(optimizer, EPOCHS);
         let path = trace.path();

@@ -1,4 +1,4 @@
-//! Files that somebody else has made: nothing is opened unasked, nothing is read without end, and nothing that they hold reaches
+//! Files from other people: nothing is opened without being asked for, reading is bounded, and nothing in them reaches
 //! a terminal or a spreadsheet as a command.
 
 #![cfg(unix)]
@@ -85,7 +85,7 @@ fn what_a_model_names_as_its_ratings_is_opened_only_if_it_is_these() {
 }
 
 #[test]
-fn models_that_describe_nothing_or_answer_no_number_are_refused() {
+fn models_that_describe_nothing_or_do_not_answer_with_a_number_are_refused() {
     let user = ["predict", "--user", "1", "--movie", "31"];
     let none = |card: &mut Value| {
         card["users"] = json!([]);
@@ -105,7 +105,7 @@ fn models_that_describe_nothing_or_answer_no_number_are_refused() {
             (t.shape, t.data) = (shape, Vec::new());
         }
     };
-    fails(&asked("narrow.safetensors", narrow, no_layer, &user), 1, "vectors or layers of no length");
+    fails(&asked("narrow.safetensors", narrow, no_layer, &user), 1, "vectors or layers of length 0");
     let huge = |tensors: &mut Vec<(String, Tensor)>| {
         for (_, t) in tensors.iter_mut().filter(|(name, _)| name.ends_with(".weight")) {
             t.dtype = safetensors::Dtype::F64;
@@ -132,7 +132,8 @@ fn devices_pipes_and_gigantic_files_are_refused_before_they_are_read() {
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let (gigantic, fifo) = (gigantic.to_str().unwrap(), fifo.to_str().unwrap());
     let no_file = "a device, a pipe or a socket, where a file is expected";
-    for (from, said) in [(gigantic, "not a whole safetensors file"), (fifo, no_file), ("/dev/zero", no_file)]
+    for (from, said) in
+        [(gigantic, "not a complete safetensors file"), (fifo, no_file), ("/dev/zero", no_file)]
     {
         fails(&lecture5(&[&SIMILAR[..], &["--from", from]].concat()), 1, said);
     }

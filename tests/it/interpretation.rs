@@ -124,7 +124,7 @@ fn a_foreign_damaged_or_contradictory_file_is_refused_with_a_reason() {
     let whole = std::fs::read(&path).unwrap();
     for length in [0, 7, 100, whole.len() / 2, whole.len() - 1] {
         std::fs::write(&path, &whole[..length]).unwrap();
-        assert!(refusal().contains("not a whole safetensors file"), "{length} bytes: {}", refusal());
+        assert!(refusal().contains("not a complete safetensors file"), "{length} bytes: {}", refusal());
     }
     let zeros = [0_u8; 16];
     let foreign = [("weight", TensorView::new(Dtype::F32, vec![2, 2], &zeros).unwrap())];

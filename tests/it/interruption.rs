@@ -89,7 +89,7 @@ impl Moments {
 }
 
 #[test]
-fn a_fit_killed_at_fifty_random_moments_gives_the_bytes_of_an_unbroken_one() {
+fn a_fit_killed_at_fifty_random_moments_gives_the_bytes_of_an_uninterrupted_one() {
     let place = Place::new();
     let started = std::time::Instant::now();
     succeeds(place.fit(&[], "unbroken"));
@@ -140,7 +140,7 @@ fn a_fit_killed_at_fifty_random_moments_gives_the_bytes_of_an_unbroken_one() {
 }
 
 #[test]
-fn ctrl_c_keeps_the_whole_epochs_and_says_how_to_go_on() {
+fn ctrl_c_keeps_the_complete_epochs_and_says_how_to_continue() {
     let place = Place::new();
     let kept = place.path("kept");
     let keep = ["--checkpoint", kept.to_str().unwrap()];
@@ -177,7 +177,7 @@ fn ctrl_c_without_a_checkpoint_says_that_nothing_was_kept() {
     assert_eq!(output.status.code(), Some(130));
     assert_eq!(
         stderr(&output),
-        "interrupted: nothing was kept; with --checkpoint DIR a fit is saved after each epoch\n"
+        "interrupted: nothing was saved; with --checkpoint DIR a fit is saved after each epoch\n"
     );
     assert!(!place.path("out").exists());
 }
@@ -194,12 +194,12 @@ fn ctrl_c_ends_a_choice_of_settings_between_two_folds() {
     signal(&process, "-INT");
     let output = process.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
-    assert_eq!(stderr(&output).trim_end(), "interrupted: nothing was kept");
+    assert_eq!(stderr(&output).trim_end(), "interrupted: nothing was saved");
     assert!(!place.path("out/tune.json").exists());
 }
 
 #[test]
-fn an_interrupted_run_keeps_the_sections_that_are_whole() {
+fn an_interrupted_run_keeps_the_sections_that_are_complete() {
     let place = Place::new();
     let mut command =
         place.command(&["run", "movielens", "dot_product", "embedding_dot", "training_loop"], "out");
@@ -226,7 +226,7 @@ fn an_interrupted_run_keeps_the_sections_that_are_whole() {
 }
 
 #[test]
-fn another_fit_is_not_gone_on_with_and_the_difference_is_named() {
+fn another_fit_is_not_resumed_and_the_difference_is_named() {
     let place = Place::new();
     let kept = place.path("kept");
     let keep = ["--checkpoint", kept.to_str().unwrap()];
@@ -279,7 +279,7 @@ fn another_fit_is_not_gone_on_with_and_the_difference_is_named() {
 }
 
 #[test]
-fn what_was_kept_can_be_predicted_from_as_it_stands() {
+fn a_checkpoint_can_be_predicted_from_as_it_is() {
     let place = Place::new();
     let kept = place.path("kept");
     succeeds(place.fit(&["--checkpoint", kept.to_str().unwrap()], "out"));
@@ -291,7 +291,7 @@ fn what_was_kept_can_be_predicted_from_as_it_stands() {
 }
 
 #[test]
-fn files_are_as_readable_as_the_umask_has_it_and_leave_nothing_beside_them() {
+fn files_are_as_readable_as_the_umask_allows_and_leave_nothing_next_to_them() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let plain = folder.path().join("plain");

@@ -1,4 +1,5 @@
-//! What is whole is kept: of a run with a section that fails, of an earlier run, and of a process beside this one.
+//! What is complete is kept: from a run with a section that fails, from an earlier run, and from a process that runs at the
+//! same time.
 
 use serde_json::Value;
 
@@ -14,7 +15,7 @@ fn fits(place: &Place, out: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_section_that_fails_leaves_the_others_whole_and_its_error_in_its_cell() {
+fn a_section_that_fails_leaves_the_others_complete_and_its_error_in_its_cell() {
     let place = Place::new();
     place.rate(|stars| 20.0 * stars);
     let sections = ["run", "movielens", "embedding_dot", "dot_product", "--dpi", "30"];
@@ -124,7 +125,7 @@ fn a_folder_that_another_process_writes_to_is_refused_with_its_id_until_that_end
     fails(&place.run(&another, "out"), 1, "another lecture5 (process ");
     assert!(!elsewhere.exists() && !place.path("out2").exists(), "folders made for nothing are left");
 
-    // Its lock is left, and holds nobody off.
+    // Its lock file is left, but blocks nobody.
     first.kill().unwrap();
     first.wait().unwrap();
     assert!(place.path("out/.lecture5.lock").exists());

@@ -31,9 +31,9 @@ fn a_file_larger_than_allowed_is_an_error_like_any_other() {
 }
 
 #[test]
-fn too_little_memory_to_begin_with_is_told_in_a_line() {
+fn too_little_memory_to_begin_with_is_reported_in_one_line() {
     let place = Place::new();
-    // Below this not even the libraries are loaded, which the system's loader says.
+    // Below this, not even the libraries can be loaded; the system's loader reports that.
     let mut told = 0;
     for mib in (420..620).step_by(12) {
         let output = under(&place, &format!("ulimit -v {}", mib << 10), FIT);
@@ -50,7 +50,7 @@ fn too_little_memory_to_begin_with_is_told_in_a_line() {
 }
 
 #[test]
-fn a_working_folder_that_is_gone_is_told_in_a_line() {
+fn a_deleted_working_folder_is_reported_in_one_line() {
     let place = Place::new();
     let output = under(&place, "mkdir \"$GONE\"; cd \"$GONE\"; rmdir \"$GONE\"", "list");
     fails(&output, 1, "error: the working folder is gone");
@@ -91,7 +91,7 @@ fn the_end_of_the_terminal_is_heard_and_ignored_under_nohup() {
     let place = Place::new();
     let fit = "fit --model dot --batch-size 1 --schedule 0.0001x9999 --quiet --data \"$DATA\" --out \"$OUT\"";
     for (before, killed_by) in [("", "HUP"), ("trap '' HUP", "INT")] {
-        // Two signals where the first is to be ignored: the status is of the one that ended it.
+        // Two signals, of which the first must be ignored: the status is that of the one that ended the process.
         let ending = format!("sleep 1.5; kill -HUP $!; sleep 0.5; kill -{killed_by} $!; wait $!");
         let script = format!("{before}\n\"$0\" {fit} & {ending}");
         let output = Command::new("bash")

@@ -1,4 +1,4 @@
-//! The libraries that the program is linked with, and its answers where CUDA is not available.
+//! The libraries that the program is linked with, and its answers if CUDA is not available.
 
 #![cfg(target_os = "linux")]
 

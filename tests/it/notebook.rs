@@ -107,7 +107,7 @@ fn code_after_prose_needs_no_marker_and_prose_above_run_stays() {
 }
 
 #[test]
-fn the_python_of_a_cells_name_stands_folded_below_it_and_plumbing_is_folded_away() {
+fn the_python_of_a_cells_name_is_folded_below_it_and_plumbing_is_folded_away() {
     let source = "// %% [markdown]\n// # T\n// %% plumbing\nuse anyhow::Result;\n// %% fit again\nlet a = 1;\n// %%\nb();\n";
     let python = "\"\"\"doc\"\"\"\n\n# %% import\nimport torch\n\n# %% t: fit again\na = 1\n\n# %% other: fit again\na = 2\n";
     let notebook = Notebook::new("01_t", source, Echo::Quiet).beside(python);
@@ -138,7 +138,7 @@ fn the_python_of_a_cells_name_stands_folded_below_it_and_plumbing_is_folded_away
 // Outputs
 
 #[test]
-fn an_output_stands_under_the_cell_whose_line_made_it() {
+fn an_output_is_shown_under_the_cell_whose_line_made_it() {
     let [first, second] = &lecture()[..] else { panic!("two sections") };
     assert!(matches!(outputs_under(first, "let ratings")[..], [Output::Table(_)]));
     assert!(matches!(outputs_under(first, "let movies")[..], [Output::Table(_)]));

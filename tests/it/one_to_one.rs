@@ -1,4 +1,5 @@
-//! The sections beside the lecture: every cell of it has its place, and the Python beside the Rust gives the same numbers.
+//! The sections compared with the lecture: every cell of the lecture has its place, and the Python next to the Rust gives
+//! the same numbers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -88,7 +89,7 @@ fn every_cell_of_the_lecture_has_its_row_in_the_table_that_closes_its_section() 
 }
 
 #[test]
-fn every_cell_of_the_python_program_stands_beside_one_cell_of_rust() {
+fn every_cell_of_the_python_program_is_next_to_one_cell_of_rust() {
     let notebooks = notebooks();
     for (name, text) in [LECTURE, FASTAI].into_iter().flat_map(source::python_cells) {
         let Some((section, cell)) = name.split_once(": ") else { continue };
@@ -228,12 +229,12 @@ fn with_other_data_no_sentence_is_left_that_is_true_of_the_lectures_only() {
     assert!(done.status.success(), "{}", stderr(&done));
     let page = std::fs::read_to_string(out.join("lecture.html")).unwrap();
     for only in [
-        "the very rows that the lecture held out",
+        "exactly the rows that the lecture held out",
         "at the slow end",
         "A hundred thousand ratings",
         "sequels",
     ] {
-        // The sentence stands in folded code, which the page shows as it is; what a run says stands in prose.
+        // The sentence is in folded code, which the page shows unchanged; what a run says is in prose.
         let said = page.split("<div class=\"prose\"").skip(1).filter_map(|rest| rest.split("</div>").next());
         assert!(!said.clone().any(|prose| prose.contains(only)), "'{only}' is not true of this data");
     }

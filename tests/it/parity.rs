@@ -52,27 +52,27 @@ fn agrees_with_pytorch(model: ModelKind, stepper: MakeStepper, tolerance: f64) {
 }
 
 #[test]
-fn embedding_dot_loses_what_pytorchs_loses() {
+fn embedding_dot_has_pytorchs_losses() {
     agrees_with_pytorch(ModelKind::Dot, by_libtorch, 1e-4);
 }
 
 #[test]
-fn embedding_dot_bias_loses_what_pytorchs_loses() {
+fn embedding_dot_bias_has_pytorchs_losses() {
     agrees_with_pytorch(ModelKind::Bias, by_libtorch, 1e-4);
 }
 
 #[test]
-fn embedding_net_loses_what_pytorchs_loses() {
+fn embedding_net_has_pytorchs_losses() {
     agrees_with_pytorch(ModelKind::Net, by_libtorch, 1e-4);
 }
 
 #[test]
-fn the_learner_loses_what_pytorchs_loses() {
+fn the_learner_has_pytorchs_losses() {
     agrees_with_pytorch(ModelKind::Learner, by_libtorch, 1e-3);
 }
 
 #[test]
-fn the_fast_stepper_loses_what_pytorch_loses() {
+fn the_fast_stepper_has_pytorchs_losses() {
     for (model, tolerance) in
         [(ModelKind::Dot, 1e-4), (ModelKind::Bias, 1e-4), (ModelKind::Net, 1e-4), (ModelKind::Learner, 1e-3)]
     {

@@ -208,7 +208,7 @@ fn a_column_that_cannot_be_one_is_refused_by_its_type_or_row() {
         ),
         (
             with(("required binary u (UTF8)", Bytes(vec![b"a", b"\xff", b"c"])), stars(), times()),
-            "r.parquet: not a whole Parquet file: parquet: File out of specification: String data contained in…",
+            "r.parquet: not a complete Parquet file: parquet: File out of specification: String data contained in…",
         ),
         (
             with(("required binary u (UTF8)", Bytes(vec![b"a", b"", b"c"])), stars(), times()),
@@ -230,7 +230,7 @@ fn a_column_that_nobody_needs_and_that_cannot_be_one_is_left_out_with_a_note() {
 }
 
 #[test]
-fn a_file_that_is_cut_short_is_refused_in_a_line() {
+fn a_truncated_file_is_refused_in_one_line() {
     let whole = with(users(), stars(), times());
     for end in 4..whole.len() {
         let why = shown(whole[..end].to_vec()).unwrap_err();
@@ -243,8 +243,8 @@ const FROM: &str = "LECTURE5_TEST_DAMAGED_FROM";
 const DAMAGED: usize = 5_000;
 
 #[test]
-fn a_damaged_file_is_read_or_refused_in_a_line_whatever_lengths_it_states() {
-    // Reads in a process of its own, which ends where a file states a length beyond all memory; the next one goes on.
+fn a_damaged_file_is_read_or_refused_in_one_line_whatever_lengths_it_states() {
+    // Reads in a separate process, which ends if a file states a length beyond all memory; the next process continues.
     let mut from = 0;
     while from < DAMAGED {
         let child = std::process::Command::new(std::env::current_exe().unwrap())

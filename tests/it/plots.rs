@@ -495,7 +495,7 @@ fn a_png_has_the_resolution_that_was_asked_for_and_says_so() {
 }
 
 #[test]
-fn files_are_written_whole_with_the_svg_only_on_request() {
+fn files_are_written_completely_with_the_svg_only_on_request() {
     let folder = std::env::temp_dir().join(format!("lecture5-plots-{}", std::process::id()));
     let figure = descent("descent", "title & <more>", &[2.8, 1.0, 0.5]).expect("good data draws");
     let listing = || -> Vec<String> {

@@ -1,4 +1,4 @@
-//! `verify` proves what it says: ensembles that cannot be, runs that cannot be judged, processes that do not end by
+//! `verify` can prove what it says: impossible ensembles, runs that cannot be judged, processes that do not end by
 //! themselves.
 
 use std::path::Path;
@@ -40,7 +40,7 @@ fn ensembles_that_no_runs_can_make_are_refused() {
 }
 
 #[test]
-fn where_nothing_could_be_judged_the_status_is_its_own() {
+fn if_nothing_could_be_judged_there_is_a_separate_status() {
     // So narrow a margin that no deviation of it would have been seen.
     fails(&verified(|_| {}, &["--margin", "1e-9"]), 3, "nothing could be judged: ");
     let few = |e: &mut Ensemble| {
@@ -102,7 +102,7 @@ fn a_run_that_is_killed_is_named_with_its_signal_and_no_run_outlives_its_parent(
 }
 
 #[test]
-fn a_fit_that_has_learned_less_than_nothing_is_no_success() {
+fn a_fit_that_has_learned_less_than_nothing_is_a_failure() {
     let place = Place::new();
     for model in ["learner", "dot", "bias", "net"] {
         let fit = ["fit", "--model", model, "--schedule", "cosine:10,len=3", "--fast", "--dpi", "20"];

@@ -99,7 +99,7 @@ proptest! {
             let row = [user.clone(), item.clone(), rating.to_string(), time.to_string()];
             text += &(row.map(|field| quoted(&field)).join(separator) + end);
         }
-        // Between tabs a quote is only a character, unless it is said or shown.
+        // Between tabs a quote is only a character, unless an option or the file says otherwise.
         let told = told || separator == "\t";
         let separator = Some(separator.to_owned());
         let dialect = told.then_some(Dialect { separator, header: Some(true), quote: Some(Quote::Around('"')) });

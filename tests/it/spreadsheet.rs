@@ -285,7 +285,7 @@ fn the_formulas_are_the_lectures() {
 }
 
 #[test]
-fn the_embedding_sheet_has_a_row_a_rating_and_the_rmse_of_dotprod() {
+fn the_embedding_sheet_has_one_row_per_rating_and_the_rmse_of_dotprod() {
     let (crosstab, descent) = (crosstab(), descent(false));
     let sheet = open(collab()).worksheet_range("movielens_emb").unwrap();
     for (row, (u, m, y)) in (6..).zip(rated(&crosstab.ratings)) {

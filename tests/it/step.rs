@@ -41,7 +41,7 @@ fn section(seen: &RefCell<Vec<&'static str>>) -> Result<()> {
 }
 
 #[test]
-fn a_cell_is_told_with_its_first_line_before_it_runs_and_only_at_the_outermost_level() {
+fn a_cell_is_announced_with_its_first_line_before_it_runs_and_only_at_the_outermost_level() {
     let (seen, begins) = (Rc::new(RefCell::new(Vec::new())), Rc::new(RefCell::new(Vec::new())));
     let (seen_then, begun) = (Rc::clone(&seen), Rc::clone(&begins));
     hear_cells(move |line| {
@@ -54,7 +54,7 @@ fn a_cell_is_told_with_its_first_line_before_it_runs_and_only_at_the_outermost_l
 }
 
 #[test]
-fn who_hears_of_a_cell_can_end_the_section_before_it_runs() {
+fn a_listener_can_end_the_section_before_a_cell_runs() {
     let seen = RefCell::new(Vec::new());
     hear_cells(|line| if line - HEADER > 10 { bail!("enough") } else { Ok(()) });
     assert_eq!(section(&seen).unwrap_err().to_string(), "enough");
@@ -62,7 +62,7 @@ fn who_hears_of_a_cell_can_end_the_section_before_it_runs() {
 }
 
 #[test]
-fn a_cell_keeps_its_lines_for_who_is_called_and_who_panics() {
+fn a_cell_keeps_its_lines_for_callees_and_panics() {
     #[cells]
     fn section() -> Result<u32> {
         // %%
@@ -145,7 +145,7 @@ fn in_a_terminal_each_cell_waits_for_enter_and_q_ends() {
 }
 
 #[test]
-fn a_section_that_is_whole_is_kept_when_q_ends_the_next() {
+fn a_complete_section_is_kept_when_q_ends_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let sections = ["run", "dot_product", "embedding_dot", "--step", "--out", out.to_str().unwrap()];

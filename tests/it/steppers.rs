@@ -330,7 +330,7 @@ impl ModuleT for Odd {
 }
 
 #[test]
-fn a_table_read_in_a_way_that_the_batch_does_not_tell_ends_where_libtorch_moves_it() {
+fn a_table_read_in_a_way_that_the_batch_does_not_show_ends_where_libtorch_moves_it() {
     let _alone = alone();
     for (next, hidden) in [(true, false), (false, true), (true, true)] {
         let ends = STEPPERS.map(|make| {
@@ -361,7 +361,7 @@ fn layers_of_unequal_decay_are_trained_by_libtorch() {
 }
 
 #[test]
-fn one_recording_serves_batches_of_any_size_and_both_steppers_say_the_same_losses() {
+fn one_recording_serves_batches_of_any_size_and_both_steppers_give_the_same_losses() {
     let _alone = alone();
     let losses = STEPPERS.map(|make| {
         let (vs, model) = small(6, None);

@@ -71,7 +71,7 @@ fn a_title_that_fits_several_movies_names_them() {
 }
 
 #[test]
-fn an_unknown_title_brings_the_likest_ones() {
+fn an_unknown_title_lists_the_most_similar_ones() {
     let titles = titles();
     assert_eq!(titles.find("Toy Story (1996)"), Found::Unknown(vec![1]), "the year is another");
     match titles.find("Silence of the Lamps and Sheep") {

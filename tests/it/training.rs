@@ -128,7 +128,7 @@ fn the_running_mean_is_debiased_from_the_first_batch() {
 }
 
 #[test]
-fn the_validation_loss_is_the_mean_of_batch_means_and_beside_it_that_of_rows() {
+fn the_validation_loss_is_the_mean_of_batch_means_and_next_to_it_that_of_rows() {
     let _alone = alone();
     let learn = learner(&settings(ModelKind::Bias));
     let rows = &learn.data.val;
@@ -187,14 +187,14 @@ fn a_fit_that_diverges_stops_and_says_where() {
 
 /// A callback that records its calls, and stops the fit after a batch or an epoch.
 #[derive(Default)]
-struct FileOptions {
+struct Recorder {
     batches: Vec<(usize, usize)>,
     epochs: Vec<Epoch>,
     stop_after_batch: Option<(usize, usize)>,
     stop_after_epoch: Option<usize>,
 }
 
-impl Callback for FileOptions {
+impl Callback for Recorder {
     fn on_batch_end(&mut self, at: &Batch) -> anyhow::Result<ControlFlow<()>> {
         assert_eq!((at.n_epochs, at.n_batches), (2, 5));
         self.batches.push((at.epoch, at.batch));
@@ -221,11 +221,14 @@ fn a_callback_can_stop_a_fit_after_a_batch_or_an_epoch() {
     for (stop_after_batch, stop_after_epoch, batches, epochs) in
         [(Some((1, 2)), None, 8, 1), (None, Some(0), 5, 1), (None, None, 10, 2)]
     {
-        let mut told = FileOptions { stop_after_batch, stop_after_epoch, ..FileOptions::default() };
-        let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(&mut told)];
+        let mut recorder = Recorder { stop_after_batch, stop_after_epoch, ..Recorder::default() };
+        let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(&mut recorder)];
         let mut learn = learner(&settings(ModelKind::Bias));
         let history = learn.fit(2, Options { callbacks, ..Options::default() }).unwrap();
-        assert_eq!((told.batches.len(), told.epochs.len(), history.epochs.len()), (batches, epochs, epochs));
+        assert_eq!(
+            (recorder.batches.len(), recorder.epochs.len(), history.epochs.len()),
+            (batches, epochs, epochs)
+        );
     }
 }
 
@@ -234,8 +237,8 @@ fn a_callback_that_stops_after_the_last_epoch_of_a_call_stops_the_whole_plan() {
     let _alone = alone();
     let plan: Plan = "0.1x2,0.01x2".parse().unwrap();
     let mut learn = learner(&Settings { plan, ..settings(ModelKind::Bias) });
-    let mut told = FileOptions { stop_after_epoch: Some(1), ..FileOptions::default() };
-    let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(&mut told)];
+    let mut recorder = Recorder { stop_after_epoch: Some(1), ..Recorder::default() };
+    let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(&mut recorder)];
     let history = learn.fit_plan(Options { callbacks, ..Options::default() }).unwrap();
     assert!(history.stopped && history.epochs.len() == 2, "{:?}", history.epochs);
 }
@@ -244,11 +247,11 @@ fn a_callback_that_stops_after_the_last_epoch_of_a_call_stops_the_whole_plan() {
 fn a_fit_reports_each_batch_and_each_epoch() {
     let _alone = alone();
     let mut learn = learner(&settings(ModelKind::Bias));
-    let mut told = FileOptions::default();
-    let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(&mut told)];
+    let mut recorder = Recorder::default();
+    let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(&mut recorder)];
     let history = learn.fit(2, Options { callbacks, ..Options::default() }).unwrap();
-    assert_eq!(told.batches, (0..2).flat_map(|e| (0..5).map(move |b| (e, b))).collect::<Vec<_>>());
-    assert_eq!(told.epochs, history.epochs);
+    assert_eq!(recorder.batches, (0..2).flat_map(|e| (0..5).map(move |b| (e, b))).collect::<Vec<_>>());
+    assert_eq!(recorder.epochs, history.epochs);
     assert_eq!((history.running.len(), history.rates), (10, vec![0.1; 10]));
     assert_eq!(history.running[9], history.epochs[1].trn);
 }
@@ -362,7 +365,7 @@ fn three_epochs_saved_loaded_and_three_more_give_the_bytes_of_six() {
 }
 
 #[test]
-fn a_loaded_learner_goes_on_at_the_rate_it_was_saved_at() {
+fn a_loaded_learner_continues_at_the_rate_it_was_saved_at() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
@@ -406,11 +409,11 @@ fn a_saved_model_of_another_kind_or_size_is_refused() {
     let adam = Settings { rule: Rule::Adam, ..settings(ModelKind::Dot) };
     assert!(refusal(&adam).contains("another optimizer or another model"));
     std::fs::write(&path, "not a model").unwrap();
-    assert!(refusal(&settings(ModelKind::Dot)).contains("not a whole safetensors file"));
+    assert!(refusal(&settings(ModelKind::Dot)).contains("not a complete safetensors file"));
 }
 
 #[test]
-fn a_saved_model_says_what_it_is_whom_its_rows_stand_for_and_what_it_saw() {
+fn a_saved_model_says_what_it_is_whom_its_rows_represent_and_what_it_saw() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net.safetensors");

@@ -153,7 +153,7 @@ fn the_larger_ensemble_says_what_is_not_normal() {
 }
 
 #[test]
-fn what_a_share_as_large_lets_pass_is_what_the_critical_value_says() {
+fn the_share_that_is_as_large_agrees_with_the_critical_value() {
     let largest: Vec<f64> = (1..=39).map(f64::from).collect();
     close(stats::share_as_large(&largest, 39.5), 1.0 / 40.0, 1e-12);
     close(stats::share_as_large(&largest, 39.0), 2.0 / 40.0, 1e-12);
@@ -309,7 +309,7 @@ fn of_two_hundred_lectures_drawn_from_the_ensemble_no_more_deviate_than_is_state
 }
 
 #[test]
-fn against_itself_an_ensemble_is_the_same_and_a_perturbed_one_is_found_out() {
+fn compared_with_itself_an_ensemble_is_the_same_and_a_perturbed_one_is_found_out() {
     let saved = committed().unwrap();
     assert!(against(&saved, &saved, AGAINST_MARGIN).unwrap().failures().is_empty());
 
@@ -381,7 +381,7 @@ fn the_quick_mode_runs_one_seed_and_finds_it_to_be_the_ensembles() {
 }
 
 #[test]
-fn the_quick_mode_holds_the_fast_stepper_to_libtorchs_runs() {
+fn the_quick_mode_compares_the_fast_stepper_with_libtorchs_runs() {
     let out = tempfile::tempdir().unwrap();
     let folder = out.path().to_str().unwrap();
     let output =
@@ -465,7 +465,7 @@ fn every_deliberate_fault_still_has_its_place_in_the_sources_and_its_row_in_the_
 }
 
 #[test]
-fn the_ensemble_is_the_same_however_many_processes_run_and_is_held_against_a_saved_one() {
+fn the_ensemble_is_the_same_however_many_processes_run_and_is_compared_with_a_saved_one() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let run = |jobs: &str, out: &str, against: &str| {

@@ -110,7 +110,7 @@ const OPTIONS: &[Case] = &[
     ("predict --user 1", 2, "--movie <TITLE|ID>"),
     ("similar --movie 1 --from {tmp}/none", 1, "none: no such model"),
     ("recommend --user 1 --from {tmp}", 1, "Is a directory"),
-    ("predict --user 1 --movie 1 --from {file}", 1, "file: not a whole safetensors file"),
+    ("predict --user 1 --movie 1 --from {file}", 1, "file: not a complete safetensors file"),
     // Files and folders.
     ("run --data=", 2, "a value is required for '--data <DIR>'"),
     ("run --out=", 2, "a value is required for '--out <DIR>'"),
@@ -316,7 +316,7 @@ fn output_that_cannot_be_written_fails_and_a_closed_pipe_does_not() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_limit_on_memory_is_kept_to() {
+fn a_limit_on_memory_is_respected() {
     let place = Place::new();
     let script = format!(
         "ulimit -v 2000000; exec '{}' fit --model bias --optimizer adam --factors 100000 --schedule 0.1x1 --data '{}' --out '{}'",
@@ -373,13 +373,13 @@ fn a_damaged_or_foreign_file_is_not_resumed() {
     other_state[header..end].fill(0xff);
     let line: &'static str = format!("{fit} --resume").leak();
     for (bytes, said) in [
-        (Vec::new(), "not a whole safetensors file"),
-        (b"not a model".to_vec(), "not a whole safetensors file"),
-        (whole[..7].to_vec(), "not a whole safetensors file"),
-        (whole[..header].to_vec(), "not a whole safetensors file"),
-        (whole[..end - 1].to_vec(), "not a whole safetensors file"),
-        ([&whole[..], b"more"].concat(), "not a whole safetensors file"),
-        (vec![0xff; 100], "not a whole safetensors file"),
+        (Vec::new(), "not a complete safetensors file"),
+        (b"not a model".to_vec(), "not a complete safetensors file"),
+        (whole[..7].to_vec(), "not a complete safetensors file"),
+        (whole[..header].to_vec(), "not a complete safetensors file"),
+        (whole[..end - 1].to_vec(), "not a complete safetensors file"),
+        ([&whole[..], b"more"].concat(), "not a complete safetensors file"),
+        (vec![0xff; 100], "not a complete safetensors file"),
         // From another program: one without a model card, and one whose card is not understood.
         (safetensors_of_another_program(), "it has no model card"),
         (with_header(&|text| text.replace("n_factors", "n_fact0rs")), "its model card is not understood"),

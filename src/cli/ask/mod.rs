@@ -52,9 +52,9 @@ pub struct OpenModel {
     data: PathBuf,
 }
 
-/// The ratings that a model names as its own, and no other file that it may name: a model may come from anywhere, and the
-/// user has not asked to open its files.
-fn unasked(source: &movielens::Source, card: &ModelCard) -> Result<MovieLens> {
+/// Reads the ratings that a model names, but only if they are those that it was trained on: a model may come from anywhere,
+/// and the user has not asked to open the files that it names.
+fn only_if_its_own(source: &movielens::Source, card: &ModelCard) -> Result<MovieLens> {
     let titles = match source {
         movielens::Source::File { options, .. } => options.titles.as_deref(),
         movielens::Source::Folder(_) => None,
@@ -63,7 +63,7 @@ fn unasked(source: &movielens::Source, card: &ModelCard) -> Result<MovieLens> {
         let there = path.metadata().with_context(|| format!("{}: cannot be read", path.display()))?;
         ensure!(there.is_file() || there.is_dir(), "{}: neither a file nor a folder", path.display());
     }
-    // The error of a file would show a line of it.
+    // The reader's own error would show a line of the file.
     let ml = MovieLens::load(source, None)
         .map_err(|_| anyhow!("{}: not these ratings", source.path().display()))?;
     ensure!(ml.sha256 == card.data, "{}: other ratings", source.path().display());
@@ -100,7 +100,7 @@ impl Source {
                         self.from.display()
                     ));
                 };
-                found.and_then(|source| unasked(source, &model.card)).map_err(untold).ok()
+                found.and_then(|source| only_if_its_own(source, &model.card)).map_err(untold).ok()
             }
         };
         let mut asked = OpenModel {

@@ -42,13 +42,13 @@ pub struct Own {
     skip_unknown: bool,
 }
 
-/// Nobody rates more by hand, and each movie that is not found takes a while.
+/// Nobody rates more movies by hand, and each movie that is not found takes a while.
 const MOST_ROWS: usize = 10_000;
 
 /// The model's rows of movies, and ratings.
 type Rated = Vec<(i64, f64)>;
 
-/// The user that a question is card.
+/// The user that a question is about.
 pub struct Person {
     /// The user's name in a sentence.
     pub name: String,
@@ -72,7 +72,7 @@ impl Person {
         }
         say(match &self.folded {
             Some(_) => format!(
-                "No rating of {} was trained on: the answer is solved for from the {} in the data.",
+                "No rating of {} was trained on: the answer is computed from the {} in the data.",
                 self.name,
                 self.rated.len()
             ),

@@ -17,7 +17,7 @@ pub struct Recommend {
     who: Who,
     #[command(flatten)]
     own: Own,
-    /// How many.
+    /// How many movies to list.
     #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, value_parser = whole::<u16>(1, u16::MAX.into()))]
     top: u16,
     /// Leave out movies with fewer ratings in training.

@@ -27,7 +27,7 @@ pub struct Similar {
     ratings: Option<PathBuf>,
     #[command(flatten)]
     own: Own,
-    /// How many.
+    /// How many to list.
     #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, value_parser = whole::<u16>(1, u16::MAX.into()))]
     top: u16,
     /// Leave out movies (or users) with fewer ratings in training: their vectors are mostly chance.
@@ -118,7 +118,7 @@ fn similar_people(asked: &OpenModel, args: &Similar) -> Result<()> {
 }
 
 impl Similar {
-    /// The rows with enough ratings, except the one that the question is card.
+    /// The rows with enough ratings, except the one that the question is about.
     fn candidates(&self, ratings: &[u32], but: Option<i64>) -> Result<Vec<i64>> {
         let rows = (0..).zip(ratings).filter(|&(row, &n)| n >= self.min_ratings && Some(row) != but);
         let rows: Vec<i64> = rows.map(|(row, _)| row).collect();

@@ -1,4 +1,4 @@
-//! The build, and the compiler's errors by the cells that they stand in.
+//! The build, and the compiler's errors by the cells that they are in.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use lecture5::notebook::Notebook;
 /// Something that went wrong, and the cell that it belongs under.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
-    /// Counted from 0; none where the fault lies elsewhere.
+    /// Counted from 0; `None` if the error is elsewhere.
     pub cell: Option<usize>,
     /// What the compiler or the program says.
     pub text: String,
@@ -26,18 +26,18 @@ pub enum Built {
     Program(PathBuf),
     /// With errors.
     Faults(Vec<Fault>),
-    /// Not: it was ended because a newer one is wanted.
+    /// It was ended because a newer build is wanted.
     Ended,
 }
 
-/// The sections and the command line, which are what an edit compiles again, are optimized less than in a release: an
-/// edited cell is built in two thirds of the time, and the library, which computes, stays as it is. Cargo keeps both.
+/// The sections and the command line, which an edit compiles again, are optimized less than in a release: an edited cell is
+/// built in two thirds of the time. The library, which does the computing, stays as it is. Cargo caches both builds.
 const LESS: [&str; 6] = ["--bin", "lecture5", "--", "-Copt-level=1", "-Clto=off", "-Cstrip=debuginfo"];
 
 /// Builds the program.
 ///
 /// # Errors
-/// cargo is not there.
+/// Cargo is not installed.
 pub fn build(tree: &Tree, notebook: &Notebook, process: &Process) -> Result<Built> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -81,13 +81,13 @@ pub fn build(tree: &Tree, notebook: &Notebook, process: &Process) -> Result<Buil
     })
 }
 
-/// An error of the compiler; warnings and the closing "aborting due to" are none.
+/// An error of the compiler; warnings and the closing "aborting due to" do not count.
 fn fault(message: &Value, notebook: &Notebook) -> Option<Fault> {
     let spans = message["spans"].as_array().filter(|spans| !spans.is_empty())?;
     if message["level"] != "error" {
         return None;
     }
-    // The primary places first; one inside a macro counts where the macro is called.
+    // The primary places come first; a place inside a macro counts as the line that calls the macro.
     let primary = spans.iter().filter(|span| span["is_primary"] == true);
     let cell = primary.chain(spans).find_map(|span| cell_of(span, notebook));
     Some(Fault { cell, text: message["rendered"].as_str().unwrap_or_default().trim_end().to_owned() })
@@ -109,7 +109,7 @@ mod tests {
     const SECTION: &str = "// %%\nuse a::b;\n\n// %%\nlet x = 1;\n// %%\nlet y: u8 = \"\";\n";
 
     #[test]
-    fn an_error_belongs_to_the_cell_of_its_line_also_from_within_a_macro() {
+    fn an_error_belongs_to_the_cell_of_its_line_even_from_within_a_macro() {
         let notebook = Notebook::new("05_x", SECTION, Echo::Quiet);
         let at = |file: &str, line: u64| json!({"file_name": file, "line_start": line, "is_primary": true});
         let cell = |span: Value| {

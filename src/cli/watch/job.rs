@@ -19,7 +19,7 @@ use lecture5::run::live::CellEvent;
 use lecture5::run::progress::say;
 use lecture5::system::interrupt;
 
-/// A build and run that goes on in a thread of its own.
+/// A build and run in a separate thread.
 pub struct Job {
     process: Arc<Process>,
     thread: JoinHandle<()>,
@@ -89,7 +89,7 @@ fn work(
     Ok(())
 }
 
-/// Runs the section, and passes on what it tells. Whether it came to its end.
+/// Runs the section, and passes on its events. Returns whether it ran to its end.
 fn run(
     program: &Path,
     notebook: &Notebook,
@@ -103,7 +103,7 @@ fn run(
     let started = process.start(&mut command);
     let started = started.with_context(|| format!("{}: cannot be started", program.display()))?;
     let Some(mut child) = started else { return Ok(false) };
-    // The run ends with this pipe, so also where the watch is killed.
+    // The run ends with this pipe, and so ends even if the watching process is killed.
     let _stdin = child.stdin.take();
     let mut stderr = child.stderr.take().expect("it is piped");
     let complaints = spawn(move || {

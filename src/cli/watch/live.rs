@@ -1,10 +1,10 @@
-//! The side of the run that is watched: what `run --live` tells.
+//! The run's side of `watch`: the events that `run --live` prints.
 
 use crate::cli::sections::Section;
 use lecture5::notebook::{Echo, hear_cells, html};
 use lecture5::run::live::CellEvent;
 
-/// From here on the section's cells are told of as they begin, and as they show something.
+/// From here on, an event is printed when a cell of the section begins, and when it shows something.
 pub fn echo(section: &Section) -> Echo {
     let notebook = section.notebook(Echo::Quiet);
     hear_cells(move |line| {

@@ -1,7 +1,8 @@
 //! `lecture5 watch`: a section is built and run again when it is saved, and shown as a page.
 //!
 //! This process watches the files and serves the page. [`job`] builds the program (cargo) and starts it as
-//! `run SECTION --live`, which tells line by line what its cells show ([`live`]); [`page`] keeps that and tells the browser.
+//! `run SECTION --live`, which prints what its cells show as one event per line ([`live`]). [`page`] stores the events and
+//! sends them to the browser.
 
 mod build;
 mod job;
@@ -60,7 +61,7 @@ pub fn watch(args: Watch) -> Result<()> {
         return Err(wrong_use("--quiet and --json: watch shows a page; `lecture5 run` prints"));
     }
     let tree = Tree::find()?;
-    // Apart from the results of the lecture as it is.
+    // Separate from the results of the unchanged lecture.
     let common = Common { out: args.common.out.join("watch"), ..args.common };
     let (page, options) = (Arc::new(Page::default()), common.arguments());
     let (sender, wakes) = channel();

@@ -1,5 +1,5 @@
 "use strict";
-// Shows what the server tells: the section's text when it is saved, outputs as they come, errors under their cells.
+// Shows the server's events: the section's text when it is saved, outputs as they come, errors under their cells.
 const byId = (id) => document.getElementById(id);
 const [section, state, time, stop] = ["section", "state", "time", "stop"].map(byId);
 let since = performance.now();

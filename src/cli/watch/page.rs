@@ -1,4 +1,4 @@
-//! What the page shows, kept here and told to every browser that listens.
+//! What the page shows: stored here, and sent to every browser that listens.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, MutexGuard};
@@ -9,7 +9,7 @@ use super::build::Fault;
 use lecture5::notebook::{Notebook, html};
 use lecture5::run::live::CellEvent;
 
-/// What goes on.
+/// What is going on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum State {
     Building,
@@ -45,7 +45,7 @@ struct Shown {
     changed: Option<usize>,
     running: Option<usize>,
     faults: Vec<Fault>,
-    /// As the browser is told it.
+    /// As it is sent to the browser.
     state: Value,
     listeners: Vec<Sender<String>>,
 }
@@ -78,12 +78,12 @@ impl Page {
         shown.tell(told);
     }
 
-    /// Shows what goes on.
+    /// Shows what is going on.
     pub fn state(&self, state: State, text: &str) {
         let mut shown = self.shown();
         shown.enter(state, text);
         if state == State::Done {
-            // What an earlier run has shown, and this one has not.
+            // Remove what an earlier run has shown and this one has not.
             for cell in 0..shown.cells.len() {
                 if shown.cells[cell].old {
                     shown.outputs(cell, String::new());
@@ -92,7 +92,7 @@ impl Page {
         }
     }
 
-    /// Shows what a run tells.
+    /// Shows an event of the run.
     pub fn hear(&self, told: CellEvent) {
         let mut shown = self.shown();
         match told {
@@ -115,17 +115,17 @@ impl Page {
         shown.enter(State::Failed, "");
     }
 
-    /// The same for a run, under the cell that ran.
+    /// The same for an error of a run, under the cell that was running.
     pub fn fail_where_it_runs(&self, text: &str) {
         let cell = self.shown().running;
         self.fail(vec![Fault { cell, text: text.to_owned() }]);
     }
 
-    /// All that is shown now, and then each change, as JSON.
+    /// Everything that is shown now, and then each change, as JSON.
     pub fn listen(&self) -> Receiver<String> {
         let (sender, receiver) = channel();
         let mut shown = self.shown();
-        // Before anything has begun there is no state to tell.
+        // Before anything has begun there is no state to send.
         let state = Some(shown.state.clone()).filter(|state| !state.is_null());
         for told in [shown.text(), shown.faults()].into_iter().chain(state) {
             drop(sender.send(told.to_string()));
@@ -180,8 +180,8 @@ impl Shown {
     }
 }
 
-/// The cells of a saved section with the outputs that they had, and the first cell that changed. A cell is known by its
-/// text, wherever it stands; one whose text changed, by its place among those around it.
+/// The cells of a saved section with the outputs that they had, and the first cell that changed. A cell is recognized by its
+/// text, even if it has moved; a cell whose text changed is recognized by its place among its neighbors.
 fn carried_over(before: &[Cell], notebook: &Notebook) -> (Vec<Cell>, Option<usize>) {
     let after = notebook.cells();
     let same = |(a, b): (&Cell, &lecture5::notebook::Cell)| a.text == b.text;
@@ -192,7 +192,7 @@ fn carried_over(before: &[Cell], notebook: &Notebook) -> (Vec<Cell>, Option<usiz
         let from_end = after.len() - at;
         let old = match from_end <= tail {
             true => before.get(before.len() - from_end),
-            // Not one of the tail: its outputs stay with their own cell.
+            // Not a cell of the tail: outputs stay with their own cell.
             false => before[..before.len() - tail].get(at),
         };
         let outputs = old.map_or(String::new(), |old| old.outputs.clone());
@@ -213,7 +213,7 @@ mod tests {
         Notebook::new("05_x", &source, Echo::Quiet)
     }
 
-    /// Each cell's outputs after an edit, where each had shown its own text.
+    /// Each cell's outputs after an edit, if each cell had shown its own text.
     fn kept(before: &[&str], after: &[&str]) -> (Vec<String>, Option<usize>) {
         let (mut cells, _) = carried_over(&[], &notebook(before));
         cells.iter_mut().for_each(|cell| cell.outputs.clone_from(&cell.text));
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_keeps_its_old_output_also_where_cells_come_and_go() {
+    fn a_cell_keeps_its_old_output_even_if_cells_come_and_go() {
         assert_eq!(
             kept(&["a", "b", "c"], &["a", "b", "c"]),
             (["a", "b", "c"].map(String::from).to_vec(), None)
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_that_comes_late_is_told_all_that_is_shown() {
+    fn a_browser_that_connects_late_gets_everything_that_is_shown() {
         let page = Page::default();
         page.text(&notebook(&["let a = 1;"]));
         page.hear(CellEvent::Shows { cell: 0, html: "<pre>1</pre>".to_owned() });

@@ -1,4 +1,4 @@
-//! The build or the run that goes on, as a process group that can be interrupted and ended.
+//! The current build or run, as a process group that can be interrupted and ended.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// One process at a time, with those that it starts.
+/// One process at a time, with the processes that it starts.
 #[derive(Default)]
 pub struct Process(Mutex<State>);
 
@@ -22,7 +22,7 @@ impl Process {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Starts a process in a group of its own, so that the terminal's Ctrl-C does not reach it; `None` after
+    /// Starts a process in a separate group, so that the terminal's Ctrl-C does not reach it; `None` after
     /// [`Process::end`].
     pub fn start(&self, command: &mut Command) -> io::Result<Option<Child>> {
         let mut state = self.state();
@@ -41,12 +41,12 @@ impl Process {
         status
     }
 
-    /// Ctrl-C for the process that runs.
+    /// Ctrl-C for the running process.
     pub fn interrupt(&self) {
         self.signal(Signal::INT);
     }
 
-    /// Asks the process that runs to end; no other will start.
+    /// Asks the running process to end; no other will start.
     pub fn end(&self) {
         self.state().ended = true;
         self.signal(Signal::TERM);

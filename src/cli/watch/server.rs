@@ -1,8 +1,8 @@
 //! The page's server, for the one user at this machine.
 //!
-//! It listens on 127.0.0.1. Two kinds of visitor could reach it there all the same: another user of the machine, who does
-//! not know the token in the address, and a page from elsewhere in the user's own browser. That one names itself in
-//! `Origin`, or, if it has its own name point to 127.0.0.1 (DNS rebinding), in `Host`: both are refused.
+//! It listens on 127.0.0.1. Two kinds of visitors could still reach it there. Another user of the machine does not know the
+//! token in the address. A page from elsewhere in the user's own browser names itself in `Origin` or, if its domain points
+//! to 127.0.0.1 (DNS rebinding), in `Host`; both are refused.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -30,7 +30,7 @@ impl Place {
         let server =
             Server::http(("127.0.0.1", 0)).map_err(|error| anyhow!("127.0.0.1: no port is free: {error}"))?;
         let port = server.server_addr().to_ip().map_or(0, |address| address.port());
-        // The standard library's keys against crafted hashes come from the system's random numbers.
+        // The keys with which the standard library protects its hash tables come from the system's random numbers.
         let token = format!("{:016x}", RandomState::new().build_hasher().finish());
         Ok(Place { server, port, token })
     }
@@ -89,7 +89,7 @@ enum ColumnSpec {
     Wake(Wake),
 }
 
-/// The page before it is told anything.
+/// The page before any event.
 fn document() -> Response<io::Cursor<Vec<u8>>> {
     let html = include_str!("page.html")
         .replace("/*STYLE*/", concat!(include_str!("../../notebook/page.css"), include_str!("page.css")))

@@ -48,7 +48,7 @@ impl Tree {
         SECTIONS.iter().max_by_key(saved).expect("there are sections")
     }
 
-    /// Sends a [`Wake::Saved`] for each file that is saved from here on, until the answer is dropped.
+    /// Sends a [`Wake::Saved`] for each file that is saved from here on, until the returned watcher is dropped.
     pub fn watch(&self, wakes: Sender<Wake>) -> Result<RecommendedWatcher> {
         let folders = [NOTEBOOKS, "src"].map(|folder| self.0.join(folder));
         let hear = move |event: notify::Result<notify::Event>| {
@@ -69,7 +69,7 @@ impl Tree {
     }
 }
 
-/// Whether the program is made of files like this one; editors put others beside them for a moment.
+/// Whether this is a source of the program; editors temporarily put other files next to the sources.
 fn is_source(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
     let known = ["rs", "cpp", "css", "js", "toml"];
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_editor_leaves_beside_a_file_is_no_source_of_the_program() {
+    fn what_an_editor_leaves_next_to_a_file_is_not_a_source_of_the_program() {
         for name in ["05_embedding_dot.rs", "page.css", "extra.cpp", "reference.toml"] {
             assert!(is_source(&Path::new("/tree/src").join(name)), "{name}");
         }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_saved_file_is_known_as_its_section() {
+    fn a_saved_file_is_recognized_as_its_section() {
         let name = |path: &str| section_of(Path::new(path)).map(|section| section.name);
         assert_eq!(name("/tree/notebooks-equivalent/05_embedding_dot.rs"), Some("embedding_dot"));
         assert_eq!(name("/tree/src/models.rs"), None);

@@ -1,8 +1,8 @@
-//! `#[cells]`, which the function `run` of a notebook carries: it says where the cells begin.
+//! `#[cells]`, the attribute of a notebook's function `run`, which marks where the cells begin.
 //!
-//! Cells are comments (`// %%`), which a running program knows nothing of. The attribute puts a call of
-//! `lecture5::notebook::begin_cell` before the first statement after each of them. Everything else keeps its place in
-//! the file: errors, panics, `#[track_caller]` and breakpoints name the lines that were written.
+//! Cells are marked by comments (`// %%`), which do not exist in a running program. The attribute inserts a call of
+//! `lecture5::notebook::begin_cell` before the first statement after each marker. Everything else stays on its line, so
+//! errors, panics, `#[track_caller]` and breakpoints refer to the file as it was written.
 
 use proc_macro::{Delimiter, Group, TokenStream, TokenTree};
 
@@ -10,14 +10,14 @@ use proc_macro::{Delimiter, Group, TokenStream, TokenTree};
 #[proc_macro_attribute]
 pub fn cells(_: TokenStream, function: TokenStream) -> TokenStream {
     let with_calls = function.into_iter().map(|token| match token {
-        TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => begins_told(body).into(),
+        TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => with_begin_calls(body).into(),
         token => token,
     });
     with_calls.collect()
 }
 
-fn begins_told(body: Group) -> Group {
-    // Without the source (some editors have none for macros) the function stays as it is.
+fn with_begin_calls(body: Group) -> Group {
+    // Without the source (some editors do not give it to macros), the function stays as it is.
     let Some(source) = body.span().source_text() else { return body };
     let first = body.span().start().line();
     let marked = source.lines().enumerate().filter(|(_, line)| is_marker(line));
@@ -29,7 +29,7 @@ fn begins_told(body: Group) -> Group {
         let (start, end) = (token.span().start().line(), token.span().end().line());
         let mut begins = false;
         while let Some(marker) = markers.next_if(|&marker| marker < start) {
-            begins = marker >= previous_end; // one within the token before marks nothing here
+            begins = marker >= previous_end; // a marker inside the previous token does not count
         }
         if begins && statement_ended {
             let call = format!("::lecture5::notebook::begin_cell({start}usize)?;");
@@ -43,9 +43,9 @@ fn begins_told(body: Group) -> Group {
         previous_end = end;
         tokens.extend([token]);
     }
-    let mut told = Group::new(Delimiter::Brace, tokens);
-    told.set_span(body.span());
-    told
+    let mut with_calls = Group::new(Delimiter::Brace, tokens);
+    with_calls.set_span(body.span());
+    with_calls
 }
 
 /// `// %%`, `// %% [markdown]`, `// %% a title`

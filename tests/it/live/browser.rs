@@ -151,7 +151,7 @@ fn an_edited_cell_shows_its_new_number_a_mistake_its_error_and_mended_it_is_gone
                 return top >= 0 && bottom <= innerHeight; })()";
     browser.wait(seen);
 
-    // A mistake: the compiler's error stands under the cell that has it, and the last result stays.
+    // A mistake: the compiler's error is under the cell that caused it, and the last result stays.
     copy.edit(stem, "opt.set_lrs(0.02);", "opt.set_lrs(\"0.02\");");
     browser.wait(&format!("{FAULT} !== null"));
     assert_eq!(browser.value(&format!("{FAULT}.closest('.cell').id")), rate);
@@ -166,7 +166,7 @@ fn an_edited_cell_shows_its_new_number_a_mistake_its_error_and_mended_it_is_gone
     browser.wait(&format!("{STATE} === 'done'"));
     assert_eq!(browser.value(&losses), after, "the same number, the same losses");
 
-    // A long fit tells its losses as they come, and the button stops it.
+    // A long fit shows its losses as they are computed, and the button stops it.
     copy.edit(stem, "fit_with(&model, &data, 3, &mut opt, mse_loss, lecture.options(nb))?;\n\n    // %% [markdown]\n    // ## Set",
         "fit_with(&model, &data, 99999, &mut opt, mse_loss, lecture.options(nb))?;\n\n    // %% [markdown]\n    // ## Set");
     browser.wait("/batch \\d+\\/1251: loss \\d/.test(document.querySelector('.fits')?.textContent)");

@@ -45,7 +45,7 @@ impl Copy {
             copy.lay(part);
         }
         // What is compiled is taken over with its times, or Cargo would compile it again: as links, which nothing writes
-        // through but for the notes beside this package's own programs. Those of its builds stay here for the next time.
+        // through except for the notes next to this package's own programs. Those of its builds stay here for the next time.
         let release = Path::new(env!("CARGO_BIN_EXE_lecture5")).parent().unwrap();
         let take_over = "cd \"$2\"; rm -rf deps build .fingerprint; cp -Rpl \"$1/deps\" \"$1/build\" .; \
                          cp -Rp \"$1/.fingerprint\" .; rm -f deps/lecture5-* deps/it-*";
