@@ -38,12 +38,13 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // The learning-rate finder (Smith 2015) increases the rate from batch to batch. The loss falls as soon as the
     // rate is large enough to learn, and rises when it is too large. fastai suggests two rates from such a curve: the rate
     // at which the loss falls most steeply, and a tenth of the rate at which it is lowest. The second, rounded to one digit,
-    // is used here and marked in the plot. The rates are tried on four fifths of the *training* rows, so that the rows held
-    // out stay unseen.
+    // is used here and marked in the plot. The rates are tried on four fifths of the *training* rows, held apart as the split
+    // holds rows out, so that the validation rows stay unseen.
 
     // %%
     let (cf, split) = lecture.ratings();
-    let (learned, asked) = folds(split.trn.len(), 5, 0).swap_remove(0);
+    let (world, trn, val, y) = data::from_lecture(&lecture.ml, &cf, (lecture.run.split, &split))?;
+    let (learned, asked) = folds(world.split, &trn.pairs, 1, 0).swap_remove(0);
     let part = |rows: &[usize]| rows.iter().map(|&row| split.trn[row]).collect();
     let inner = Split { trn: part(&learned), val: part(&asked) };
     let found = nets::find_lr(lecture, &inner)?;
@@ -105,7 +106,6 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // `--split time` tests. The row "without times" does not use the timestamps.
 
     // %%
-    let (world, trn, val, y) = data::from_lecture(&lecture.ml, &cf, &split)?;
     let (models, left_out) = models_for(&world, &trn.pairs);
     for why in &left_out {
         nb.print(why);
@@ -125,20 +125,22 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The blend
     //
-    // A blend is a weighted sum of models. Its weights come from the training rows alone: these are cut into two halves, and
-    // each half is predicted by models that were trained on the other. Ridge regression on those predictions gives the
-    // weights. The same predictions also decide which model, or the blend, is chosen as the best.
+    // A blend is a weighted sum of models. Its weights come from the training rows alone: a fifth of them is held out as
+    // the split holds rows out (any fifth; with `--split time` the last fifth; with `--split user` each user's last) and
+    // predicted by models that were trained on the rest. Ridge regression on those predictions gives the weights. The
+    // same predictions also decide which model, or the blend, is chosen as the best; the biases are among them.
 
     // %%
     let started = Instant::now();
     let blended: Vec<_> = models.iter().filter(|model| model.blended).collect();
     let names: Vec<&str> = blended.iter().map(|model| model.name).collect();
     let members: Vec<Predict> = blended.iter().map(|model| model.predict).collect();
-    let unseen = out_of_fold(&world, &trn, &members, FOLDS, 0)?;
-    let weights = stack(&unseen, &trn.y, trn.mean(), RIDGE);
+    let (rows, unseen) = out_of_fold(&world, &trn, &members, FOLDS, 0)?;
+    let unseen_y = trn.pick(&rows).y;
+    let weights = stack(&unseen, &unseen_y, trn.mean(), RIDGE);
     let mut by_folds: Vec<(&str, f64)> =
-        names.iter().copied().zip(unseen.iter().map(|p| mse(p, &trn.y))).collect();
-    by_folds.push(("blend", mse(&blend(&world, &unseen, &weights, trn.mean()), &trn.y)));
+        names.iter().copied().zip(unseen.iter().map(|p| mse(p, &unseen_y))).collect();
+    by_folds.push(("blend", mse(&blend(&world, &unseen, &weights, trn.mean()), &unseen_y)));
     let mut table = Table::new(["model", "weight", "MSE on folds of the training rows"]);
     for (at, (name, mse)) in by_folds.iter().enumerate() {
         let weight = weights.get(at).map_or(String::new(), |w| format!("{w:.3}"));
@@ -190,6 +192,40 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     }
     nb.show(table);
 
+    // %% [markdown]
+    // ## Who and what is new
+    //
+    // Of a user or a movie without training ratings little is known, and every model falls back to the rest. How many
+    // rows that concerns, and the mean squared error on them apart:
+
+    // %%
+    let known = |all: usize, of: &[usize]| {
+        let mut known = vec![false; all];
+        of.iter().for_each(|&at| known[at] = true);
+        known
+    };
+    let known_users = known(world.n_users, &trn.pairs.user);
+    let known_items = known(world.n_items, &trn.pairs.item);
+    let group = |row: usize| match (known_users[val.user[row]], known_items[val.item[row]]) {
+        (true, true) => 0,
+        (false, _) => 1,
+        (true, false) => 2,
+    };
+    let groups: Vec<Vec<usize>> =
+        (0..3).map(|g| (0..val.len()).filter(|&row| group(row) == g).collect()).collect();
+    let names = ["both are known", "a new user", "a known user, a new movie"];
+    let columns = names.iter().zip(&groups).map(|(name, rows)| format!("{name}: {} rows", rows.len()));
+    let mut table = Table::new(std::iter::once("model".to_owned()).chain(columns));
+    for (name, _, stars, _) in &predictions {
+        let errors = squared_errors(stars, &y);
+        let cells = groups.iter().map(|rows| {
+            let sum: f64 = rows.iter().map(|&row| errors[row]).sum();
+            if rows.is_empty() { String::new() } else { format!("{:.4}", sum / rows.len() as f64) }
+        });
+        table.push(std::iter::once(name.clone()).chain(cells));
+    }
+    nb.show(table);
+
     // %%
     let intervals: Vec<plots::Interval> = rows
         .iter()
@@ -210,8 +246,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let chosen = rows.iter().find(|r| r.name == best);
     if let Some(row) = chosen {
         nb.markdown(format!(
-            "Chosen on the folds: **{best}**, {:.4} on the rows held out (RMSE {:.4}).",
-            row.val_mse, row.val_rmse
+            "Chosen on such folds of the training rows: **{best}**, {:.4} on the rows held out (RMSE {:.4}; split: {}).",
+            row.val_mse, row.val_rmse, lecture.run.split
         ));
     }
     lecture.metrics.beyond = Some(Beyond { rows, best });

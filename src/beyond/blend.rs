@@ -10,13 +10,13 @@ use crate::system::interrupt;
 /// A model of this module: from the world, the training ratings and the pairs to predict to stars.
 pub type Predict = fn(&World, &Rated, &Pairs) -> Vec<f64>;
 
-/// Folds behind the weights of a blend.
-pub const FOLDS: usize = 2;
+/// Folds behind the weights of a blend, made as the split was made.
+pub const FOLDS: usize = 1;
 /// Pulls the weights toward equal ones, as strongly as this many ratings.
 pub const RIDGE: f64 = 50.0;
 
-/// Each model's predictions for all training ratings, each made by the model trained on the other folds:
-/// (models, rows).
+/// Training rows that were held out in `k` folds made as the split was made, and each model's predictions for them, trained
+/// without them: (models, rows).
 ///
 /// # Errors
 /// [`interrupt::Interrupted`].
@@ -26,18 +26,17 @@ pub fn out_of_fold(
     models: &[Predict],
     k: usize,
     seed: u64,
-) -> Result<Vec<Vec<f64>>> {
-    let mut made = vec![vec![0.0; trn.len()]; models.len()];
-    for (learned, asked) in folds(trn.len(), k, seed) {
+) -> Result<(Vec<usize>, Vec<Vec<f64>>)> {
+    let (mut rows, mut made) = (Vec::new(), vec![Vec::new(); models.len()]);
+    for (learned, asked) in folds(world.split, &trn.pairs, k, seed) {
         let (part, questions) = (trn.pick(&learned), trn.pairs.pick(&asked));
         for (model, made) in models.iter().zip(&mut made) {
             interrupt::check()?;
-            for (&row, stars) in asked.iter().zip(model(world, &part, &questions)) {
-                made[row] = stars;
-            }
+            made.extend(model(world, &part, &questions));
         }
+        rows.extend(asked);
     }
-    Ok(made)
+    Ok((rows, made))
 }
 
 /// The weights w that minimize Σ(y − mean − Σ w·(prediction − mean))² + ridge·Σ(w − 1/models)².
@@ -101,7 +100,8 @@ mod tests {
             };
             (0..asked.len()).map(seen).collect()
         };
-        let made = out_of_fold(&world, &trn, &[remembers], 4, 0).unwrap();
+        let (rows, made) = out_of_fold(&world, &trn, &[remembers], 5, 0).unwrap();
+        assert_eq!(rows.len(), 120);
         assert!(made[0].iter().all(|seen| *seen == 0.0));
         assert!(remembers(&world, &trn, &trn.pairs).iter().all(|seen| *seen == 1.0));
     }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use polars::prelude::{DataFrame, DataType};
 
 use super::rows::{Pairs, Rated, World};
-use crate::movielens::{CollabFilterDataset, Ids, MovieLens, Split};
+use crate::movielens::{CollabFilterDataset, Ids, MovieLens, Split, SplitBy};
 
 /// Takes years and genres from movies.csv. Data without such columns leaves the world as it is.
 fn describe(world: &mut World, movies: &DataFrame, items: &Ids) -> Result<()> {
@@ -53,7 +53,7 @@ fn in_seconds(mut times: Vec<f64>) -> Vec<f64> {
 pub fn from_lecture(
     ml: &MovieLens,
     cf: &CollabFilterDataset,
-    split: &Split,
+    (by, split): (SplitBy, &Split),
 ) -> Result<(World, Rated, Pairs, Vec<f64>)> {
     let time = match ml.ratings.column("timestamp") {
         Ok(column) if column.null_count() == 0 => {
@@ -71,6 +71,7 @@ pub fn from_lecture(
     // The range of the training ratings: nothing is taken from the held-out ones.
     let range = trn.y.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &y| (a.min(y), b.max(y)));
     let mut world = World::new(cf.users.len() as usize, cf.items.len() as usize, range);
+    world.split = by;
     if let Some(movies) = &ml.movies {
         describe(&mut world, movies, &cf.items)?;
     }

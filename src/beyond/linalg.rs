@@ -2,6 +2,7 @@
 
 /// The lower Cholesky factor L of a symmetric positive definite matrix (n, n), in place: A = L·Lᵀ. Reads and
 /// writes the lower triangle only.
+#[inline(always)] // short loops: with a length that is known, they become straight code
 pub fn cholesky(a: &mut [f64], n: usize) {
     for j in 0..n {
         for i in j..n {
@@ -13,6 +14,7 @@ pub fn cholesky(a: &mut [f64], n: usize) {
 }
 
 /// Solves L·x = b, in place of b.
+#[inline(always)]
 pub fn forward(l: &[f64], n: usize, b: &mut [f64]) {
     for i in 0..n {
         let products: f64 = (0..i).map(|t| l[i * n + t] * b[t]).sum();
@@ -21,6 +23,7 @@ pub fn forward(l: &[f64], n: usize, b: &mut [f64]) {
 }
 
 /// Solves Lᵀ·x = b, in place of b.
+#[inline(always)]
 pub fn backward(l: &[f64], n: usize, b: &mut [f64]) {
     for i in (0..n).rev() {
         let products: f64 = (i + 1..n).map(|t| l[t * n + i] * b[t]).sum();

@@ -1,6 +1,7 @@
 //! What the models of this module see: pairs of a user and a movie, the ratings of those they learn from, and
 //! what is known of the movies.
 
+use crate::movielens::SplitBy;
 use crate::system::random::Random;
 
 /// Pairs of a user and a movie, and when each was (or is to be) rated. Pairs to predict have no ratings, so no model
@@ -87,12 +88,15 @@ pub struct World {
     pub year: Vec<Option<f64>>,
     /// Genres of each movie, one bit a genre.
     pub genres: Vec<u64>,
+    /// How ratings are held out: what is right for one way of it is not for another.
+    pub split: SplitBy,
 }
 
 impl World {
-    /// A world of which only the size and the range are known.
+    /// A world of which only the size and the range are known, with the lecture's split.
     pub fn new(n_users: usize, n_items: usize, range: (f64, f64)) -> World {
-        World { n_users, n_items, range, year: vec![None; n_items], genres: vec![0; n_items] }
+        let (year, genres) = (vec![None; n_items], vec![0; n_items]);
+        World { n_users, n_items, range, year, genres, split: SplitBy::LECTURE }
     }
 
     /// The prediction, moved into the range of the ratings.
@@ -110,24 +114,76 @@ pub fn rows_by(key: &[usize], n: usize) -> Vec<Vec<usize>> {
     rows
 }
 
-/// `k` folds of `n` rows: for each, the training rows and the held-out rows, both in order. Every row is held out in
-/// one fold.
-pub fn folds(n: usize, k: usize, seed: u64) -> Vec<(Vec<usize>, Vec<usize>)> {
-    let order = Random::new(seed).permutation(n);
-    let mut fold = vec![0; n];
-    for (place, &row) in order.iter().enumerate() {
-        fold[row] = place % k;
+/// Rows to learn from and rows held out, both in order.
+pub type Fold = (Vec<usize>, Vec<usize>);
+
+/// `k` folds of the training rows, made as the split was made. Random: any fifth of the rows (or less, if there are more
+/// than five folds) is held out, and no row twice. By time: the last fifth, from all before it; then, of those, the last
+/// fifth again, and so on. By user: the same within each user's rows. If too few rows have an order, the folds are random.
+pub fn folds(split: SplitBy, pairs: &Pairs, k: usize, seed: u64) -> Vec<Fold> {
+    let made = match split {
+        SplitBy::Random { .. } => Vec::new(),
+        SplitBy::Time => rolling(pairs, k, seed, |_| 0),
+        SplitBy::User { .. } => rolling(pairs, k, seed, |row| pairs.user[row]),
+    };
+    if made.is_empty() { random_folds(pairs.len(), k, seed) } else { made }
+}
+
+fn random_folds(n: usize, k: usize, seed: u64) -> Vec<Fold> {
+    let parts = k.max(5).min(n.max(1));
+    let mut part = vec![0; n];
+    for (place, row) in Random::new(seed).permutation(n).into_iter().enumerate() {
+        part[row] = place % parts;
     }
-    (0..k).map(|f| (0..n).partition(|&row| fold[row] != f)).collect()
+    (0..k.min(parts)).map(|f| (0..n).partition(|&row| part[row] != f)).collect()
+}
+
+/// Folds that predict the last fifth of each group of rows from what was before, by time or, without times, by chance.
+fn rolling(pairs: &Pairs, k: usize, seed: u64, group: impl Fn(usize) -> usize) -> Vec<Fold> {
+    let mut rows = if pairs.have_times() {
+        (0..pairs.len()).collect()
+    } else {
+        Random::new(seed).permutation(pairs.len())
+    };
+    if pairs.have_times() {
+        rows.sort_by(|&a, &b| pairs.time[a].total_cmp(&pairs.time[b]));
+    }
+    rows.sort_by_key(|&row| group(row));
+    let mut folds = Vec::new();
+    for _ in 0..k {
+        let (mut learned, mut asked) = (Vec::new(), Vec::new());
+        for of_group in rows.chunk_by(|&a, &b| group(a) == group(b)) {
+            let (before, last) = of_group.split_at(of_group.len() - of_group.len() / 5);
+            learned.extend(before);
+            asked.extend(last);
+        }
+        if asked.is_empty() {
+            break;
+        }
+        rows = learned.clone();
+        learned.sort();
+        asked.sort();
+        folds.push((learned, asked));
+    }
+    folds
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// 103 rows of three users, in no order of time.
+    fn pairs() -> Pairs {
+        Pairs {
+            user: (0..103).map(|row| row % 3).collect(),
+            item: (0..103).collect(),
+            time: (0..103).map(|row| f64::from(row * 37 % 103)).collect(),
+        }
+    }
+
     #[test]
-    fn each_row_is_asked_about_in_one_fold_and_learned_from_in_the_others() {
-        let made = folds(103, 5, 0);
+    fn random_folds_hold_out_each_row_once() {
+        let made = folds(SplitBy::LECTURE, &pairs(), 5, 0);
         let mut asked: Vec<usize> = made.iter().flat_map(|(_, asked)| asked.clone()).collect();
         asked.sort();
         assert_eq!(asked, (0..103).collect::<Vec<_>>());
@@ -136,6 +192,48 @@ mod tests {
             assert!(asked.iter().all(|row| !learned.contains(row)));
             assert!((20..=21).contains(&asked.len()));
         }
-        assert_ne!(made, folds(103, 5, 1));
+        assert_ne!(made, folds(SplitBy::LECTURE, &pairs(), 5, 1));
+        assert_eq!(
+            folds(SplitBy::LECTURE, &pairs(), 1, 0)[0],
+            made[0],
+            "a fifth, even if it is the only one"
+        );
+    }
+
+    #[test]
+    fn folds_by_time_predict_later_ratings_from_earlier_ones() {
+        let pairs = pairs();
+        let made = folds(SplitBy::Time, &pairs, 2, 0);
+        let time = |rows: &[usize]| rows.iter().map(|&row| pairs.time[row]).collect::<Vec<_>>();
+        let (first, last) = (
+            |v: Vec<f64>| v.into_iter().fold(f64::MAX, f64::min),
+            |v: Vec<f64>| v.into_iter().fold(0.0, f64::max),
+        );
+        for (learned, asked) in &made {
+            assert!(last(time(learned)) < first(time(asked)));
+        }
+        let sizes: Vec<(usize, usize)> = made.iter().map(|(l, a)| (l.len(), a.len())).collect();
+        assert_eq!(sizes, [(83, 20), (67, 16)]);
+        assert!(last(time(&made[1].1)) < first(time(&made[0].1)), "the second fold is before the first");
+    }
+
+    #[test]
+    fn folds_by_user_predict_each_users_last_ratings() {
+        let mut pairs = pairs();
+        let by_user = SplitBy::User { seed: 42 };
+        let (learned, asked) = folds(by_user, &pairs, 1, 0).swap_remove(0);
+        for &row in &asked {
+            let same = learned.iter().filter(|&&other| pairs.user[other] == pairs.user[row]);
+            assert!(same.clone().count() >= 27);
+            assert!(same.into_iter().all(|&other| pairs.time[other] < pairs.time[row]));
+        }
+        pairs.time.clear();
+        assert_eq!(
+            folds(by_user, &pairs, 1, 0)[0].1.len(),
+            asked.len(),
+            "any fifth of each user's without times"
+        );
+        pairs.user = (0..103).collect();
+        assert_eq!(folds(by_user, &pairs, 1, 0)[0].1.len(), 21, "random if no user has five");
     }
 }

@@ -66,7 +66,7 @@ impl<'a> Tuner<'a> {
             let questions = trn.pick(&asked);
             Fold { trn: trn.pick(&learned), asked: questions.pairs, y: questions.y }
         };
-        Tuner { world, folds: folds(trn.len(), k, 1).into_iter().map(fold).collect() }
+        Tuner { world, folds: folds(world.split, &trn.pairs, k, 1).into_iter().map(fold).collect() }
     }
 
     /// A model's predictions on each fold.
@@ -171,13 +171,19 @@ impl<'a> Tuner<'a> {
 
     /// Bayesian factorization: length of the embeddings.
     pub fn bpmf(&self) -> Result<Choice> {
-        let candidate = |factors: usize| -> (String, bool, Model) {
-            let with = Bpmf { factors, ..bpmf::SETTINGS };
+        type Sample = fn(&World, &Rated, &Pairs, Bpmf) -> Vec<f64>;
+        let lengths: [(usize, Sample); 4] = [
+            (4, bpmf::sample::<4>),
+            (8, bpmf::sample::<8>),
+            (12, bpmf::sample::<12>),
+            (16, bpmf::sample::<16>),
+        ];
+        let candidate = |(factors, sample): (usize, Sample)| -> (String, bool, Model) {
             let model =
-                move |world: &World, trn: &Rated, asked: &Pairs| bpmf::sample(world, trn, asked, with);
-            (format!("{factors} factors"), factors == bpmf::SETTINGS.factors, Box::new(model))
+                move |world: &World, trn: &Rated, asked: &Pairs| sample(world, trn, asked, bpmf::SETTINGS);
+            (format!("{factors} factors"), factors == bpmf::FACTORS, Box::new(model))
         };
-        self.try_all("Bayesian factorization", [4, 8, 12, 16].into_iter().map(candidate).collect())
+        self.try_all("Bayesian factorization", lengths.into_iter().map(candidate).collect())
     }
 
     /// The weights of the Gaussian process: `steps` steps of Adam (Kingma and Ba 2014) down the gradient of the folds'
@@ -283,7 +289,7 @@ pub fn run(lecture: &Lecture, k: usize, steps: usize, only: &[Part]) -> Result<(
     let telling = lecture.run.telling;
     let (cf, split) = lecture.ratings();
     // The ratings held out are dropped here: nothing below can see them.
-    let (world, trn, _, _) = from_lecture(&lecture.ml, &cf, &split)?;
+    let (world, trn, _, _) = from_lecture(&lecture.ml, &cf, (lecture.run.split, &split))?;
     let (models, left_out) = models_for(&world, &trn.pairs);
     ensure!(trn.len() >= k, "{} training rows cannot make {k} folds: choose fewer with --folds", trn.len());
     let tuner = Tuner::new(&world, &trn, k);
@@ -331,7 +337,7 @@ pub fn run(lecture: &Lecture, k: usize, steps: usize, only: &[Part]) -> Result<(
             tell(format!("{step:4}  {}  mean {mean:.5}", each.join("  ")));
         })?;
         let mut table = Table::new(["reason", "found", "taken"]);
-        for ((name, found), taken) in gp::term_names().zip(found).zip(gp::WEIGHTS) {
+        for ((name, found), taken) in gp::term_names().zip(found).zip(gp::weights_for(world.split)) {
             table.push([name.to_owned(), format!("{found:.4}"), format!("{taken:.4}")]);
         }
         tell(format!("\n{}", table.to_text()));

@@ -20,3 +20,5 @@ pub mod panics;
 #[cfg(feature = "harness")]
 pub mod random;
 pub mod terminal;
+#[cfg(feature = "harness")]
+pub(crate) mod wide;

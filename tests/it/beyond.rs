@@ -9,7 +9,7 @@ use lecture5::beyond::rows::{Pairs, Rated, World};
 use lecture5::beyond::{MODELS, models_for, nets};
 use lecture5::fit::Options;
 use lecture5::learner::Learner;
-use lecture5::movielens::{CollabFilterDataset, MovieLens, Split, get_cv_idxs};
+use lecture5::movielens::{CollabFilterDataset, MovieLens, Split, SplitBy, get_cv_idxs};
 use lecture5::optim::{Optimizer, Rule};
 use lecture5::settings::{ModelKind, Settings};
 use serde_json::Value;
@@ -54,7 +54,7 @@ fn read(folder: &Path) -> (World, Rated, Pairs, Vec<f64>) {
     let ml = MovieLens::read(folder).unwrap();
     let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating").unwrap();
     let split = Split::new(cf.len(), &get_cv_idxs(cf.len(), 0.2, 42));
-    from_lecture(&ml, &cf, &split).unwrap()
+    from_lecture(&ml, &cf, (SplitBy::LECTURE, &split)).unwrap()
 }
 
 fn lecture5(arguments: &[&str]) -> Output {

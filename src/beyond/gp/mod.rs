@@ -12,7 +12,9 @@
 //! with k the new rating's covariances with the training ratings and N the noise (Rasmussen and Williams 2006,
 //! "Gaussian processes for machine learning", equation 2.25). Two ratings that share neither user nor movie have only a
 //! few common features. So K consists of a block for each user, a block for each movie and a thin product, and
-//! conjugate gradients solve for all 80,004 ratings at once without the whole K in memory.
+//! conjugate gradients solve for all 80,004 ratings at once without the whole K in memory. A user without training
+//! ratings has no block of that kind, and features of what the user gave are unknown, not zero: what remains are the
+//! movie's block and the common features.
 //!
 //! "Liked alike" is the similarity of neighborhoods: the products of the residuals of *other* users. A user's own
 //! ratings are left out of the similarities in the user's own block; otherwise the model would explain them by
@@ -23,23 +25,50 @@ mod covariance;
 mod system;
 mod terms;
 
-use rayon::prelude::*;
-
 use super::rows::{Pairs, Rated, World, rows_by};
 use super::score::mse;
+use crate::movielens::SplitBy;
+use crate::system::arithmetic::dot;
 use covariance::Covariance;
 use system::{System, dot_f64};
 use terms::{N_ITEM, N_USER, TIMED};
 pub use terms::{N_TERMS, Weights, term_names};
 
-/// Chosen on folds of the training rows; `lecture5 tune` compares it with others.
+/// For ratings held out at random. Chosen on such folds of the training rows; `lecture5 tune` compares it with others.
 pub const WEIGHTS: Weights = [
-    0.126, 0.063, 0.19, 0.038, 0.024, 0.08, 0.096, 0.065, 0.053, 0.07, 0.045, 0.04, 0.045, 0.048,
-    0.14, // user
-    0.16, 0.35, 0.18, 0.03, // movie
-    0.03, 0.011, 0.006, 0.01, 0.011, // all
-    0.28, 0.13, // noise
+    0.35, 0.02, 0.29, 0.08, 0.03, 0.17, 0.16, 0.054, 0.062, 0.19, 0.05, 0.067, 0.0056, 0.071, 0.28,
+    0.13, // user
+    0.18, 0.58, 0.46, 0.055, 0.0023, 0.0024, 0.0013, // movie
+    0.2, 0.0067, 0.015, 0.0047, 0.0095, 0.002, // all
+    0.27, 0.028, // noise
 ];
+
+/// For each user's last ratings. Chosen on such folds (`lecture5 tune --split user`).
+pub const WEIGHTS_BY_USER: Weights = [
+    0.65, 0.082, 0.46, 0.11, 0.046, 0.12, 0.16, 0.066, 0.0075, 0.015, 0.19, 0.024, 0.072, 0.053, 0.038,
+    0.0038, // user
+    0.34, 0.53, 0.44, 0.043, 0.0031, 0.0033, 0.0059, // movie
+    0.29, 0.0026, 0.028, 0.00055, 0.028, 0.016, // all
+    0.33, 0.63, // noise
+];
+
+/// For all users' last ratings, most of them by new users (`lecture5 tune --split time`).
+pub const WEIGHTS_BY_TIME: Weights = [
+    0.0072, 0.0063, 0.14, 0.11, 0.023, 0.61, 0.054, 0.0062, 0.0061, 0.01, 0.026, 0.029, 0.0053, 0.31, 0.017,
+    0.0036, // user
+    0.52, 0.44, 0.039, 0.077, 0.023, 0.062, 0.017, // movie
+    0.052, 0.00071, 0.071, 0.0032, 0.023, 0.0046, // all
+    0.65, 0.36, // noise
+];
+
+/// The weights for what is held out: what predicts a rating among others is not what predicts the next one.
+pub fn weights_for(split: SplitBy) -> Weights {
+    match split {
+        SplitBy::Random { .. } => WEIGHTS,
+        SplitBy::User { .. } => WEIGHTS_BY_USER,
+        SplitBy::Time => WEIGHTS_BY_TIME,
+    }
+}
 
 /// The weights without the terms that need the time of a rating.
 pub fn without_times(mut weights: Weights) -> Weights {
@@ -53,13 +82,14 @@ pub fn without_times(mut weights: Weights) -> Weights {
 
 /// The process with its weights; without times if the data has none.
 pub fn gp(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
-    let weights = if trn.pairs.have_times() { WEIGHTS } else { without_times(WEIGHTS) };
+    let weights = weights_for(world.split);
+    let weights = if trn.pairs.have_times() { weights } else { without_times(weights) };
     Gp::new(world, trn, asked, weights).predict()
 }
 
 /// The process without the terms that need times.
 pub fn gp_without_times(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
-    Gp::new(world, trn, asked, without_times(WEIGHTS)).predict()
+    Gp::new(world, trn, asked, without_times(weights_for(world.split))).predict()
 }
 
 /// More pairs within users and movies than this are not tried: they are a gigabyte of covariances.
@@ -93,13 +123,14 @@ impl<'a> Gp<'a> {
     /// α = (K + N)⁻¹·(y − mean)
     fn alpha(&self, system: &System) -> Vec<f32> {
         let trn = self.covariance.trn;
-        system.solve(&trn.y.iter().map(|y| (y - trn.mean()) as f32).collect::<Vec<f32>>())
+        let mean = trn.mean();
+        system.solve(&trn.y.iter().map(|y| (y - mean) as f32).collect::<Vec<f32>>())
     }
 
     /// mean + k·α
     fn stars(&self, system: &System, alpha: &[f32]) -> Vec<f64> {
         let mean = self.covariance.trn.mean();
-        system.times(alpha, true).iter().map(|f| self.world.clamp(mean + f64::from(*f))).collect()
+        system.predict(alpha).iter().map(|f| self.world.clamp(mean + f64::from(*f))).collect()
     }
 
     /// The mean squared error against the ratings `y` of the pairs to predict, and its derivative by the logarithm of
@@ -116,24 +147,28 @@ impl<'a> Gp<'a> {
         let mut left: Vec<f32> = system.solve(&system.transposed(&e)).into_iter().map(|v| -v).collect();
         left.extend(e); // (rows + asked,): what multiplies the rows of K′ and k′ from the left
         let mut gradient = [0.0; N_TERMS];
-        for (side, terms) in [(&of.by_user, 0..N_USER), (&of.by_item, N_USER..N_USER + N_ITEM)] {
-            let users = terms.start == 0;
-            let sums_of = |b: usize| {
+        for side in [&of.by_user, &of.by_item] {
+            let ordered = |v: &[f32]| side.order.iter().map(|&row| v[row]).collect::<Vec<f32>>();
+            let (left_of, alpha_of) = (ordered(&left), ordered(&alpha));
+            let parts = of.visit(side, |row, places, terms| {
+                let mut by_pair: Vec<f32> = alpha_of[places.clone()].iter().map(|a| left[row] * a).collect();
+                if row < n {
+                    // Each pair of two rows is visited once, but is in the matrix twice.
+                    let mirrored = left_of[places.start..places.end - 1].iter().map(|l| l * alpha[row]);
+                    by_pair.iter_mut().zip(mirrored).for_each(|(w, m)| *w += m);
+                }
                 let mut sums = [0.0; N_USER];
-                of.visit(side, users, b, |p, q, found| {
-                    let mut w = f64::from(left[p] * alpha[q]);
-                    if p < n && p != q {
-                        w += f64::from(left[q] * alpha[p]); // visited once, but in the matrix twice
-                    }
-                    sums.iter_mut().zip(found).for_each(|(s, f)| *s += w * f);
-                });
+                for (sum, term) in sums.iter_mut().zip(terms.chunks(places.len().max(1))) {
+                    *sum = f64::from(dot(term, &by_pair));
+                }
                 sums
-            };
-            let parts: Vec<[f64; N_USER]> = (0..side.rows.len()).into_par_iter().map(sums_of).collect();
-            for (term, at) in terms.enumerate() {
-                gradient[at] = parts.iter().map(|p| p[term]).sum::<f64>() * self.weights[at];
+            });
+            for (_, sums) in parts {
+                gradient[side.terms.clone()].iter_mut().zip(sums).for_each(|(g, sum)| *g += sum);
             }
         }
+        let of_pairs = &mut gradient[..N_USER + N_ITEM];
+        of_pairs.iter_mut().zip(&self.weights).for_each(|(g, weight)| *g *= weight);
         for (term, column) in &of.shared {
             let at = N_USER + N_ITEM + term;
             gradient[at] += self.weights[at] * dot_f64(column, &left) * dot_f64(&column[..n], &alpha);
@@ -149,9 +184,8 @@ impl<'a> Gp<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::linalg;
-    use super::terms::{item_terms, user_terms};
+    use super::terms::{Columns, item_terms, user_terms};
     use super::*;
-    use crate::system::arithmetic::dot;
     use crate::system::random::Random;
 
     /// A small world with everything in it: times with ties, years and genres, some of them unknown.
@@ -187,25 +221,34 @@ mod tests {
         let (x, y) = (of.features[a], of.features[b]);
         let w = &gp.weights;
         let pairs = &of.trn.pairs;
+        let (of_a, of_b) = (
+            [&of.by_user, &of.by_item].map(|side| side.block[a]),
+            [&of.by_user, &of.by_item].map(|side| side.block[b]),
+        );
+        let column = Columns::new([y].iter());
         let residual = |user: usize, item: usize| {
             (0..of.trn.len())
                 .find(|&r| pairs.user[r] == user && pairs.item[r] == item)
-                .map(|r| of.residuals[r])
+                .map(|r| of.by_user.residuals[of.by_user.place[r]])
         };
         let sums = |couples: Vec<(Option<f32>, Option<f32>)>| {
             let both: Vec<f32> = couples.into_iter().filter_map(|(a, b)| Some(a? * b?)).collect();
             (both.iter().sum::<f32>(), both.len() as f32)
         };
         let mut k = 0.0;
-        if x.user == y.user {
-            let others = (0..world.n_users).filter(|&u| u != x.user);
-            let (liked, both) = sums(others.map(|u| (residual(u, x.item), residual(u, y.item))).collect());
-            k += dot(&w[..N_USER], &user_terms(&x, &y, liked, both));
+        if of_a[0] == of_b[0] {
+            let others = (0..world.n_users).filter(|&u| u != of_a[0]);
+            let (liked, both) = sums(others.map(|u| (residual(u, of_a[1]), residual(u, of_b[1]))).collect());
+            let mut terms = [0.0; N_USER];
+            user_terms(&x, column.slice(0, 1), &[liked], &[both], &mut terms);
+            k += w[..N_USER].iter().zip(terms).map(|(w, t)| w * f64::from(t)).sum::<f64>();
         }
-        if x.item == y.item {
-            let others = (0..world.n_items).filter(|&i| i != x.item);
-            let (liked, both) = sums(others.map(|i| (residual(x.user, i), residual(y.user, i))).collect());
-            k += dot(&w[N_USER..N_USER + N_ITEM], &item_terms(&x, &y, liked, both));
+        if of_a[1] == of_b[1] {
+            let others = (0..world.n_items).filter(|&i| i != of_a[1]);
+            let (liked, both) = sums(others.map(|i| (residual(of_a[0], i), residual(of_b[0], i))).collect());
+            let mut terms = [0.0; N_ITEM];
+            item_terms(&x, column.slice(0, 1), &[liked], &[both], &mut terms);
+            k += w[N_USER..].iter().zip(terms).map(|(w, t)| w * f64::from(t)).sum::<f64>();
         }
         for (term, column) in &of.shared {
             k += w[N_USER + N_ITEM + term] * f64::from(column[a]) * f64::from(column[b]);
