@@ -1,4 +1,4 @@
-//! Compiles the small C++ part (src/libtorch/extra.cpp), and links libtorch so that CUDA is available.
+//! Compiles the small C++ part (src/libtorch/*.cpp), and links libtorch so that CUDA is available.
 //!
 //! Linkers drop a shared library if the program uses none of its symbols. Nothing here refers to
 //! libtorch_cuda, so it would be dropped and `Cuda::is_available()` would return false on a GPU machine;
@@ -7,8 +7,12 @@
 use std::env::VarError;
 use std::path::{Path, PathBuf};
 
+const CPP: [&str; 2] = ["src/libtorch/extra.cpp", "src/libtorch/cuda.cpp"];
+
 fn main() {
-    println!("cargo:rerun-if-changed=src/libtorch/extra.cpp");
+    for file in CPP {
+        println!("cargo:rerun-if-changed={file}");
+    }
     for name in ["DEP_TCH_LIBTORCH_LIB", "LIBTORCH", "LIBTORCH_LIB", "LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI"]
     {
         println!("cargo:rerun-if-env-changed={name}");
@@ -53,6 +57,6 @@ fn compile_extra(libtorch: &Path) {
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         // As libtorch was built: some of its classes have additional members when assertions are on.
         .define("NDEBUG", None)
-        .file("src/libtorch/extra.cpp")
+        .files(CPP)
         .compile("lecture5_extra");
 }

@@ -169,6 +169,7 @@ pub fn fit_with(
         }
     }
     stepper.reset(false)?; // a callback may have stopped the fit within an epoch
+    state.history.device = Some(stepper.opt().device());
     Ok(state.history)
 }
 

@@ -73,6 +73,8 @@ pub struct History {
     pub rates: Vec<f64>,
     /// Wall-clock time of each epoch, validation included.
     pub epoch_seconds: Vec<f64>,
+    /// Where the parameters were after the last call.
+    pub device: Option<Device>,
     /// Whether a callback stopped the last call. `running` and `rates` then include an unfinished epoch.
     pub stopped: bool,
 }
@@ -86,6 +88,7 @@ impl History {
         self.running.extend(later.running);
         self.rates.extend(later.rates);
         self.epoch_seconds.extend(later.epoch_seconds);
+        self.device = later.device.or(self.device);
         self.stopped = later.stopped;
     }
 
@@ -213,5 +216,25 @@ impl<C: Callback + ?Sized> Callback for &mut C {
 
     fn on_epoch_end(&mut self, epoch: &Epoch, state: &FitState, opt: &Optimizer) -> Result<ControlFlow<()>> {
         (**self).on_epoch_end(epoch, state, opt)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_that_are_read_late_keep_the_batch_and_the_rate_that_they_belong_to() {
+        let mut losses = Losses { unread: Vec::new(), at_a_time: 50, n_batches: 120 };
+        let mut read = Vec::new();
+        for batch in 0..120 {
+            let loss = if batch == 70 { f32::INFINITY } else { batch as f32 };
+            read.push(losses.push(batch, 0.5 * batch as f64, Tensor::from(loss)).unwrap());
+        }
+        let at_once: Vec<usize> = read.iter().map(Vec::len).filter(|n| *n > 0).collect();
+        assert_eq!(at_once, [50, 50, 20]);
+        // Batch 70 is read with batch 99, and is still the one whose rate was 35.
+        let diverged: Vec<_> = read.into_iter().flatten().filter(|(_, _, loss)| loss.is_infinite()).collect();
+        assert_eq!(diverged, [(70, 35.0, f64::INFINITY)]);
     }
 }

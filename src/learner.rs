@@ -89,6 +89,7 @@ impl Learner {
             }
             before = end;
         }
+        state.history.device = Some(self.opt.device()); // nothing may have been left to do
         Ok(state.history)
     }
 

@@ -39,8 +39,9 @@ impl Columns {
         self.len() == 0
     }
 
-    /// The same rows in a fresh order. One `randperm` on the CPU, whatever the device, so that a CPU and a
-    /// CUDA run see the same batches; gathered once, so that a batch is a view.
+    /// The same rows in a fresh order. One `randperm` on the CPU, whatever the device, so that a CPU and a CUDA run see the
+    /// same batches, unless dropout draws from the same generator in between, as it does on the CPU only. Gathered once, so
+    /// that a batch is a view.
     pub fn shuffled(&self) -> Columns {
         let order = Tensor::randperm(self.len(), (Kind::Int64, Device::Cpu)).to_device(self.y.device());
         Columns { cats: self.cats.index_select(0, &order), y: self.y.index_select(0, &order) }

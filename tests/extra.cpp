@@ -1,6 +1,7 @@
-// Calls every function of src/libtorch/extra.cpp at least once, for the sanitizers: scripts/sanitize.sh compiles both
-// files with them. It ends with status 0, or at the first check that fails.
+// Calls every function of src/libtorch/*.cpp at least once, for the sanitizers: scripts/sanitize.sh compiles all of
+// these files with them. It ends with status 0, or at the first check that fails.
 
+#include "../src/libtorch/cuda.cpp"
 #include "../src/libtorch/extra.cpp"
 
 #include <torch/torch.h>
@@ -62,7 +63,10 @@ int main() {
   good(lecture5_fused_adam(ps, gs, ms, vs, ts, 1, 0.1, 0.9, 0.999, 1e-8, 0.01, true));
   CHECK_THAT(t.item<float>() == 2);
 
-  const long long free = lecture5_cuda_free(0);
-  CHECK_THAT(free >= -1);
+  char name[100] = "";
+  const int capability = lecture5_cuda_card(0, name, sizeof name);
+  CHECK_THAT(capability == -1 || (capability >= 30 && name[0] != 0));
+  CHECK_THAT(lecture5_cuda_of_driver() >= -1 && lecture5_cuda_of_runtime() >= -1 && lecture5_cuda_start() >= -1);
+  CHECK_THAT(lecture5_cuda_free(0) >= -1 && lecture5_cuda_peak(0) >= -1);
   std::cout << "extra.cpp: every function was called, and the sanitizers report nothing\n";
 }

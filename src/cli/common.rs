@@ -10,21 +10,23 @@ use serde_json::json;
 use super::data::Data;
 use super::parse::whole;
 use lecture5::fast::{NOT_ON_CUDA, StepperKind};
+use lecture5::libtorch::{self, device, device::Choice};
+use lecture5::plots;
 use lecture5::run::lecture::Lecture;
 use lecture5::run::options::RunOptions;
 use lecture5::run::progress::{Telling, say};
-use lecture5::system::failure::wrong_use;
+use lecture5::system::failure::{complain, wrong_use};
 use lecture5::system::lock::Lock;
 use lecture5::system::{files, interrupt, machine};
-use lecture5::{libtorch, plots};
 
 #[derive(Args)]
 pub struct Common {
     /// Seed of the random generator, set before each fit: 0 to 4294967295.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = whole::<i64>(0, MOST_SEED))]
     pub seed: i64,
-    /// Where to compute: auto (CUDA if available), cpu, cuda or cuda:N.
-    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device)]
+    /// Where to compute: auto (a card that computes, or else the CPU), cpu, cuda or cuda:N. The default is that of the
+    /// environment's LECTURE5_DEVICE, if it is set.
+    #[arg(long, value_name = "DEVICE", default_value_t = default_device(), value_parser = device_name)]
     pub device: String,
     /// The folder to write results to.
     #[arg(long, value_name = "DIR", default_value = "out")]
@@ -56,8 +58,12 @@ pub struct Common {
 /// libtorch's generator takes the lower 32 bits of a seed: with more bits, two seeds could silently be the same.
 pub const MOST_SEED: i64 = u32::MAX as i64;
 
-fn device(text: &str) -> Result<String> {
-    ensure!(libtorch::is_device(text), "{}", libtorch::DEVICES);
+fn default_device() -> String {
+    std::env::var("LECTURE5_DEVICE").unwrap_or_else(|_| "auto".to_owned())
+}
+
+fn device_name(text: &str) -> Result<String> {
+    ensure!(device::is_device(text), "{}", device::DEVICES);
     Ok(text.to_owned())
 }
 
@@ -97,11 +103,24 @@ impl Common {
         Ok(lock)
     }
 
+    /// Chooses the device; that `auto` leaves a card out is said.
+    pub fn choose_device(&self) -> Result<Choice> {
+        let choice = device::choose(&self.device)?;
+        if let Some(reason) = &choice.reason {
+            let place = match choice.device {
+                tch::Device::Cpu => "the CPU".to_owned(),
+                card => device::name(card),
+            };
+            complain(&format!("note: --device auto computes on {place}: {reason}"));
+        }
+        Ok(choice)
+    }
+
     /// Sets the process up, reads the data and begins a run.
     pub fn begin(&self) -> Result<Lecture> {
         self.data.check().map_err(wrong_use)?;
         machine::check_threads(self.threads as usize)?;
-        let device = libtorch::device(&self.device)?;
+        let Choice { device, reason } = self.choose_device()?;
         // Before libtorch starts its threads, which inherit it.
         libtorch::flush_subnormals();
         tch::set_num_threads(self.threads);
@@ -115,6 +134,7 @@ impl Common {
         let run = RunOptions {
             seed: self.seed,
             device,
+            device_reason: reason,
             stepper,
             rate: 1.0,
             split: self.data.split(),

@@ -56,7 +56,7 @@ pub struct Fit {
     #[arg(long, value_name = "DIR")]
     checkpoint: Option<PathBuf>,
     /// Continue from the checkpoint, with the same settings and data, as if the fit had never been interrupted. If
-    /// there is no checkpoint yet, begin.
+    /// there is no checkpoint yet, begin. From a card to the CPU, or back, only if --device names where to.
     #[arg(long, requires = "checkpoint")]
     resume: bool,
     /// Replace what another run has left in --out, instead of adding to it or refusing.
@@ -191,7 +191,9 @@ pub fn fit(args: Fit) -> Result<()> {
     let mut checkpoint =
         args.checkpoint.as_deref().map(|folder| Checkpoint::new(folder, lecture.card(&settings)));
     let resume = match &mut checkpoint {
-        Some(checkpoint) if checkpoint.take_over(args.resume)? => checkpoint.load(&mut learner)?,
+        Some(checkpoint) if checkpoint.take_over(args.resume)? => {
+            checkpoint.load(&mut learner, args.common.device != "auto")?
+        }
         _ => FitState::default(),
     };
     let mut done = resume.history.epochs.len();

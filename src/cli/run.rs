@@ -190,12 +190,15 @@ fn run_info(lecture: &Lecture) -> html::RunInfo {
             pair(&lecture.ml.file_name(), format!("sha256 {}", lecture.ml.sha256)),
             pair("split", lecture.run.split.to_string()),
         ],
-        machine: vec![
-            pair("device", m.device.clone()),
+        machine: [
+            pair("device", m.device_and_card()),
             pair("threads", m.threads.to_string()),
             pair("libtorch", m.libtorch.clone()),
             pair("stepper", m.stepper.name().to_owned()),
             pair("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
-        ],
+        ]
+        .into_iter()
+        .chain(m.device_reason.iter().map(|why| pair("why not on a card", why.clone())))
+        .collect(),
     }
 }

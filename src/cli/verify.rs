@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::common::{Common, MOST_SEED};
 use super::parse::{not_negative, whole};
+use lecture5::libtorch::device;
 use lecture5::run::progress::{self, Telling, say};
 use lecture5::settings::ModelKind;
 use lecture5::system::failure::{complain, unjudged, wrong_use};
@@ -23,7 +24,8 @@ pub struct Verify {
     /// The fits, as in learner,dot,bias,net [default: all].
     #[arg(long, value_name = "FIT,…", value_delimiter = ',')]
     fits: Vec<ModelKind>,
-    /// How many runs at a time, each a process [default: as many as there are processors].
+    /// How many runs at a time, each a process [default: as many as there are processors; on a card one, and at most
+    /// 4, since each takes some of its memory and they wait for each other].
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u16>(1, 1024))]
     jobs: Option<u16>,
     /// Run one seed only, --seed. It must be the ensemble's own run if machine and libtorch are the same; otherwise it
@@ -83,6 +85,22 @@ const PROCESS: u64 = 300 << 20;
 /// Bytes that it takes for each rating: in the file, in the table, as indices, and twice as tensors.
 const PER_ROW: u64 = 200;
 
+/// How many runs at a time.
+fn jobs(asked: Option<u16>, on_card: bool) -> Result<usize> {
+    let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let most = if on_card { MOST_ON_A_CARD } else { u16::MAX };
+    match asked {
+        Some(asked) => {
+            ensure!(asked <= most, "--jobs {asked}: on a card at most {most}");
+            Ok(asked.into())
+        }
+        None => Ok(if on_card { 1 } else { processors }),
+    }
+}
+
+/// Each run holds some hundred MB of the card for its context.
+const MOST_ON_A_CARD: u16 = 4;
+
 impl Verify {
     /// Runs the seeds, or reads them.
     fn ensemble(&self, rows: usize) -> Result<Ensemble> {
@@ -99,8 +117,9 @@ impl Verify {
         let (first, n) = (self.common.seed, if self.quick { 1 } else { self.seeds });
         let seeds: Vec<i64> = (0..i64::from(n)).map(|at| first + at).collect();
         let names: Vec<&str> = models.iter().map(|model| model.name()).collect();
-        let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let wanted = self.jobs.map_or(processors, usize::from);
+        // Once for all runs, and the note only once.
+        let device = device::name(self.common.choose_device()?.device);
+        let wanted = jobs(self.jobs, device != "cpu").map_err(wrong_use)?;
         let jobs = memory::at_a_time(wanted, PROCESS + rows as u64 * PER_ROW);
         if jobs < wanted && self.jobs.is_some() {
             complain(&format!(
@@ -109,14 +128,14 @@ impl Verify {
         }
         let how = Processes {
             jobs,
-            device: self.common.device.clone(),
+            device: device.clone(),
             data: self.common.data.arguments(),
             threads: self.common.threads,
             fast: self.common.fast,
             command: format!(
                 "lecture5 verify --seeds {n} --seed {first} --fits {} --device {} --threads {}{}",
                 names.join(","),
-                self.common.device,
+                device,
                 self.common.threads,
                 if self.common.fast { " --fast" } else { "" }
             ),
@@ -247,4 +266,18 @@ pub fn one_run(args: OneRun) -> Result<()> {
     let losses = history.epochs.iter().flat_map(|e| [e.trn, e.val]).collect();
     say(serde_json::to_string(&ensemble::OneRun { environment, losses })?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::jobs;
+
+    #[test]
+    fn a_card_takes_one_run_at_a_time_and_at_most_four() {
+        assert_eq!(jobs(None, true).unwrap(), 1);
+        assert_eq!(jobs(Some(4), true).unwrap(), 4);
+        assert!(jobs(Some(5), true).is_err());
+        assert_eq!(jobs(Some(50), false).unwrap(), 50);
+        assert!(jobs(None, false).unwrap() >= 1);
+    }
 }

@@ -1,5 +1,5 @@
-// Functions of libtorch that tch does not bind: the generators' states, flushing of subnormals, the fused
-// optimizer steps, a record of the operations called, the version. A function that can fail returns NULL, or a message
+// Functions of libtorch that tch does not bind (those of CUDA are in cuda.cpp): the generators' states, flushing of
+// subnormals, the fused optimizer steps, a record of the operations called, the version. A function that can fail returns NULL, or a message
 // that the caller frees.
 // Tensors are passed as in tch: a pointer to an at::Tensor.
 
@@ -8,12 +8,12 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/record_function.h>
+#include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
 #include <torch/version.h>
 
-#include <dlfcn.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -137,20 +137,6 @@ void lecture5_explain_terminations() {
   });
 }
 
-// Free bytes on a CUDA device, or -1 if they cannot be queried. The CUDA runtime is looked up among the libraries
-// that libtorch has loaded, so that the same code links against a libtorch without CUDA.
-long long lecture5_cuda_free(int device) {
-  auto get = reinterpret_cast<int (*)(int *)>(dlsym(RTLD_DEFAULT, "cudaGetDevice"));
-  auto set = reinterpret_cast<int (*)(int)>(dlsym(RTLD_DEFAULT, "cudaSetDevice"));
-  auto ask = reinterpret_cast<int (*)(size_t *, size_t *)>(dlsym(RTLD_DEFAULT, "cudaMemGetInfo"));
-  int current = 0;
-  size_t left = 0, total = 0;
-  if (!get || !set || !ask || get(&current) != 0 || set(device) != 0) return -1;
-  bool answered = ask(&left, &total) == 0;
-  set(current);
-  return answered ? static_cast<long long>(left) : -1;
-}
-
 bool lecture5_flush_denormal(bool on) { return at::globalContext().setFlushDenormal(on); }
 
 // The state of a device's default generator; device -1 is the CPU. `out` becomes a new byte tensor.
@@ -214,8 +200,8 @@ char *lecture5_fused_adam(at::Tensor *const *params, at::Tensor *const *grads, a
   return guarded([&] {
     at::NoGradGuard no_grad;
     auto p = list(params, n), g = list(grads, n), m = list(exp_avgs, n), v = list(exp_avg_sqs, n), t = list(steps, n);
-    // The kernels expect the step count after this step.
-    for (auto &step : t) step.add_(1);
+    // The kernels expect the step count after this step. On a card this is one launch, and not one for each parameter.
+    at::_foreach_add_(t, 1);
     if (decoupled) {
       at::_fused_adamw_(p, g, m, v, {}, t, lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false);
     } else {

@@ -1,23 +1,32 @@
 //! Functions of libtorch that `tch` does not bind: generator states, fused optimizer steps, flushing of
-//! subnormal numbers, the version; and the choice of a run's device.
+//! subnormal numbers, the version, what is known of a card; and the choice of a run's device.
 //!
-//! The `unsafe` code of this project is here, in calls to `extra.cpp`, a short C++ file that build.rs compiles,
-//! in fast/, which works on tensors in place, and in the program's allocator.
+//! The `unsafe` code of this project is here, in calls to `extra.cpp` and `cuda.cpp`, short C++ files that build.rs
+//! compiles, in fast/, which works on tensors in place, and in the program's allocator.
 
+pub mod cuda;
+pub mod device;
 pub mod doctor;
 pub mod memory;
 pub mod record;
 
 use std::ffi::{CStr, c_char, c_int, c_longlong};
+use std::fmt;
 
-use anyhow::{Context, Result, anyhow, bail};
-use tch::{Cuda, Device, Tensor};
+use anyhow::{Result, anyhow};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Tensor};
 use torch_sys::C_tensor;
 
 unsafe extern "C" {
     fn lecture5_torch_version() -> *const c_char;
     fn lecture5_explain_terminations();
-    fn lecture5_cuda_free(device: c_int) -> c_longlong;
+    fn lecture5_cuda_of_driver() -> c_int;
+    fn lecture5_cuda_of_runtime() -> c_int;
+    fn lecture5_cuda_start() -> c_int;
+    fn lecture5_cuda_card(index: c_int, name: *mut c_char, length: c_int) -> c_int;
+    fn lecture5_cuda_free(index: c_int) -> c_longlong;
+    fn lecture5_cuda_peak(index: c_int) -> c_longlong;
     fn lecture5_flush_denormal(on: bool) -> bool;
     fn lecture5_rng_state(device: c_int, out: *mut *mut C_tensor) -> *mut c_char;
     fn lecture5_set_rng_state(device: c_int, state: *const C_tensor) -> *mut c_char;
@@ -60,10 +69,64 @@ pub extern "C" fn explain_terminations() {
     unsafe { lecture5_explain_terminations() }
 }
 
-/// Free bytes on a CUDA device; `None` if they cannot be queried.
+/// The CUDA that the driver supports, as in [`cuda::Version`]; 0 if it does not say, and -1 without a driver.
+fn cuda_of_driver() -> i32 {
+    // SAFETY: returns a number; the function that it looks up has this signature in every driver.
+    unsafe { lecture5_cuda_of_driver() }
+}
+
+/// The CUDA of libtorch's own libraries; -1 without them.
+fn cuda_of_runtime() -> i32 {
+    // SAFETY: as above, of every CUDA runtime.
+    unsafe { lecture5_cuda_of_runtime() }
+}
+
+/// The number by which the driver says why it cannot start; 0 if it can, and -1 without a driver.
+fn cuda_start() -> i32 {
+    // SAFETY: as above.
+    unsafe { lecture5_cuda_start() }
+}
+
+/// A card, as the driver describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Card {
+    /// Its name: `NVIDIA H100 80GB HBM3`.
+    pub name: String,
+    /// Its compute capability: `9.0`.
+    pub capability: String,
+}
+
+impl fmt::Display for Card {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}, compute capability {}", self.name, self.capability)
+    }
+}
+
+/// The card of a number; `None` if the driver does not know it. Opens no context on it.
+pub fn card(index: usize) -> Option<Card> {
+    let mut name = [0 as c_char; 256];
+    // SAFETY: the driver writes at most as many bytes as it is told, and ends the text with a zero.
+    let (capability, name) = unsafe {
+        let capability = lecture5_cuda_card(c_int::try_from(index).ok()?, name.as_mut_ptr(), 255);
+        (capability, CStr::from_ptr(name.as_ptr()))
+    };
+    let known = capability >= 0;
+    known.then(|| Card {
+        name: name.to_string_lossy().into_owned(),
+        capability: format!("{}.{}", capability / 10, capability % 10),
+    })
+}
+
+/// Free bytes on a card; `None` if they cannot be queried. Opens no context on another card.
 pub fn cuda_free(index: usize) -> Option<u64> {
-    // SAFETY: takes and returns numbers; the functions that it looks up have this signature in every CUDA runtime.
+    // SAFETY: takes and returns numbers.
     u64::try_from(unsafe { lecture5_cuda_free(index as c_int) }).ok()
+}
+
+/// The most bytes that the tensors of this process have taken on a card at one time; `None` if libtorch does not say.
+pub fn cuda_peak(index: usize) -> Option<u64> {
+    // SAFETY: takes and returns numbers.
+    u64::try_from(unsafe { lecture5_cuda_peak(index as c_int) }).ok()
 }
 
 /// Asks the processor to treat subnormal floats as zero, on this thread and on threads that it starts later;
@@ -210,61 +273,6 @@ unsafe fn check(message: *mut c_char) -> Result<()> {
 
 unsafe extern "C" {
     fn free(pointer: *mut std::ffi::c_void);
-}
-
-/// Whether this is a valid device name, whether or not the machine has that device.
-pub fn is_device(name: &str) -> bool {
-    matches!(name, "auto" | "cpu") || cuda_index(name).is_some()
-}
-
-fn cuda_index(name: &str) -> Option<usize> {
-    if name == "cuda" { Some(0) } else { name.strip_prefix("cuda:")?.parse().ok() }
-}
-
-/// The device that `--device` names: `auto` (CUDA if available), `cpu`, `cuda` or `cuda:N`.
-///
-/// # Errors
-/// CUDA was requested and is not available, with the reason; or the name is not one of these.
-pub fn device(name: &str) -> Result<Device> {
-    let wanted = match name {
-        "auto" if Cuda::is_available() => return Ok(Device::Cuda(0)),
-        "auto" | "cpu" => return Ok(Device::Cpu),
-        _ => cuda_index(name).with_context(|| format!("--device '{name}': {DEVICES}"))?,
-    };
-    if let Some(reason) = why_no_cuda() {
-        bail!("--device {name}: {reason}");
-    }
-    let count = Cuda::device_count() as usize;
-    if wanted >= count {
-        bail!("--device {name}: this machine has {count} CUDA device(s), numbered from 0");
-    }
-    Ok(Device::Cuda(wanted))
-}
-
-/// The names that [`is_device`] takes.
-pub const DEVICES: &str = "it is auto, cpu, cuda or cuda:N, as in cuda:0";
-
-/// Why no CUDA device is usable, and the way out; `None` if one is usable.
-pub fn why_no_cuda() -> Option<String> {
-    if Cuda::is_available() {
-        return None;
-    }
-    let reason = if !tch::utils::has_cuda() && !loaded_libraries().iter().any(|l| l.contains("libtorch_cuda"))
-    {
-        "this program runs on a libtorch without CUDA; on a machine with an NVIDIA card, \
-         `scripts/setup-libtorch.sh cuda` fetches the full one, then build again (see libtorch-setup.md)"
-    } else if !nvidia_driver() {
-        "libtorch has CUDA, but no NVIDIA driver is loaded here (`nvidia-smi` should list the card)"
-    } else {
-        "libtorch has CUDA and the driver is loaded, but no device answers: is it newer than the driver allows \
-         (`nvidia-smi` shows the CUDA version it supports), or hidden by CUDA_VISIBLE_DEVICES?"
-    };
-    Some(reason.to_owned())
-}
-
-/// Whether the kernel has NVIDIA's driver; under WSL it is the Windows driver, behind /dev/dxg.
-fn nvidia_driver() -> bool {
-    ["/proc/driver/nvidia/version", "/dev/dxg"].iter().any(|file| std::path::Path::new(file).exists())
 }
 
 /// The paths of libtorch's shared libraries that this process has loaded, sorted. Empty on a system without

@@ -16,6 +16,11 @@ const FLOAT: u64 = 4;
 /// Bytes of a rating on the device: two int64 and a float32. During an epoch it is there twice, once in shuffled order.
 const RATING: u64 = 2 * 8 + FLOAT;
 
+/// What a process takes of a card besides its tensors once it computes: kernels, the workspace of cuBLAS (32 MiB on new
+/// cards), and what libtorch's allocator holds in blocks of up to 20 MiB. The context is there before free memory is asked
+/// for.
+const OF_A_CARD: u64 = 256 << 20;
+
 /// The least memory that a fit needs, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footprint {
@@ -94,19 +99,23 @@ impl Footprint {
     /// # Errors
     /// It does not fit.
     pub fn check(&self, device: Device, stepper: StepperKind) -> Result<()> {
-        let training = match stepper {
-            StepperKind::Libtorch => self.training() + self.gradients,
-            StepperKind::Fast => self.training() + self.copy,
-        };
-        let saving = self.state + self.saving();
-        let (own, on_device) = match device {
-            Device::Cpu => (training.max(saving), 0),
-            _ => (self.saving(), training),
-        };
+        let (own, on_device) = self.by_memory(device, stepper);
         let what = format!("this fit, of {} weights,", self.weights);
         let way_out = "take fewer --factors, smaller --hidden layers or a smaller --batch-size";
         memory::check(&what, own, way_out)?;
         check_on(device, &what, on_device, way_out)
+    }
+
+    /// What it takes of the computer's main memory, and of the device's own.
+    fn by_memory(&self, device: Device, stepper: StepperKind) -> (u64, u64) {
+        let training = match stepper {
+            StepperKind::Libtorch => self.training() + self.gradients,
+            StepperKind::Fast => self.training() + self.copy,
+        };
+        match device {
+            Device::Cpu => (training.max(self.state + self.saving()), 0),
+            _ => (self.saving(), training + OF_A_CARD),
+        }
     }
 }
 
@@ -154,6 +163,9 @@ mod tests {
             ratings: 11 * 20,
         };
         assert_eq!(needed, wanted);
+        // On a card: weights, momentum and dense gradients, three numbers for each weight, and what is no tensor.
+        let on_card = wanted.activations + wanted.ratings + 32 * 3 * 4 + OF_A_CARD;
+        assert_eq!(needed.by_memory(Device::Cuda(0), StepperKind::Libtorch), (32 * 2 * 4 + 20 * 4, on_card));
         // lin1 (10, 8) and its bias, lin2 (1, 10) and its bias; both averages of Adam; two rows and their gradients.
         let net = Settings { n_factors: (4, 4), rule: Rule::Adam, ..Settings::lecture(ModelKind::Net) };
         let needed = Footprint::new(&net, (3, 5), 2, 1);

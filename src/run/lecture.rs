@@ -163,6 +163,7 @@ impl Lecture {
         self.epochs_told.set(0);
         let beside = self.reference(name);
         self.metrics.add(FitMetrics::new(name, &history, beside));
+        self.metrics.ask_for_peak(self.run.device);
         self.fits.push((name.to_owned(), history));
     }
 

@@ -7,6 +7,7 @@ use tch::Device;
 
 use crate::fast::StepperKind;
 use crate::history::History;
+use crate::libtorch::{self, Card, device};
 use crate::movielens::{CollabFilterDataset, MovieLens};
 use crate::notebook::Table;
 use crate::run::options::RunOptions;
@@ -19,6 +20,10 @@ pub struct Metrics {
     pub seed: i64,
     /// `cpu` or `cuda:N`.
     pub device: String,
+    /// Why `--device auto` did not take a card that shows.
+    pub device_reason: Option<String>,
+    /// The card, if the run computes on one.
+    pub card: Option<CardMetrics>,
     /// Threads of libtorch within an operation.
     pub threads: i32,
     /// libtorch's version.
@@ -35,6 +40,14 @@ pub struct Metrics {
     /// The table of section `beyond`, when it ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beyond: Option<Beyond>,
+}
+
+/// A card, and the most bytes that the tensors of the run have taken on it at one time.
+#[derive(Debug, Clone, Serialize)]
+pub struct CardMetrics {
+    #[serde(flatten)]
+    card: Card,
+    peak_bytes: Option<u64>,
 }
 
 /// The results of section `beyond`: every model on the validation rows.
@@ -84,6 +97,9 @@ pub struct Data {
 pub struct FitMetrics {
     /// Its name in the reference.
     pub name: String,
+    /// Where its parameters were after it.
+    #[serde(default)]
+    pub device: Option<String>,
     /// Wall-clock time of its `fit` calls.
     pub seconds: f64,
     /// One entry per epoch.
@@ -121,7 +137,12 @@ impl FitMetrics {
                 seconds,
             }
         });
-        FitMetrics { name: name.to_owned(), seconds: history.seconds(), epochs: epochs.collect() }
+        FitMetrics {
+            name: name.to_owned(),
+            device: history.device.map(device::name),
+            seconds: history.seconds(),
+            epochs: epochs.collect(),
+        }
     }
 }
 
@@ -130,7 +151,9 @@ impl Metrics {
     pub fn new(run: &RunOptions, ml: &MovieLens, cf: &CollabFilterDataset) -> Metrics {
         Metrics {
             seed: run.seed,
-            device: device_name(run.device),
+            device: device::name(run.device),
+            device_reason: run.device_reason.clone(),
+            card: card(run.device).map(|card| CardMetrics { card, peak_bytes: None }),
             stepper: run.stepper,
             rate: None,
             threads: tch::get_num_threads(),
@@ -148,6 +171,18 @@ impl Metrics {
         }
     }
 
+    /// Asks how much of the card's memory the run has taken so far.
+    pub fn ask_for_peak(&mut self, device: Device) {
+        if let (Some(card), Device::Cuda(index)) = (&mut self.card, device) {
+            card.peak_bytes = libtorch::cuda_peak(index);
+        }
+    }
+
+    /// The device, with what is known of the card.
+    pub fn device_and_card(&self) -> String {
+        self.card.as_ref().map_or(self.device.clone(), |of| format!("{} ({})", self.device, of.card))
+    }
+
     /// Adds a fit, replacing one of the same name: the lecture's fits in its order, then others.
     pub fn add(&mut self, fit: FitMetrics) {
         self.fits.retain(|other| other.name != fit.name);
@@ -159,10 +194,17 @@ impl Metrics {
     /// How the run of an earlier metrics.json differs from this one, in words; `None` if only its results do.
     pub fn difference(&self, earlier: &Value) -> Result<Option<String>> {
         let ours = serde_json::to_value(self)?;
-        let is_result = |name: &str| matches!(name, "fits" | "beyond");
+        // The card's name counts, but not how much of its memory was taken.
+        let is_result = |name: &str| matches!(name, "fits" | "beyond" | "device_reason");
+        let value = |of: &Value, name: &str| match name {
+            "card" => of.pointer("/card/name").cloned(),
+            name => of.get(name).cloned(),
+        };
         let names = [&ours, earlier].into_iter().filter_map(Value::as_object).flat_map(|head| head.keys());
-        let differs = |name: &&String| !is_result(name) && ours.get(name) != earlier.get(name);
-        let said = |of: &Value, name: &str| of.get(name).map_or("not stated".to_owned(), Value::to_string);
+        let differs = |name: &&String| !is_result(name) && value(&ours, name) != value(earlier, name);
+        let said = |of: &Value, name: &str| {
+            value(of, name).map_or("not stated".to_owned(), |value| value.to_string())
+        };
         Ok(names.into_iter().find(differs).map(|name| match name.as_str() {
             "data" => "its data, its split or its range of ratings differ".to_owned(),
             name => format!("its {name} is {}, but here it is {}", said(earlier, name), said(&ours, name)),
@@ -208,11 +250,49 @@ impl Metrics {
     }
 }
 
-/// A device's name as in `--device`.
-pub fn device_name(device: Device) -> String {
+/// The card of a device, if it is one.
+pub fn card(device: Device) -> Option<Card> {
     match device {
-        Device::Cuda(index) => format!("cuda:{index}"),
-        Device::Cpu => "cpu".to_owned(),
-        other => format!("{other:?}").to_lowercase(),
+        Device::Cuda(index) => libtorch::card(index),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_on_the_same_card_adds_to_an_earlier_one_whatever_memory_each_has_taken() {
+        let on = |card: &str, peak_bytes| Metrics {
+            seed: 0,
+            device: "cuda:0".to_owned(),
+            device_reason: None,
+            card: Some(CardMetrics {
+                card: Card { name: card.to_owned(), capability: "8.9".to_owned() },
+                peak_bytes,
+            }),
+            threads: 1,
+            libtorch: "2.13.0".to_owned(),
+            stepper: StepperKind::Libtorch,
+            rate: None,
+            data: Data {
+                sha256: String::new(),
+                n_ratings: 1,
+                n_users: 1,
+                n_movies: 1,
+                split: String::new(),
+                range: None,
+            },
+            fits: Vec::new(),
+            beyond: None,
+        };
+        let (now, earlier) = (on("NVIDIA L4", None), on("NVIDIA L4", Some(1000)));
+        let earlier = serde_json::to_value(earlier).unwrap();
+        assert_eq!(earlier["card"]["peak_bytes"], 1000);
+        assert_eq!(now.difference(&earlier).unwrap(), None);
+        let said = on("NVIDIA T4", None).difference(&earlier).unwrap().unwrap();
+        assert_eq!(said, r#"its card is "NVIDIA L4", but here it is "NVIDIA T4""#);
+        assert_eq!(now.device_and_card(), "cuda:0 (NVIDIA L4, compute capability 8.9)");
     }
 }

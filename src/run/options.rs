@@ -15,6 +15,8 @@ pub struct RunOptions {
     pub seed: i64,
     /// The device of the tensors.
     pub device: Device,
+    /// Why `--device auto` did not take a card that shows.
+    pub device_reason: Option<String>,
     /// The stepper that computes the batches.
     pub stepper: StepperKind,
     /// The factor of the lecture's learning rates: 1, unless they are too large for other ratings.

@@ -91,15 +91,15 @@ impl Checkpoint {
     }
 
     /// Restores the fit into a learner made with the same settings, and returns its position: from the newest file or,
-    /// if that is damaged, from the one before, with a note.
+    /// if that is damaged, from the one before, with a note. A fit moves between a card and the CPU only if it `may_cross`.
     ///
     /// # Errors
     /// Both are damaged, or belong to another fit; the error names the difference.
-    pub fn load(&mut self, learner: &mut Learner) -> Result<FitState> {
-        let state = match self.load_from(if self.path.exists() { &self.path } else { &self.before }, learner)
-        {
+    pub fn load(&mut self, learner: &mut Learner, may_cross: bool) -> Result<FitState> {
+        let newest = if self.path.exists() { &self.path } else { &self.before };
+        let state = match self.load_from(newest, learner, may_cross) {
             Err(damaged) if !is_wrong_use(&damaged) && self.path.exists() && self.before.exists() => {
-                let before = self.load_from(&self.before, learner);
+                let before = self.load_from(&self.before, learner, may_cross);
                 let before = before.map_err(|_| anyhow!("{damaged:#}; and so is the one before it"))?;
                 complain(&format!(
                     "note: {damaged:#}; the fit resumes an epoch earlier, from {}",
@@ -117,7 +117,7 @@ impl Checkpoint {
         Ok(state)
     }
 
-    fn load_from(&self, path: &Path, learner: &mut Learner) -> Result<FitState> {
+    fn load_from(&self, path: &Path, learner: &mut Learner, may_cross: bool) -> Result<FitState> {
         let (metadata, saved) = model_file::read(path)?;
         if model_file::card(&metadata).is_ok() {
             let under_way = saved.contains_key("fit.losses");
@@ -127,7 +127,14 @@ impl Checkpoint {
         let place = || format!("{}: cannot be resumed", path.display());
         let plan = &self.fit.model.settings.plan;
         let state = fit_state(&saved, plan, learner.data.n_batches()).with_context(place)?;
-        model_file::put_back(&saved, &mut learner.opt).with_context(place)?;
+        model_file::put_back(&saved, &mut learner.opt, may_cross).with_context(place)?;
+        if let Some(crossing) = model_file::crossing(&saved, learner.opt.device()) {
+            complain(&format!(
+                "note: {}: {crossing}, as --device says: the losses to come are not to the last digit those of an \
+                 uninterrupted fit, and dropout draws other numbers",
+                path.display()
+            ));
+        }
         Ok(state)
     }
 
@@ -250,7 +257,7 @@ fn fit_state(saved: &HashMap<String, Tensor>, plan: &Plan, n_batches: usize) -> 
     );
     let epochs = losses.chunks(3).enumerate();
     let epochs = epochs.map(|(epoch, l)| Epoch { epoch, trn: l[0], val: l[1], val_by_rows: l[2] });
-    let history = History { epochs: epochs.collect(), running, rates, epoch_seconds, stopped: false };
+    let history = History { epochs: epochs.collect(), running, rates, epoch_seconds, ..History::default() };
     let mean = RunningMean { avg_loss: mean[0], batch_num: mean[1] as i32 };
     Ok(FitState { mean, history, earlier: 0 })
 }

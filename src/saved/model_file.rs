@@ -209,14 +209,36 @@ pub fn card_text(metadata: &HashMap<String, String>) -> Result<&str> {
 /// be partly overwritten: drop them.
 pub fn load(path: &Path, opt: &mut Optimizer) -> Result<()> {
     let (_, saved) = read(path)?;
-    put_back(&saved, opt).with_context(|| format!("{}: does not fit", path.display()))
+    put_back(&saved, opt, false).with_context(|| format!("{}: does not fit", path.display()))
 }
 
-/// Restores the tensors of a file.
+/// How a fit moves between a card and the CPU, if it continues on `device`, in words.
+pub fn crossing(saved: &HashMap<String, Tensor>, device: Device) -> Option<&'static str> {
+    match (saved.contains_key("rng.cuda"), device.is_cuda()) {
+        (true, false) => Some("it was trained on CUDA, and continues on the CPU"),
+        (false, true) => Some("it was trained on the CPU, and continues on CUDA"),
+        _ => None,
+    }
+}
+
+/// Restores the tensors of a file. If the fit `may_cross` between a card and the CPU, only the CPU's generator is restored;
+/// a card's is then as a new fit has it.
 ///
 /// # Errors
 /// As for [`load`].
-pub fn put_back(saved: &HashMap<String, Tensor>, opt: &mut Optimizer) -> Result<()> {
+pub fn put_back(saved: &HashMap<String, Tensor>, opt: &mut Optimizer, may_cross: bool) -> Result<()> {
+    // Before anything is overwritten.
+    let crosses = crossing(saved, opt.device());
+    if !may_cross && crosses.is_some() {
+        match opt.device().is_cuda() {
+            true => bail!(
+                "it was trained on the CPU: resume with --device cpu, or with --device cuda to cross over"
+            ),
+            false => {
+                bail!("it was trained on CUDA: resume with --device cuda, or with --device cpu to cross over")
+            }
+        }
+    }
     for (name, mut mine) in opt.parameters() {
         let theirs = saved.get(&name).with_context(|| format!("it has no '{name}': another model"))?;
         let (size, wanted) = (theirs.size(), mine.size());
@@ -234,12 +256,8 @@ pub fn put_back(saved: &HashMap<String, Tensor>, opt: &mut Optimizer) -> Result<
         bail!("the optimizer's '{name}' has values that are not finite");
     }
     opt.load_state(&state)?;
-    let on_cuda = saved.contains_key("rng.cuda");
-    match opt.device() {
-        Device::Cuda(_) => ensure!(on_cuda, "it was trained on the CPU: resume with --device cpu"),
-        _ => ensure!(!on_cuda, "it was trained on CUDA: resume with --device cuda"),
-    }
-    for (name, device) in generators(opt.device()) {
+    let generators = generators(opt.device()).into_iter();
+    for (name, device) in generators.filter(|(_, device)| crosses.is_none() || *device == Device::Cpu) {
         let state = saved.get(&name).with_context(|| format!("it has no '{name}'"))?;
         set_rng_state(device, state).with_context(|| format!("its '{name}'"))?;
     }

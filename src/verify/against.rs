@@ -15,6 +15,9 @@ pub const EXACT: f64 = 1e-6;
 /// How far, as a share, a loss of the fast stepper may be from libtorch's, when all else is the same.
 pub const FAST: f64 = 1e-4;
 
+/// The device whose runs are compared digit by digit.
+const CPU: &str = "cpu";
+
 /// Why the runs of `one` are not compared with the ensemble's digit by digit.
 pub fn why_not_exact(ensemble: &Ensemble, one: &Ensemble) -> String {
     let (theirs, ours) = (&ensemble.environment, &one.environment);
@@ -22,20 +25,23 @@ pub fn why_not_exact(ensemble: &Ensemble, one: &Ensemble) -> String {
         ("libtorch", theirs.libtorch.clone(), ours.libtorch.clone()),
         ("machine", theirs.machine.clone(), ours.machine.clone()),
         ("device", theirs.device.clone(), ours.device.clone()),
+        ("card", theirs.card.clone().unwrap_or_default(), ours.card.clone().unwrap_or_default()),
         ("threads", theirs.threads.to_string(), ours.threads.to_string()),
     ];
     let reason = apart.iter().find(|(_, theirs, ours)| theirs != ours);
-    let reason = reason.map_or("it lacks this seed".to_owned(), |(what, theirs, ours)| {
-        format!("its {what} is '{theirs}', here it is '{ours}'")
-    });
+    let reason = match reason {
+        Some((what, theirs, ours)) => format!("its {what} is '{theirs}', here it is '{ours}'"),
+        None if ours.device != CPU => "only runs on the CPU are".to_owned(),
+        None => "it lacks this seed".to_owned(),
+    };
     format!("Not compared digit by digit with the ensemble: {reason}.")
 }
 
-/// How near each loss must be to the one of the same seed, as a share, if machine, libtorch, device, threads and
-/// ratings are the same, and only the stepper may differ.
+/// How near each loss must be to the one of the same seed, as a share, if machine, libtorch, threads and ratings are the
+/// same and only the stepper may differ: on the CPU. No two runs on a card are promised to agree digit by digit.
 fn tolerance(saved: &Environment, ours: &Environment) -> Option<f64> {
     let same = Environment { stepper: saved.stepper, ..ours.clone() } == *saved;
-    same.then_some(if saved.stepper == ours.stepper { EXACT } else { FAST })
+    (same && ours.device == CPU).then_some(if saved.stepper == ours.stepper { EXACT } else { FAST })
 }
 
 /// Whether each run of `one` is comparable with the ensemble's run of the same seed: it was made on the same machine
@@ -202,5 +208,28 @@ impl Comparison {
             ]);
         }
         table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_on_a_card_are_never_compared_digit_by_digit() {
+        let on_cpu = crate::verify::committed().unwrap();
+        assert!(has_the_same_runs(&on_cpu, &on_cpu));
+        let mut on_card = on_cpu.clone();
+        on_card.environment.device = "cuda:0".to_owned();
+        on_card.environment.card = Some("NVIDIA L4".to_owned());
+        assert!(!has_the_same_runs(&on_card, &on_card));
+        assert!(why_not_exact(&on_card, &on_card).ends_with("only runs on the CPU are."));
+        let mut other = on_card.clone();
+        other.environment.card = Some("NVIDIA T4".to_owned());
+        assert!(why_not_exact(&on_card, &other).contains("its card is 'NVIDIA L4', here it is 'NVIDIA T4'"));
+        // An ensemble of the CPU is written as before.
+        assert!(
+            !on_cpu.to_text().unwrap().contains("card") && on_card.to_text().unwrap().contains("NVIDIA L4")
+        );
     }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::fast::StepperKind;
 use crate::movielens::LECTURE_SHA256;
 use crate::run::lecture::Lecture;
+use crate::run::metrics::card;
 use crate::run::reference;
 use crate::settings::ModelKind;
 use crate::system::{files, machine};
@@ -36,6 +37,9 @@ pub struct Environment {
     pub machine: String,
     /// `cpu` or `cuda:N`.
     pub device: String,
+    /// The name of the card, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<String>,
     /// Threads of libtorch within an operation.
     pub threads: i32,
     /// Which stepper computed.
@@ -52,6 +56,7 @@ impl Environment {
             libtorch: lecture.metrics.libtorch.clone(),
             machine: machine::kind(),
             device: lecture.metrics.device.clone(),
+            card: card(lecture.run.device).map(|card| card.name),
             threads: lecture.metrics.threads,
             stepper: lecture.metrics.stepper,
             data: lecture.ml.id(lecture.run.split),

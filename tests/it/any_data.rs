@@ -1,7 +1,6 @@
 //! Ratings of any kind: old and new MovieLens folders, arbitrary CSV files, text ids, other splits.
 
 use std::path::Path;
-use std::process::Command;
 
 use lecture5::movielens::{
     CollabFilterDataset, ColumnNames, FileOptions, Id, Ids, LECTURE_SEED, MovieLens, Snapshot, Source,
@@ -304,11 +303,8 @@ fn a_random_split_is_the_lectures_and_has_its_seed() {
 /// Runs a command with `--out` in the folder, expects success, and returns its output.
 fn run(data: &Path, arguments: &[&str]) -> String {
     let out = data.join("out");
-    let output = Command::new(env!("CARGO_BIN_EXE_lecture5"))
-        .args(arguments)
-        .args(["--out".as_ref(), out.as_os_str()])
-        .output()
-        .unwrap();
+    let output =
+        crate::common::program().args(arguments).args(["--out".as_ref(), out.as_os_str()]).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

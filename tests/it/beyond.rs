@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use lecture5::beyond::data::from_lecture;
 use lecture5::beyond::rows::{Pairs, Rated, World};
@@ -58,7 +58,7 @@ fn read(folder: &Path) -> (World, Rated, Pairs, Vec<f64>) {
 }
 
 fn lecture5(arguments: &[&str]) -> Output {
-    let output = Command::new(env!("CARGO_BIN_EXE_lecture5")).args(arguments).output().unwrap();
+    let output = crate::common::program().args(arguments).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     output
 }

@@ -8,8 +8,20 @@ use std::sync::{Mutex, MutexGuard};
 
 use sha2::{Digest, Sha256};
 
+/// A command that computes on the CPU, unless it is told otherwise: on a card, bytes and losses are others.
+pub fn on_cpu(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env("LECTURE5_DEVICE", "cpu");
+    command
+}
+
+/// The program.
+pub fn program() -> Command {
+    on_cpu(env!("CARGO_BIN_EXE_lecture5"))
+}
+
 pub fn lecture5(arguments: &[impl AsRef<OsStr>]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_lecture5")).args(arguments).output().expect("the program starts")
+    program().args(arguments).output().expect("the program starts")
 }
 
 pub fn stdout(output: &Output) -> String {
@@ -85,7 +97,7 @@ impl Place {
     }
 
     pub fn command(&self, arguments: &[&str], out: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lecture5"));
+        let mut command = program();
         command.args(arguments).arg("--data").arg(self.path("data")).arg("--out").arg(self.path(out));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Child;
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::common::Place;
 
 /// Starts a run into `out`. Waiting threads sleep; if they spun, they would slow the other run.
 fn start(arguments: &[&str], out: &Path) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_lecture5"))
+    crate::common::program()
         .args(arguments)
         .args(["--device", "cpu", "--quiet", "--out"])
         .arg(out)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lecture5::system::files;
 
-use crate::common::{Place, signal, stderr, succeeds};
+use crate::common::{Place, Tensor, doctored, sealed, signal, stderr, succeeds};
 
 /// A very short fit of 12 epochs in two `fit` calls; it also draws for dropout.
 const QUICK: &[&str] = &[
@@ -302,4 +302,46 @@ fn files_are_as_readable_as_the_umask_allows_and_leave_nothing_next_to_them() {
     assert_eq!(mode(&whole), mode(&plain));
     assert!(files::write_whole(&folder.path().join("plain/whole"), b"x").is_err());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_fit_crosses_from_a_card_to_the_cpu_only_when_the_device_is_named() {
+    let place = Place::new();
+    let fit = ["fit", "--model", "dot", "--schedule", "0.1x3", "--quiet", "--dpi", "20", "--checkpoint"];
+    let with = |kept: &str, more: &[&str], out: &str| {
+        let kept = place.path(kept);
+        let arguments = [&fit[..], &[kept.to_str().unwrap()], more].concat();
+        place.run(&arguments, out)
+    };
+    assert!(with("kept", &[], "whole").status.success());
+    // An epoch before the end, as if it had been made on a card: with the state of a card's generator.
+    let before = place.path("kept/checkpoint-before.safetensors");
+    let of_a_card = doctored(
+        &before,
+        |_| {},
+        |tensors| {
+            tensors.push((
+                "rng.cuda".to_owned(),
+                Tensor { dtype: safetensors::Dtype::U8, shape: vec![16], data: vec![1; 16] },
+            ));
+        },
+    );
+    std::fs::create_dir(place.path("moved")).unwrap();
+    let moved = place.path("moved/checkpoint.safetensors");
+    std::fs::write(&moved, sealed(of_a_card)).unwrap();
+    if !tch::Cuda::is_available() {
+        let output = with("moved", &["--resume", "--device", "auto"], "refused");
+        let said = "it was trained on CUDA: resume with --device cuda, or with --device cpu to cross over";
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(said), "{}", stderr(&output));
+    }
+    let output = with("moved", &["--resume", "--device", "cpu"], "crossed");
+    let said = stderr(&output);
+    assert!(
+        output.status.success() && said.contains("it was trained on CUDA, and continues on the CPU"),
+        "{said}"
+    );
+    // It was the CPU in truth, so it goes on as if nothing had happened.
+    let model = |out: &str| std::fs::read(place.path(out).join("models/dot.safetensors")).unwrap();
+    assert!(model("whole") == model("crossed"));
 }

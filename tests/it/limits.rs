@@ -4,14 +4,13 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::process::Command;
 
 use crate::common::{Place, fails, succeeds};
 
 /// The program under a shell's command, such as a limit; `$0` is the program.
 fn under(place: &Place, before: &str, arguments: &str) -> std::process::Output {
     let run = format!("{before}; \"$0\" {arguments}");
-    Command::new("bash")
+    crate::common::on_cpu("bash")
         .args(["-c", &run, env!("CARGO_BIN_EXE_lecture5")])
         .env("DATA", place.path("data"))
         .env("OUT", place.path("out"))
@@ -63,7 +62,7 @@ fn names_that_are_not_text_are_names_like_any_other() {
     let (data, out, kept) = (odd(b"data\xff"), odd(b"out\xff"), odd(b"kept\xff"));
     std::fs::create_dir(&data).unwrap();
     std::fs::copy(place.path("data/ratings.csv"), data.join("ratings.csv")).unwrap();
-    let program = || Command::new(env!("CARGO_BIN_EXE_lecture5"));
+    let program = || crate::common::program();
     let mut fit = program();
     fit.args(["fit", "--model", "dot", "--schedule", "0.1x1", "--dpi", "20", "--data"]).arg(&data);
     fit.arg("--out").arg(&out).arg("--checkpoint").arg(&kept);
@@ -94,7 +93,7 @@ fn the_end_of_the_terminal_is_heard_and_ignored_under_nohup() {
         // Two signals, of which the first must be ignored: the status is that of the one that ended the process.
         let ending = format!("sleep 1.5; kill -HUP $!; sleep 0.5; kill -{killed_by} $!; wait $!");
         let script = format!("{before}\n\"$0\" {fit} & {ending}");
-        let output = Command::new("bash")
+        let output = crate::common::on_cpu("bash")
             .args(["-c", &script, env!("CARGO_BIN_EXE_lecture5")])
             .env("DATA", place.path("data"))
             .env("OUT", place.path("out"))

@@ -2,8 +2,13 @@
 
 #![cfg(target_os = "linux")]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+
+use serde_json::Value;
+
+use crate::common::{Place, stderr};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lecture5");
 
@@ -54,8 +59,8 @@ fn without_a_card_the_doctor_and_device_cuda_say_what_is_missing() {
     let driver = Path::new("/proc/driver/nvidia/version").exists();
     let said = match (has_cuda(&folders), driver) {
         (false, _) => "this program runs on a libtorch without CUDA",
-        (true, false) => "no NVIDIA driver is loaded here",
-        (true, true) => "no device answers",
+        (true, false) => "there is no NVIDIA driver here",
+        (true, true) => "CUDA",
     };
     let doctor = Command::new(PROGRAM).arg("doctor").output().unwrap();
     let text = String::from_utf8(doctor.stdout).unwrap();
@@ -67,4 +72,65 @@ fn without_a_card_the_doctor_and_device_cuda_say_what_is_missing() {
     assert!(!fit.status.success());
     assert!(text.starts_with("error: --device cuda: ") && text.contains(said), "{text}");
     assert_eq!(text.lines().count(), 1, "one line, no C++ trace: {text}");
+}
+
+/// A run of `arguments` in a place, with a program in its folder `bin` before those of the PATH.
+fn with_stand_in(place: &Place, arguments: &[&str]) -> (String, Value) {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = place.command(arguments, "out");
+    let output = command.env("PATH", format!("{}:{path}", place.path("bin").display())).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    (stderr(&output), serde_json::from_str(&place.read("out/metrics.json")).unwrap())
+}
+
+fn stand_in_for_nvidia_smi(place: &Place) {
+    let program = place.path("bin/nvidia-smi");
+    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+    std::fs::write(&program, "#!/bin/sh\necho NVIDIA L4\n").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn auto_never_leaves_a_card_that_shows_in_silence() {
+    if tch::Cuda::is_available() {
+        println!("skipped: this machine has CUDA");
+        return;
+    }
+    let place = Place::new();
+    stand_in_for_nvidia_smi(&place);
+    let (said, metrics) = with_stand_in(&place, &["run", "dot_product", "--device", "auto", "--quiet"]);
+    let reason = metrics["device_reason"].as_str().expect("there is a reason");
+    assert_eq!(said, format!("note: --device auto computes on the CPU: {reason}\n"));
+    assert_eq!((&metrics["device"], &metrics["card"]), (&"cpu".into(), &Value::Null));
+    assert!(place.read("out/lecture.html").contains("why not on a card"));
+    // Whoever asks for the CPU needs no reason.
+    let fit = ["fit", "--model", "dot", "--schedule", "0.1x1", "--device", "cpu", "--quiet", "--fresh"];
+    let (said, metrics) = with_stand_in(&place, &fit);
+    assert_eq!((said.as_str(), &metrics["device_reason"]), ("", &Value::Null));
+    assert_eq!(metrics["fits"][0]["device"], "cpu", "where the parameters were after the fit");
+}
+
+#[test]
+fn a_driver_that_is_too_old_is_named_with_both_versions() {
+    let place = Place::new();
+    let (source, library) = (place.path("driver.c"), place.path("libcuda.so.1"));
+    let code =
+        "int cuDriverGetVersion(int *v) { *v = 12040; return 0; } int cuInit(unsigned f) { return 0; }";
+    std::fs::write(&source, code).unwrap();
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o"]).arg(&library).arg(&source);
+    if !cc.status().is_ok_and(|status| status.success()) {
+        println!("skipped: no C compiler here");
+        return;
+    }
+    let mut command = Command::new(PROGRAM);
+    let output = command.args(["fit", "--model", "dot", "--device", "cuda"]);
+    let output = output.env("LD_LIBRARY_PATH", library.parent().unwrap()).output().unwrap();
+    let said = stderr(&output);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    assert!(
+        said.contains("the driver") && said.contains("CUDA 12.4") && said.contains("CUDA 13.0"),
+        "{said}"
+    );
+    assert!(said.contains("newer driver") && said.contains("--index URL"), "{said}");
 }

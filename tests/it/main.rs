@@ -24,6 +24,7 @@ mod plots;
 mod proof;
 mod readers;
 mod sealing;
+mod setup;
 mod solver;
 mod spreadsheet;
 mod step;

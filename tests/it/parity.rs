@@ -83,7 +83,7 @@ fn the_fast_stepper_has_pytorchs_losses() {
 #[test]
 fn cuda_gives_the_cpus_losses_to_three_digits() {
     if !Cuda::is_available() {
-        println!("skipped: {}", libtorch::why_no_cuda().unwrap_or_default());
+        println!("skipped: {}", libtorch::device::why_no_cuda().unwrap_or_default());
         return;
     }
     for model in ModelKind::ALL {

@@ -71,7 +71,7 @@ fn child_of(id: u32) -> Option<u32> {
 fn a_run_that_is_killed_is_named_with_its_signal_and_no_run_outlives_its_parent() {
     let out = tempfile::tempdir().unwrap();
     for parent_dies in [false, true] {
-        let mut verify = Command::new(env!("CARGO_BIN_EXE_lecture5"));
+        let mut verify = crate::common::program();
         verify.args(["verify", "--seeds", "4", "--fits", "dot", "--jobs", "1", "--device", "cpu", "--out"]);
         verify.arg(out.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut verify = verify.spawn().unwrap();

@@ -3,7 +3,6 @@
 #![cfg(unix)]
 
 use std::cell::RefCell;
-use std::process::Command;
 use std::rc::Rc;
 
 use anyhow::{Result, bail};
@@ -100,7 +99,7 @@ status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 sys.stdout.buffer.write(screen)
 sys.exit(status)
 "#;
-    let mut python = Command::new("python3");
+    let mut python = crate::common::on_cpu("python3");
     python.args(["-c", program, keys, env!("CARGO_BIN_EXE_lecture5")]).args(arguments);
     let output = python.output().expect("python3 starts");
     assert!(!stderr(&output).contains("Traceback"), "{}", stderr(&output));

@@ -480,6 +480,7 @@ fn what_a_cell_changes_is_in_the_saved_settings_and_in_the_plots_label() {
     let run = RunOptions {
         seed: 5,
         device: Device::Cpu,
+        device_reason: None,
         stepper: StepperKind::Libtorch,
         rate: 1.0,
         split: SplitBy::LECTURE,

@@ -2,7 +2,7 @@
 //! with status 2 for wrong use and 1 for failure, and leaves nothing half-written.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use crate::common::sealed;
 
@@ -180,7 +180,7 @@ impl Place {
     }
 
     fn lecture5(&self, line: &str) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lecture5"));
+        let mut command = crate::common::program();
         command.args(self.arguments(line));
         let writes = ["run ", "fit ", "verify "].iter().any(|command| line.starts_with(command));
         if writes && !line.contains("--out") {
@@ -267,7 +267,7 @@ fn a_full_disk_is_an_error_and_leaves_no_part_of_a_file() {
     let script = "mount -t tmpfs -o size=64k none \"$1\" || exit 77; shift; \"$@\"; echo status $?; cd \"$OUT\"; find . -type f";
     let disk = place.path("disk");
     std::fs::create_dir(&disk).unwrap();
-    let output = Command::new("unshare")
+    let output = crate::common::on_cpu("unshare")
         .args(["--mount", "--map-root-user", "sh", "-c", script, "sh"])
         .arg(&disk)
         .arg(env!("CARGO_BIN_EXE_lecture5"))
@@ -301,7 +301,7 @@ fn a_full_disk_is_an_error_and_leaves_no_part_of_a_file() {
 fn output_that_cannot_be_written_fails_and_a_closed_pipe_does_not() {
     let run = |redirected: &str| {
         let script = format!("'{}' list {redirected}; echo status $? >&2", env!("CARGO_BIN_EXE_lecture5"));
-        let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+        let output = crate::common::on_cpu("bash").args(["-c", &script]).output().unwrap();
         String::from_utf8(output.stderr).unwrap()
     };
     let full = run("> /dev/full");
@@ -310,7 +310,7 @@ fn output_that_cannot_be_written_fails_and_a_closed_pipe_does_not() {
     assert_eq!(run("> >(true)"), "status 0\n");
     // An error that cannot be printed still has its status.
     let nobody = format!("'{}' run tree 2> /dev/full; echo $?", env!("CARGO_BIN_EXE_lecture5"));
-    let output = Command::new("bash").args(["-c", &nobody]).output().unwrap();
+    let output = crate::common::on_cpu("bash").args(["-c", &nobody]).output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "2\n");
 }
 
@@ -325,7 +325,8 @@ fn a_limit_on_memory_is_respected() {
         place.path("out").display()
     );
     // A thread reserves address space, even if it does not use it.
-    let output = Command::new("bash").args(["-c", &script]).env("POLARS_MAX_THREADS", "1").output().unwrap();
+    let output =
+        crate::common::on_cpu("bash").args(["-c", &script]).env("POLARS_MAX_THREADS", "1").output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(1) && said.lines().count() == 1, "{said}");
     assert!(
@@ -389,10 +390,6 @@ fn a_damaged_or_foreign_file_is_not_resumed() {
         ),
         (with_header(&|text| text.replace("fit.mean", "fit.moan")), "it has no 'fit.mean'"),
         (with_header(&|text| text.replace("rng.cpu", "rng.gpu")), "it has no 'rng.cpu'"),
-        (
-            with_header(&|text| text.replace("rng.cpu", "rng.cuda")),
-            "it was trained on CUDA: resume with --device cuda",
-        ),
         // A trained model, at the end of its fit, is not a fit under way.
         (model, "a trained model, not a checkpoint"),
         (other_state.clone(), "its checksum is not the one that it states"),

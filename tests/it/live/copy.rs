@@ -65,7 +65,7 @@ impl Copy {
 
     /// A command in the copy that builds into its own target folder.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new(program);
+        let mut command = crate::common::on_cpu(program);
         command.current_dir(&self.folder).env("CARGO_TARGET_DIR", self.target()).env("LIBTORCH", libtorch());
         command
     }

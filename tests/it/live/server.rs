@@ -22,7 +22,7 @@ impl Watch {
         std::fs::create_dir(folder.path().join("src")).unwrap();
         std::fs::write(folder.path().join("Cargo.toml"), "").unwrap();
         std::fs::write(notebooks.join("04_dot_product.rs"), "// %%\nlet a = 1;\n").unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lecture5"));
+        let mut command = crate::common::program();
         command.arg("watch").current_dir(folder.path()).env("CARGO", "/no/such/cargo");
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
