@@ -21,6 +21,7 @@ use lecture5::notebook::{Notebook, Table};
 use lecture5::plots;
 use lecture5::run::lecture::Lecture;
 use lecture5::run::metrics::{Beyond, BeyondRow};
+use lecture5::system::arithmetic::mean;
 use lecture5::system::interrupt;
 
 /// What a model predicted: its name, whether it is one of the lecture's, stars for the rows held out, seconds.
@@ -43,7 +44,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %%
     let (cf, split) = lecture.ratings();
-    let (world, trn, val, y) = data::from_lecture(&lecture.ml, &cf, (lecture.run.split, &split))?;
+    let (world, trn, val, y) = data::from_lecture(&lecture.ml, &cf, lecture.run.split, &split)?;
     let (learned, asked) = folds(world.split, &trn.pairs, 1, 0).swap_remove(0);
     let part = |rows: &[usize]| rows.iter().map(|&row| split.trn[row]).collect();
     let inner = Split { trn: part(&learned), val: part(&asked) };
@@ -170,7 +171,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         let s = score(stars, &y, &val.user);
         let differences: Vec<f64> =
             squared_errors(stars, &y).iter().zip(&learner).map(|(a, b)| a - b).collect();
-        let mean = differences.iter().sum::<f64>() / differences.len() as f64;
+        let mean = mean(&differences);
         let (low, high) = bootstrap_by_user(&differences, &val.user, RESAMPLES, 0);
         table.push([
             name.clone(),
@@ -219,8 +220,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     for (name, _, stars, _) in &predictions {
         let errors = squared_errors(stars, &y);
         let cells = groups.iter().map(|rows| {
-            let sum: f64 = rows.iter().map(|&row| errors[row]).sum();
-            if rows.is_empty() { String::new() } else { format!("{:.4}", sum / rows.len() as f64) }
+            let of_group: Vec<f64> = rows.iter().map(|&row| errors[row]).collect();
+            if rows.is_empty() { String::new() } else { format!("{:.4}", mean(&of_group)) }
         });
         table.push(std::iter::once(name.clone()).chain(cells));
     }

@@ -12,6 +12,7 @@ use crate::history::{Batch, Callback, Epoch, FitState, History, Losses};
 use crate::optim::Optimizer;
 use crate::ratings::{ColumnarModelData, Columns, ROWS_PER_PASS};
 use crate::schedule::Schedule;
+use crate::system::arithmetic::mean;
 
 /// A loss: predictions and targets, both (bs,), to a scalar, (). fastai's `crit`.
 pub type Criterion = fn(&Tensor, &Tensor) -> Tensor;
@@ -169,8 +170,7 @@ pub fn fit_with(
         }
     }
     stepper.reset(false)?; // a callback may have stopped the fit within an epoch
-    state.history.device = Some(stepper.opt().device());
-    Ok(state.history)
+    Ok(History { device: Some(stepper.opt().device()), ..state.history })
 }
 
 /// Advice for a loss that diverges.
@@ -185,7 +185,6 @@ pub fn validate(model: &dyn ModuleT, rows: &Columns, bs: usize) -> Result<(f64, 
     let preds = predict(model, rows)?;
     let y = Vec::<f32>::try_from(&rows.y)?;
     let squares: Vec<f64> = preds.iter().zip(&y).map(|(p, y)| f64::from(p - y).powi(2)).collect();
-    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
     let batch_means: Vec<f64> = squares.chunks(bs).map(mean).collect();
     Ok((mean(&batch_means), mean(&squares)))
 }

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::baselines::{Biases, SHRINKAGE};
 use super::linalg::{backward, cholesky, forward};
 use super::rows::{Pairs, Rated, World, rows_by};
+use crate::system::arithmetic::dot;
 use crate::system::random::Random;
 use crate::system::wide::wide;
 
@@ -51,11 +52,6 @@ struct Prior<const K: usize> {
     pull: [f64; K],
 }
 
-#[inline(always)]
-fn product<const K: usize>(a: &[f64; K], b: &[f64; K]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
 /// Draws `burn_in + rounds` sets of embeddings of length `K` by Gibbs sampling; returns the mean prediction of the later
 /// ones.
 pub fn sample<const K: usize>(world: &World, trn: &Rated, asked: &Pairs, with: Bpmf) -> Vec<f64> {
@@ -70,7 +66,7 @@ pub fn sample<const K: usize>(world: &World, trn: &Rated, asked: &Pairs, with: B
     };
     let (mut users, mut items) = (side(us, start.user), side(is, start.item));
     let products_of = |users: &Side<K>, items: &Side<K>| -> Vec<f64> {
-        us.iter().zip(is).map(|(&u, &i)| product(&users.vectors[u], &items.vectors[i])).collect()
+        us.iter().zip(is).map(|(&u, &i)| dot(&users.vectors[u], &items.vectors[i])).collect()
     };
     let mut noise = 1.5; // precision of a rating
     let mut products = products_of(&users, &items);
@@ -92,7 +88,7 @@ pub fn sample<const K: usize>(world: &World, trn: &Rated, asked: &Pairs, with: B
         if round >= with.burn_in {
             for (row, sum) in sums.iter_mut().enumerate() {
                 let (u, i) = (asked.user[row], asked.item[row]);
-                let product = product(&users.vectors[u], &items.vectors[i]);
+                let product = dot(&users.vectors[u], &items.vectors[i]);
                 *sum += world.clamp(start.mean + users.bias[u] + items.bias[i] + product);
             }
         }
@@ -215,7 +211,7 @@ fn draw_prior<const K: usize>(vectors: &[[f64; K]], random: &mut Random) -> Prio
     for (mean, moved) in mean.iter_mut().zip(moved) {
         *mean = n * *mean / (n + BETA) + moved;
     }
-    Prior { pull: precision.map(|row| product(&row, &mean)), precision }
+    Prior { pull: precision.map(|row| dot(&row, &mean)), precision }
 }
 
 #[cfg(test)]

@@ -53,7 +53,8 @@ fn in_seconds(mut times: Vec<f64>) -> Vec<f64> {
 pub fn from_lecture(
     ml: &MovieLens,
     cf: &CollabFilterDataset,
-    (by, split): (SplitBy, &Split),
+    by: SplitBy,
+    split: &Split,
 ) -> Result<(World, Rated, Pairs, Vec<f64>)> {
     let time = match ml.ratings.column("timestamp") {
         Ok(column) if column.null_count() == 0 => {

@@ -2,6 +2,7 @@
 //! what is known of the movies.
 
 use crate::movielens::SplitBy;
+use crate::system::arithmetic::mean;
 use crate::system::random::Random;
 
 /// Pairs of a user and a movie, and when each was (or is to be) rated. Pairs to predict have no ratings, so no model
@@ -70,7 +71,7 @@ impl Rated {
 
     /// The mean rating.
     pub fn mean(&self) -> f64 {
-        self.y.iter().sum::<f64>() / self.len() as f64
+        mean(&self.y)
     }
 }
 
@@ -140,13 +141,12 @@ fn random_folds(n: usize, k: usize, seed: u64) -> Vec<Fold> {
 
 /// Folds that predict the last fifth of each group of rows from what was before, by time or, without times, by chance.
 fn rolling(pairs: &Pairs, k: usize, seed: u64, group: impl Fn(usize) -> usize) -> Vec<Fold> {
-    let mut rows = if pairs.have_times() {
-        (0..pairs.len()).collect()
-    } else {
-        Random::new(seed).permutation(pairs.len())
-    };
+    let mut rows: Vec<usize>;
     if pairs.have_times() {
+        rows = (0..pairs.len()).collect();
         rows.sort_by(|&a, &b| pairs.time[a].total_cmp(&pairs.time[b]));
+    } else {
+        rows = Random::new(seed).permutation(pairs.len());
     }
     rows.sort_by_key(|&row| group(row));
     let mut folds = Vec::new();

@@ -17,10 +17,11 @@ use super::svdpp::{self, Svdpp};
 use super::{Model as Named, models_for};
 use crate::notebook::Table;
 use crate::run::lecture::Lecture;
-use crate::run::progress::{Telling, say};
+use crate::run::progress::Telling;
 use crate::system::arithmetic::mean;
 use crate::system::files;
 use crate::system::interrupt;
+use crate::system::terminal::say;
 
 /// One setting tried: its error on each fold.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -289,7 +290,7 @@ pub fn run(lecture: &Lecture, k: usize, steps: usize, only: &[Part]) -> Result<(
     let telling = lecture.run.telling;
     let (cf, split) = lecture.ratings();
     // The ratings held out are dropped here: nothing below can see them.
-    let (world, trn, _, _) = from_lecture(&lecture.ml, &cf, (lecture.run.split, &split))?;
+    let (world, trn, _, _) = from_lecture(&lecture.ml, &cf, lecture.run.split, &split)?;
     let (models, left_out) = models_for(&world, &trn.pairs);
     ensure!(trn.len() >= k, "{} training rows cannot make {k} folds: choose fewer with --folds", trn.len());
     let tuner = Tuner::new(&world, &trn, k);
@@ -333,7 +334,7 @@ pub fn run(lecture: &Lecture, k: usize, steps: usize, only: &[Part]) -> Result<(
         tell("\nGaussian process: the folds' errors after each step".to_owned());
         let found = tuner.gp(steps, |step, errors| {
             let each: Vec<String> = errors.iter().map(|e| format!("{e:.4}")).collect();
-            let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+            let mean = mean(errors);
             tell(format!("{step:4}  {}  mean {mean:.5}", each.join("  ")));
         })?;
         let mut table = Table::new(["reason", "found", "taken"]);

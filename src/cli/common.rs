@@ -14,9 +14,10 @@ use lecture5::libtorch::{self, device, device::Choice};
 use lecture5::plots;
 use lecture5::run::lecture::Lecture;
 use lecture5::run::options::RunOptions;
-use lecture5::run::progress::{Telling, say};
+use lecture5::run::progress::Telling;
 use lecture5::system::failure::{complain, wrong_use};
 use lecture5::system::lock::Lock;
+use lecture5::system::terminal::say;
 use lecture5::system::{files, interrupt, machine};
 
 #[derive(Args)]

@@ -12,12 +12,13 @@ use lecture5::fit::Options;
 use lecture5::history::{Callback, Epoch, FitState};
 use lecture5::optim::Rule;
 use lecture5::plots;
-use lecture5::run::progress::{Telling, epoch_event, say};
+use lecture5::run::progress::{Telling, epoch_event};
 use lecture5::saved::checkpoint::Checkpoint;
 use lecture5::settings::{ModelKind, Plan, Settings};
 use lecture5::system::failure::wrong_use;
 use lecture5::system::interrupt::{self, Interrupted};
 use lecture5::system::lock::Lock;
+use lecture5::system::terminal::say;
 
 #[derive(Args)]
 pub struct Fit {

@@ -20,8 +20,8 @@ use clap::{Parser, Subcommand};
 
 use lecture5::libtorch::doctor;
 use lecture5::notebook::Echo;
-use lecture5::run::progress::{self, say};
 use lecture5::system::failure;
+use lecture5::system::terminal::{all_was_said, say};
 
 /// Lecture 5 of fast.ai's "Deep Learning for Coders" (2017), collaborative filtering on MovieLens, over
 /// libtorch.
@@ -82,7 +82,7 @@ pub fn main() -> ExitCode {
         Command::List => list(),
         Command::Doctor => examine(),
     };
-    match outcome.and_then(|()| progress::all_was_said()) {
+    match outcome.and_then(|()| all_was_said()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::tell(&error),
     }

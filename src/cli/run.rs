@@ -16,9 +16,10 @@ use lecture5::notebook::earlier::EarlierSection;
 use lecture5::notebook::html::Part;
 use lecture5::notebook::{Echo, Notebook, html, ipynb};
 use lecture5::run::lecture::Lecture;
-use lecture5::run::progress::{Telling, say};
+use lecture5::run::progress::Telling;
 use lecture5::system::failure::{self, complain, wrong_use};
 use lecture5::system::interrupt::{self, Interrupted};
+use lecture5::system::terminal::say;
 use lecture5::system::{files, panics};
 
 #[derive(Args)]

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::sections::Section;
 use lecture5::notebook::{Cell, CellKind, Echo, Notebook, hear_cells};
-use lecture5::run::progress::say;
 use lecture5::system::failure::wrong_use;
+use lecture5::system::terminal::say;
 
 /// The error of a run that was ended with `q`.
 #[derive(Debug)]

@@ -21,9 +21,16 @@ F *of_driver(const char *name) {
   return driver() ? reinterpret_cast<F *>(dlsym(driver(), name)) : nullptr;
 }
 
-c10::DeviceAllocator *allocator() {
-  at::globalContext().lazyInitDevice(at::kCUDA);
-  return c10::getDeviceAllocator(at::kCUDA);
+// What libtorch's allocator answers to `ask`; -1 without CUDA, or if it does not say.
+template <typename Ask>
+long long of_allocator(Ask ask) {
+  try {
+    if (!at::globalContext().hasCUDA()) return -1;
+    at::globalContext().lazyInitDevice(at::kCUDA);
+    return static_cast<long long>(ask(c10::getDeviceAllocator(at::kCUDA)));
+  } catch (const std::exception &) {
+    return -1;
+  }
 }
 
 }  // namespace
@@ -53,14 +60,13 @@ int lecture5_cuda_start() {
 
 // A card's name and compute capability, as 10 * major + minor; -1 if the driver does not say. Opens no context.
 int lecture5_cuda_card(int index, char *name, int length) {
-  auto *start = of_driver<int(unsigned)>("cuInit");
   auto *get = of_driver<int(int *, int)>("cuDeviceGet");
   auto *get_name = of_driver<int(char *, int, int)>("cuDeviceGetName");
   auto *attribute = of_driver<int(int *, int, int)>("cuDeviceGetAttribute");
   // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
   constexpr int kMajor = 75, kMinor = 76;
   int device = 0, major = 0, minor = 0;
-  const bool answered = start && get && get_name && attribute && start(0) == 0 && get(&device, index) == 0 &&
+  const bool answered = get && get_name && attribute && lecture5_cuda_start() == 0 && get(&device, index) == 0 &&
                         get_name(name, length, device) == 0 && attribute(&major, kMajor, device) == 0 &&
                         attribute(&minor, kMinor, device) == 0;
   return answered ? 10 * major + minor : -1;
@@ -69,23 +75,17 @@ int lecture5_cuda_card(int index, char *name, int length) {
 // Free bytes on a card, or -1 if they cannot be queried. libtorch's own guard asks: unlike a plain cudaSetDevice back, it
 // opens no context on the card that was current before.
 long long lecture5_cuda_free(int index) {
-  try {
-    if (!at::globalContext().hasCUDA()) return -1;
-    return static_cast<long long>(allocator()->getMemoryInfo(static_cast<c10::DeviceIndex>(index)).first);
-  } catch (const std::exception &) {
-    return -1;
-  }
+  return of_allocator([&](auto *allocator) {
+    return allocator->getMemoryInfo(static_cast<c10::DeviceIndex>(index)).first;
+  });
 }
 
 // The most bytes that this process's tensors have taken on a card at one time, or -1 if libtorch does not say.
 long long lecture5_cuda_peak(int index) {
-  try {
-    if (!at::globalContext().hasCUDA()) return -1;
-    const auto stats = allocator()->getDeviceStats(static_cast<c10::DeviceIndex>(index));
+  return of_allocator([&](auto *allocator) {
+    const auto stats = allocator->getDeviceStats(static_cast<c10::DeviceIndex>(index));
     return stats.allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak;
-  } catch (const std::exception &) {
-    return -1;
-  }
+  });
 }
 
 }  // extern "C"

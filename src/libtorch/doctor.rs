@@ -3,7 +3,8 @@
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
 
-use crate::libtorch::{self, AdamStep, cuda::Version, device};
+use crate::libtorch::cuda::{self, Version};
+use crate::libtorch::{self, AdamStep, device};
 
 /// The doctor's findings, as readable lines, and the checks that failed.
 pub struct Report {
@@ -35,8 +36,9 @@ pub fn examine() -> Report {
         Ok(()) => lines.push(format!("CPU           {COMPUTES}")),
         Err(error) => faults.push(format!("the CPU does not compute: {error:#}")),
     }
-    if let driver @ 1.. = libtorch::cuda_of_driver() {
-        lines.push(format!("driver        for CUDA {}{}", Version(driver), built_for()));
+    if let (Some(driver @ Version(1..)), runtime) = cuda::versions() {
+        let built_for = runtime.map_or(String::new(), |runtime| format!("; libtorch for CUDA {runtime}"));
+        lines.push(format!("driver        for CUDA {driver}{built_for}"));
     }
     match device::why_no_cuda() {
         Some(reason) => lines.push(format!("CUDA          none: {reason}")),
@@ -54,13 +56,6 @@ pub fn examine() -> Report {
 }
 
 const COMPUTES: &str = "computes, differentiates and steps as by hand";
-
-fn built_for() -> String {
-    match libtorch::cuda_of_runtime() {
-        runtime @ 1.. => format!("; libtorch for CUDA {}", Version(runtime)),
-        _ => String::new(),
-    }
-}
 
 /// What a card does, or why it does not compute.
 fn of_card(index: usize) -> Result<String, String> {

@@ -1,6 +1,6 @@
 // Functions of libtorch that tch does not bind (those of CUDA are in cuda.cpp): the generators' states, flushing of
-// subnormals, the fused optimizer steps, a record of the operations called, the version. A function that can fail returns NULL, or a message
-// that the caller frees.
+// subnormals, the fused optimizer steps, a record of the operations called, the version. A function that can fail
+// returns NULL, or a message that the caller frees.
 // Tensors are passed as in tch: a pointer to an at::Tensor.
 
 #include <ATen/CPUGeneratorImpl.h>

@@ -5,6 +5,7 @@ use anyhow::{Result, ensure};
 use super::axes::{Axes, Axis, Key, header};
 use super::canvas::{Align, Canvas, Face, Rect};
 use super::{Figure, number, palette, quantile, range_of, sorted};
+use crate::system::arithmetic::mean;
 
 /// One embedding: its name (`u`, `m`), what its rows are (`users`), and all its weights, in any order, before
 /// and after.
@@ -107,7 +108,7 @@ fn draw_column(c: &mut Canvas, place: Rect, embedding: &EmbeddingWeights, pair: 
             let from = x.lo + bin as f64 * width;
             axes.bar(c, (from, from + 0.92 * width), f64::from(count), color);
         }
-        let mean = pair[i].iter().sum::<f64>() / pair[i].len() as f64;
+        let mean = mean(&pair[i]);
         let text = format!("mean {}, sd {}", number(mean, 3), number(deviation(&pair[i]), 3));
         c.text(&text, inner.right(), inner.y - 3.0, Align::Right, Face::TICK);
     }
@@ -115,6 +116,6 @@ fn draw_column(c: &mut Canvas, place: Rect, embedding: &EmbeddingWeights, pair: 
 
 /// The standard deviation.
 fn deviation(values: &[f64]) -> f64 {
-    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let mean = mean(values);
     (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
 }

@@ -6,6 +6,7 @@ use super::axes::{Axes, Axis, Key, header, short, ticks};
 use super::canvas::{Align, Canvas, Face, Rect, Shape};
 use super::hexbin::{Extent, Hexagon, hexbin};
 use super::{Figure, number, palette, range_of};
+use crate::system::arithmetic::mean;
 
 /// √3: a regular hexagon's cell is this many times as high as wide.
 const CELL: f64 = 1.732_050_807_568_877_2;
@@ -232,7 +233,7 @@ fn mean_predictions(x: &[f64], y: &[f64], levels: &[f64]) -> Vec<(f64, f64)> {
         .iter()
         .map(|&level| {
             let of_level: Vec<f64> = x.iter().zip(y).filter(|&(_, &t)| t == level).map(|(&p, _)| p).collect();
-            (level, of_level.iter().sum::<f64>() / of_level.len() as f64)
+            (level, mean(&of_level))
         })
         .collect()
 }

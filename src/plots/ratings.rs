@@ -5,6 +5,7 @@ use anyhow::{Result, ensure};
 use super::axes::{Axes, Axis, Key, header, short};
 use super::canvas::{Align, Canvas, Face, Rect, Shape};
 use super::{Figure, number, palette, quantile, range_of, sorted};
+use crate::system::arithmetic;
 
 /// How often each rating is given: `values` such as 0.5, 1.0, … with their `counts`.
 ///
@@ -328,7 +329,7 @@ pub fn residuals_by_popularity(
                 let (right, bottom) = axes.at(x + half, quantile(values, q));
                 c.rect(Rect { x: left, y: top, w: right - left, h: (bottom - top).max(1.0) }, color);
             }
-            let average = values.iter().sum::<f64>() / values.len() as f64;
+            let average = arithmetic::mean(values);
             axes.mark(c, Shape::Disc, (x, average), 3.6, mean);
         }
         axes.line(c, &[(axes.x.lo, 0.0), (axes.x.hi, 0.0)], palette::INK, 0.8);

@@ -20,12 +20,14 @@ use crate::ratings::ColumnarModelData;
 use crate::run::footprint::{Footprint, check_ratings};
 use crate::run::metrics::{FitMetrics, Metrics};
 use crate::run::options::RunOptions;
-use crate::run::progress::{Follow, Telling, epoch_event, say};
+use crate::run::progress::{Follow, Telling, epoch_event};
 use crate::run::reference::{self, ReferenceFit};
 use crate::run::within_reason::WithinReason;
 use crate::saved::model_file::{self, ModelCard};
 use crate::saved::trained::Trained;
 use crate::settings::{ModelKind, Plan, Settings};
+use crate::system::arithmetic::mean;
+use crate::system::terminal::say;
 
 /// A run of the lecture, section by section.
 pub struct Lecture {
@@ -255,7 +257,7 @@ impl Lecture {
             let n_batches = (history.rates.len() / history.epochs.len()).max(1);
             for rates in history.rates.chunks_exact(n_batches) {
                 still &= rates.iter().all(|rate| *rate == rates[0]);
-                let mean = if still { rates[0] } else { rates.iter().sum::<f64>() / rates.len() as f64 };
+                let mean = if still { rates[0] } else { mean(rates) };
                 match steps.last_mut() {
                     Some((rate, epochs)) if *rate == mean => *epochs += 1,
                     _ => steps.push((mean, 1)),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::history::Batch;
-use crate::run::progress::say;
+use crate::system::terminal::say;
 
 /// One thing that happened in a section; cells are counted from 0.
 #[derive(Debug, Serialize, Deserialize, PartialEq)]

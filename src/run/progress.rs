@@ -1,12 +1,9 @@
 //! Progress of a running fit: one bar per epoch with the running loss, on a terminal only.
 
-use std::fmt::Display;
-use std::io::{ErrorKind, Write as _};
 use std::ops::ControlFlow;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
@@ -16,7 +13,6 @@ use crate::optim::Optimizer;
 use crate::run::live::Batches;
 use crate::system::failure::complain;
 use crate::system::interrupt;
-use crate::system::terminal::printable;
 
 /// Whether and how a run reports its progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,30 +125,6 @@ fn bar(telling: Telling, length: usize, end: &str) -> ProgressBar {
     let template = format!("{{prefix}} {{bar:30}} {{pos}}/{{len}} [{{elapsed}}<{{eta}}]{end}");
     bar.set_style(ProgressStyle::with_template(&template).expect("the template is well formed"));
     bar
-}
-
-/// The first error of the standard output, except a closed pipe.
-static UNSAID: OnceLock<std::io::Error> = OnceLock::new();
-
-/// Prints a line on the standard output. A closed pipe is not an error: the run continues and writes its files. Any
-/// other error is kept for [`all_was_said`] at the end.
-pub fn say(text: impl Display) {
-    if let Err(error) = writeln!(std::io::stdout(), "{}", printable(&text.to_string()))
-        && error.kind() != ErrorKind::BrokenPipe
-    {
-        drop(UNSAID.set(error));
-    }
-}
-
-/// Checks that everything printed was written.
-///
-/// # Errors
-/// The standard output was not written completely, for example because of a full disk.
-pub fn all_was_said() -> Result<()> {
-    match UNSAID.get() {
-        None => Ok(()),
-        Some(error) => bail!("the standard output was not written completely: {error}"),
-    }
 }
 
 /// The line of `--json` for an epoch; `number` counts from 0 over all `fit` calls of a model.

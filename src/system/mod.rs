@@ -3,7 +3,6 @@
 
 #[cfg(feature = "harness")]
 pub mod allocator;
-#[cfg(feature = "harness")]
 pub mod arithmetic;
 #[cfg(feature = "harness")]
 pub mod failure;

@@ -2,7 +2,11 @@
 //! obeys.
 
 use std::borrow::Cow;
-use std::io::Write;
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
+use std::sync::OnceLock;
+
+use anyhow::{Result, bail};
 
 /// Whether a character would move, color or reverse what a terminal shows, instead of being shown.
 fn commands(c: char) -> bool {
@@ -21,6 +25,30 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 /// Writes a line to the standard error. If that is closed or full, the line is lost.
 pub fn complain(line: &str) {
     drop(writeln!(std::io::stderr(), "{}", printable(line)));
+}
+
+/// The first error of the standard output, except a closed pipe.
+static UNSAID: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Prints a line on the standard output. A closed pipe is not an error: the run continues and writes its files. Any
+/// other error is kept for [`all_was_said`] at the end.
+pub fn say(text: impl Display) {
+    if let Err(error) = writeln!(std::io::stdout(), "{}", printable(&text.to_string()))
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        drop(UNSAID.set(error));
+    }
+}
+
+/// Checks that everything printed was written.
+///
+/// # Errors
+/// The standard output was not written completely, for example because of a full disk.
+pub fn all_was_said() -> Result<()> {
+    match UNSAID.get() {
+        None => Ok(()),
+        Some(error) => bail!("the standard output was not written completely: {error}"),
+    }
 }
 
 #[cfg(test)]

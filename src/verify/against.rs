@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::ensemble::{Ensemble, Environment, FitEnsemble};
 use super::stats::{self, ALPHA, FEWEST_RUNS};
 use crate::notebook::Table;
+use crate::system::arithmetic::mean;
 use crate::system::failure::unjudged;
 
 /// `--against`: a mean difference up to this share of the number is accepted, significant or not.
@@ -132,7 +133,7 @@ pub fn against(saved: &Ensemble, ours: &Ensemble, margin: f64) -> Result<Compari
                 epoch: j / 2,
                 loss: if j % 2 == 0 { "trn" } else { "val" },
                 saved: pairs.iter().map(|(before, _)| before[j]).sum::<f64>() / pairs.len() as f64,
-                difference: apart.iter().sum::<f64>() / apart.len() as f64,
+                difference: mean(&apart),
                 largest,
                 p: if apart.len() < 2 { 1.0 } else { stats::p_paired(&apart) },
                 p_adjusted: 1.0,

@@ -54,7 +54,7 @@ fn read(folder: &Path) -> (World, Rated, Pairs, Vec<f64>) {
     let ml = MovieLens::read(folder).unwrap();
     let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating").unwrap();
     let split = Split::new(cf.len(), &get_cv_idxs(cf.len(), 0.2, 42));
-    from_lecture(&ml, &cf, (SplitBy::LECTURE, &split)).unwrap()
+    from_lecture(&ml, &cf, SplitBy::LECTURE, &split).unwrap()
 }
 
 fn lecture5(arguments: &[&str]) -> Output {

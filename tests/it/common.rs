@@ -57,6 +57,15 @@ pub fn python_with(modules: &[&str]) -> Option<PathBuf> {
     found
 }
 
+/// Writes an executable script.
+#[cfg(unix)]
+pub fn write_program(path: &Path, script: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, script).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 /// A folder with the first users' ratings, and calls of the program on it.
 pub struct Place {
     folder: tempfile::TempDir,

@@ -2,11 +2,12 @@
 
 #![cfg(unix)]
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+
+use crate::common::write_program;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lecture5");
 
@@ -151,11 +152,6 @@ fn a_step_that_cannot_be_done_fails_and_the_others_and_the_report_follow() {
     assert!(report.contains("error: no dropout here"), "{report}");
     assert!(report.contains("FAILED: net: two fits on cpu leave the same bytes"), "{report}");
     assert!(report.contains("passed: `run` with movielens embedding_dot on cpu"), "{report}");
-}
-
-fn write_program(path: &Path, script: &str) {
-    std::fs::write(path, script).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

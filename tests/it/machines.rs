@@ -2,13 +2,12 @@
 
 #![cfg(target_os = "linux")]
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::common::{Place, stderr};
+use crate::common::{Place, stderr, write_program};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lecture5");
 
@@ -84,10 +83,7 @@ fn with_stand_in(place: &Place, arguments: &[&str]) -> (String, Value) {
 }
 
 fn stand_in_for_nvidia_smi(place: &Place) {
-    let program = place.path("bin/nvidia-smi");
-    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
-    std::fs::write(&program, "#!/bin/sh\necho NVIDIA L4\n").unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&place.path("bin/nvidia-smi"), "#!/bin/sh\necho NVIDIA L4\n");
 }
 
 #[test]

@@ -2,11 +2,10 @@
 
 #![cfg(unix)]
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use crate::common::stderr;
+use crate::common::{stderr, write_program};
 
 /// A checkout with the scripts alone, and stand-ins for programs.
 struct Checkout {
@@ -47,10 +46,7 @@ impl Checkout {
     }
 
     fn stand_in(&self, name: &str, script: &str) {
-        let path = self.path("bin").join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, format!("#!/bin/bash\n{script}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&self.path("bin").join(name), &format!("#!/bin/bash\n{script}\n"));
     }
 
     /// nvidia-smi shows a driver for this CUDA.

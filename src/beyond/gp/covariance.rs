@@ -77,6 +77,11 @@ impl Side {
         self.starts.len() - 1
     }
 
+    /// The numbers of the training rows, in the order of `order`.
+    pub(super) fn ordered(&self, of_rows: &[f32]) -> Vec<f32> {
+        self.order.iter().map(|&row| of_rows[row]).collect()
+    }
+
     /// The places of a block in `order`.
     pub(super) fn places(&self, block: usize) -> Range<usize> {
         self.starts[block]..self.starts[block + 1]

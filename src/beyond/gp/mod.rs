@@ -148,8 +148,7 @@ impl<'a> Gp<'a> {
         left.extend(e); // (rows + asked,): what multiplies the rows of K′ and k′ from the left
         let mut gradient = [0.0; N_TERMS];
         for side in [&of.by_user, &of.by_item] {
-            let ordered = |v: &[f32]| side.order.iter().map(|&row| v[row]).collect::<Vec<f32>>();
-            let (left_of, alpha_of) = (ordered(&left), ordered(&alpha));
+            let (left_of, alpha_of) = (side.ordered(&left), side.ordered(&alpha));
             let parts = of.visit(side, |row, places, terms| {
                 let mut by_pair: Vec<f32> = alpha_of[places.clone()].iter().map(|a| left[row] * a).collect();
                 if row < n {

@@ -139,7 +139,7 @@ impl<'c> System<'c> {
     pub(super) fn predict(&self, x: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; self.n_asked];
         for Part { side, asked, .. } in &self.parts {
-            let mine: Vec<f32> = side.order.iter().map(|&row| x[row]).collect();
+            let mine = side.ordered(x);
             for (at, k) in asked.iter().enumerate() {
                 out[at] += dot(k, &mine[side.places(side.block[self.n + at])]);
             }

@@ -10,9 +10,9 @@ use super::super::data::{Written, range};
 use super::OpenModel;
 use lecture5::movielens::columns::clean;
 use lecture5::movielens::own::{self, List};
-use lecture5::run::progress::say;
 use lecture5::saved::trained::Trained;
 use lecture5::system::failure::{complain, wrong_use};
+use lecture5::system::terminal::say;
 
 #[derive(Args)]
 #[group(required = true, multiple = false)]

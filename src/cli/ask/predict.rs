@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Source;
 use super::person::{Own, Who};
-use lecture5::run::progress::say;
+use lecture5::system::terminal::say;
 
 /// The arguments of `lecture5 predict`.
 #[derive(Args)]

@@ -8,7 +8,7 @@ use super::super::parse::whole;
 use super::Source;
 use super::person::{Own, Who};
 use lecture5::notebook::Table;
-use lecture5::run::progress::say;
+use lecture5::system::terminal::say;
 
 /// The arguments of `lecture5 recommend`.
 #[derive(Args)]

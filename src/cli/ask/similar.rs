@@ -11,7 +11,7 @@ use super::person::Own;
 use super::{OpenModel, Source};
 use lecture5::notebook::Table;
 use lecture5::recommend::interpret::nearest;
-use lecture5::run::progress::say;
+use lecture5::system::terminal::say;
 
 /// The arguments of `lecture5 similar`.
 #[derive(Args)]

@@ -16,8 +16,8 @@ use super::process::Process;
 use super::tree::Tree;
 use lecture5::notebook::{Echo, Notebook};
 use lecture5::run::live::CellEvent;
-use lecture5::run::progress::say;
 use lecture5::system::interrupt;
+use lecture5::system::terminal::say;
 
 /// A build and run in a separate thread.
 pub struct Job {
