@@ -7,7 +7,7 @@
 use std::env::VarError;
 use std::path::{Path, PathBuf};
 
-const CPP: [&str; 2] = ["src/libtorch/extra.cpp", "src/libtorch/cuda.cpp"];
+const CPP: [&str; 3] = ["src/libtorch/extra.cpp", "src/libtorch/cuda.cpp", "src/libtorch/graph.cpp"];
 
 fn main() {
     for file in CPP {
@@ -34,6 +34,7 @@ fn main() {
         println!("cargo:rustc-link-arg=-Wl,--no-as-needed");
         println!("cargo:rustc-link-arg=-L{}", lib.display());
         println!("cargo:rustc-link-arg=-ltorch_cuda");
+        println!("cargo:rustc-link-arg=-lc10_cuda");
         println!("cargo:rustc-link-arg=-Wl,--as-needed");
     }
 }
@@ -48,7 +49,11 @@ fn compile_extra(libtorch: &Path) {
     let include =
         std::env::var("LIBTORCH_INCLUDE").or(apart).map_or_else(|_| libtorch.to_path_buf(), PathBuf::from);
     let abi = std::env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
-    cc::Build::new()
+    let mut build = cc::Build::new();
+    if let Some(headers) = cuda_headers(libtorch) {
+        build.include(headers).define("LECTURE5_CUDA_GRAPHS", None);
+    }
+    build
         .cpp(true)
         .std("c++17")
         .warnings(false)
@@ -59,4 +64,13 @@ fn compile_extra(libtorch: &Path) {
         .define("NDEBUG", None)
         .files(CPP)
         .compile("lecture5_extra");
+}
+
+/// The CUDA headers next to a libtorch with CUDA, if they are complete.
+fn cuda_headers(libtorch: &Path) -> Option<PathBuf> {
+    libtorch.join("lib/libtorch_cuda.so").exists().then_some(())?;
+    let wheels = std::fs::read_dir(libtorch.parent()?.join("nvidia")).ok()?.flatten();
+    wheels
+        .map(|wheel| wheel.path().join("include"))
+        .find(|headers| headers.join("crt/host_defines.h").exists())
 }

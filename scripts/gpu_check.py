@@ -70,6 +70,7 @@ class Check:
         self.sections: list[str] = []
         self.fits: dict[str, dict[str, Fit]] = {}
         self.losses_by_epoch: list[list] = []
+        self.no_graphs = "it is a rehearsal" if options.rehearse else ""
         self.runs = 0
 
     # --- what is told -------------------------------------------------------------------------------------
@@ -163,16 +164,37 @@ class Check:
         wrong += self.of_device(fits["device"]) + self.of_device(fits["again"])
         wrong += compare(fits["cpu"].metrics, fits["fast"].metrics, self.options.tolerance)[1]
         self.verdict(f"{model}: on {device}, with the CPU's losses within {self.options.tolerance:g}, and so with --fast", wrong)
+        if not self.no_graphs:
+            self.graphs(model)
         same = fits["device"].sha == fits["again"].sha
         self.verdict(f"{model}: two fits on {device} leave the same bytes", [] if same else ["the two models differ"])
 
+    def graphs(self, model: str) -> None:
+        """The fast stepper on a card, which starts each step as one CUDA graph."""
+        fits = self.fits[model]
+        try:
+            fits["graph"] = self.fit(self.device, "--model", model, "--fast")
+        except Failed as why:
+            if "CUDA's headers" not in str(why):
+                raise
+            self.no_graphs = str(why)
+            return
+        again = self.fit(self.device, "--model", model, "--fast")
+        wrong = compare(fits["cpu"].metrics, fits["graph"].metrics, self.options.tolerance)[1] + self.of_device(fits["graph"])
+        self.verdict(f"{model}: so with --fast on {self.device}", wrong)
+        same = fits["graph"].sha == again.sha
+        self.verdict(f"{model}: two fits with --fast on {self.device} leave the same bytes",
+                     [] if same else ["the two models differ"])
+
     def tables(self) -> None:
-        pytorch = {how: self.pytorch(how) for how in ("default", "fused")}
+        if self.no_graphs:
+            self.left_out(f"--fast on {self.device}", self.no_graphs)
+        pytorch = {how: self.pytorch(how) for how in ("default", "fused", "graphed")}
         rows = []
         for model, fits in self.fits.items():
-            times = [fits["cpu"].epoch(), fits["fast"].epoch(), fits["again"].epoch()]
+            times = [fits[how].epoch() if how in fits else None for how in ("cpu", "fast", "again", "graph")]
             theirs = [seconds.get(model) for _, seconds in pytorch.values()]
-            rows.append([model, *(f"{s:.3f}" for s in times), *(f"{s:.3f}" if s else "" for s in theirs),
+            rows.append([model, *(f"{s:.3f}" if s else "" for s in times + theirs),
                          f"{fits['cpu'].start:.2f}", f"{fits['again'].start:.2f}"])
         self.section("Losses", "Relative difference: the larger of training and validation.",
                      table(["fit", "epoch", "training, CPU", self.device, "validation, CPU", self.device, "apart"],
@@ -180,7 +202,8 @@ class Check:
                             for name, epoch, *numbers, apart in self.losses_by_epoch]))
         self.section("Seconds per epoch", "Training and validation, batches of 64, seed 0: the median of the epochs but the "
                      f"first. CPU with one thread. Start: the rest of the process. PyTorch: {pytorch['default'][0]}.",
-                     table(["fit", "CPU", "CPU, --fast", self.device, "PyTorch", "PyTorch, fused", "start, CPU", "start"], rows))
+                     table(["fit", "CPU", "CPU, --fast", self.device, f"{self.device}, --fast", "PyTorch",
+                            "PyTorch, fused", "PyTorch, a graph", "start, CPU", "start"], rows))
 
     def pytorch(self, how: str) -> tuple[str, dict[str, float]]:
         """PyTorch's version and its median seconds per epoch for each fit, or why it was not measured."""
@@ -226,12 +249,12 @@ class Check:
         wrong += [] if apart < 0.05 else [f"the validation loss is {fits[1].val()}, on the CPU {fits[0].val()}"]
         self.verdict(f"dropout on {self.device} follows from the seed, and learns as on the CPU", wrong)
 
-    def interrupted(self) -> None:
+    def interrupted(self, *how) -> None:
         """Ctrl-C in an epoch, then --resume: the generators of CPU and card continue where they were."""
-        device = self.device
-        epochs = max(6, min(500, round(5 / self.fit(device, *DROPOUT, "--schedule", "0.01x3").epoch())))
-        more = [*DROPOUT, "--schedule", f"0.01x{epochs}"]
-        whole, out, kept = self.fit(device, *more), self.out(), self.work / "kept"
+        device, called = self.device, "".join(f" with {word}" for word in how)
+        epochs = max(6, min(500, round(5 / self.fit(device, *DROPOUT, *how, "--schedule", "0.01x3").epoch())))
+        more = [*DROPOUT, *how, "--schedule", f"0.01x{epochs}"]
+        whole, out, kept = self.fit(device, *more), self.out(), self.work / f"kept{called}"
         child = self.begin([self.program, *self.words(device, out, *more, "--checkpoint", kept)])
         while child.poll() is None and not (kept / "checkpoint.safetensors").exists():
             time.sleep(0.005)
@@ -239,11 +262,14 @@ class Check:
         child.send_signal(signal.SIGINT)
         said = child.communicate(timeout=60)[1]
         wrong = [] if child.returncode == 130 else [f"it ended with status {child.returncode}: {said.strip()}"]
-        self.verdict(f"Ctrl-C in an epoch on {device} ends at a complete epoch, with status 130", wrong)
-        shutil.copytree(kept, self.work / "crossing")
+        self.verdict(f"Ctrl-C in an epoch on {device}{called} ends at a complete epoch, with status 130", wrong)
+        if not how:
+            shutil.copytree(kept, self.work / "crossing")
         resumed = self.fit(device, *more, "--checkpoint", kept, "--resume")
-        self.verdict(f"a resumed fit with dropout on {device} leaves the bytes of an uninterrupted one",
+        self.verdict(f"a resumed fit with dropout on {device}{called} leaves the bytes of an uninterrupted one",
                      [] if resumed.sha == whole.sha else ["the models differ"])
+        if how:
+            return
         done = self.call(*self.words("cpu", self.out(), *more, "--checkpoint", self.work / "crossing", "--resume"))
         crossed = "continues on the CPU" in done.stderr
         wrong = [] if done.returncode == 0 and crossed != self.options.rehearse else [done.stderr.strip() or "it says nothing"]
@@ -318,14 +344,15 @@ class Check:
         rows, won = [], []
         for size in self.options.sizes:
             fits = [self.fit(device, "--model", "bias", "--schedule", "0.1x4", "--batch-size", size, *more)
-                    for device, *more in (["cpu", "--threads", 1], ["cpu", "--threads", 1, "--fast"], [self.device])]
+                    for device, *more in (["cpu", "--threads", 1], ["cpu", "--threads", 1, "--fast"], [self.device],
+                                          *([] if self.no_graphs else [[self.device, "--fast"]]))]
             seconds = [fit.epoch() for fit in fits]
             rows.append([size, *(f"{s:.4f}" for s in seconds)])
-            if seconds[2] < min(seconds[:2]):
+            if min(seconds[2:]) < min(seconds[:2]):
                 won.append(size)
         wins = f"From batches of {min(won):,} on" if won else "At no size tried"
         self.section("Batch sizes", f"Seconds per epoch of --model bias. {wins}, {self.device} is faster than the CPU's faster "
-                     "stepper.", table(["batch", "CPU", "CPU, --fast", self.device], rows))
+                     "stepper.", table(["batch", "CPU", "CPU, --fast", self.device, *([] if self.no_graphs else [f"{self.device}, --fast"])], rows))
 
 
 def card() -> str:
@@ -345,10 +372,11 @@ def check(options) -> bool:
                 c.step(f"{model}: the losses", lambda model=model: c.losses(model))
             if not options.rehearse:
                 c.step("the card", c.card)
-            steps = {"dropout": c.dropout, "Ctrl-C and --resume": c.interrupted, "refusals": c.refused,
-                     "other cards": c.others, "run": c.sections_run, "batch sizes": c.sizes, "times": c.tables}
-            if "bias" in c.fits:
-                steps["questions"] = c.asked
+            steps = {"questions": c.asked} if "bias" in c.fits else {}
+            steps |= {"times": c.tables, "dropout": c.dropout, "Ctrl-C and --resume": c.interrupted}
+            if not c.no_graphs:
+                steps["the same with --fast"] = lambda: c.interrupted("--fast")
+            steps |= {"refusals": c.refused, "other cards": c.others, "batch sizes": c.sizes, "run": c.sections_run}
             for what, body in steps.items():
                 c.step(what, body)
         else:

@@ -83,6 +83,35 @@ def every_cell():
     return {name: execute(names, [name]) for name in cells()}
 
 
+class Graphed(fastai_2017.Stepper):
+    """Records a whole step as one CUDA graph, and replays it."""
+
+    def batch(self, x, y):
+        loss = self.crit(self.model(x, None), y)
+        self.opt.zero_grad()
+        loss.backward()
+        self.opt.step()
+        return loss
+
+    def step(self, x, y):
+        if not hasattr(self, "graph"):
+            self.x, self.y, aside = x.clone(), y.clone(), torch.cuda.Stream()
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):
+                loss = self.batch(x, y).item()
+            torch.cuda.current_stream().wait_stream(aside)
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.loss = self.batch(self.x, self.y)
+            return loss
+        if len(y) != len(self.y):
+            return self.batch(x, y).item()
+        self.x.copy_(x)
+        self.y.copy_(y)
+        self.graph.replay()
+        return self.loss.item()
+
+
 # --- the fits -------------------------------------------------------------------------------------------
 
 def load(folder, device, flush_denormal=False):
@@ -98,10 +127,13 @@ def load(folder, device, flush_denormal=False):
 
 def run(name, seed, names, options):
     """One fit: its rows [trn, val, val_by_rows], one per epoch, and its last validation predictions."""
-    how = {} if options.optimizer_impl == "default" else {options.optimizer_impl: True}
-    names["optim"] = SimpleNamespace(**{
-        rule: functools.partial(getattr(torch.optim, rule), **how) for rule in ("Adam", "SGD")
-    })
+    graphed = options.optimizer_impl == "graphed"
+    how = {} if options.optimizer_impl == "default" else {"fused" if graphed else options.optimizer_impl: True}
+    adam = {**how, "capturable": True} if graphed else how
+    names["optim"] = SimpleNamespace(SGD=functools.partial(torch.optim.SGD, **how),
+                                     Adam=functools.partial(torch.optim.Adam, **adam))
+    if graphed:
+        fastai_2017.Stepper = Graphed
     names["seed"] = seed
     make, *train = FITS[name]
     execute(names, [*filter(None, [GET_EMB.get(name)]), make])
@@ -127,7 +159,7 @@ def run(name, seed, names, options):
                 rows.append(row)
                 line = f"{name:18} seed {seed}  [ {epoch}  {row[0]:.6f}  {row[1]:.6f} ]  by rows {row[2]:.6f}"
                 if options.time:
-                    line += f"  {began - before:.2f} s + {ended - began:.2f} s"
+                    line += f"  {began - before:.3f} s + {ended - began:.3f} s"
                 print(line, flush=True)
                 before = ended
     finally:
@@ -159,7 +191,8 @@ def main():
                         help="the folder of ratings.csv (the repository's own)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, help="default: PyTorch's own choice")
-    parser.add_argument("--optimizer-impl", choices=["default", "fused", "foreach"], default="default")
+    parser.add_argument("--optimizer-impl", choices=["default", "fused", "foreach", "graphed"],
+                        default="default", help="of PyTorch's optimizers; graphed: fused, and each step as one CUDA graph")
     parser.add_argument("--flush-denormal", action="store_true", help="round subnormal floats to zero")
     parser.add_argument("--json", metavar="FILE", help="write every loss here, at full precision")
     parser.add_argument("--predictions", metavar="FILE",

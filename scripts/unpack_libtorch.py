@@ -46,7 +46,9 @@ def requirements(variant: str, wheel: zipfile.ZipFile) -> list[str]:
     name = next(n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))
     metadata = wheel.read(name).decode()
     if variant == "cuda":
-        return FOR_CUDA.findall(metadata)
+        # crt: headers that a program with CUDA graphs is compiled with, a few hundred kB.
+        needed = FOR_CUDA.findall(metadata)
+        return [line.replace("cuda-toolkit[", "cuda-toolkit[crt,") for line in needed]
     pinned = re.search(r"^Requires-Dist: cuda-toolkit\[.*\](==[\w.]+)", metadata, re.M)
     if pinned is None:
         sys.exit(f"{name} pins no cuda-toolkit, which libtorch_cpu.so needs")

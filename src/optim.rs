@@ -149,13 +149,18 @@ impl Optimizer {
     /// # Errors
     /// If a parameter has no gradient (PyTorch would skip it), or libtorch refuses the step.
     pub fn step(&mut self) -> Result<()> {
+        self.step_at(&Tensor::from(self.lr))
+    }
+
+    /// [`Optimizer::step`] with the learning rate in a tensor, (): float64 on the CPU, or float32 on a card.
+    pub(crate) fn step_at(&mut self, lr: &Tensor) -> Result<()> {
         if let Some(slot) = self.slots.iter().find(|slot| !slot.param.grad().defined()) {
             bail!("'{}' has no gradient: the loss does not depend on it", slot.name);
         }
         // One call for all parameters, unless layers differ in their decay.
         for slots in self.slots.chunk_by(|a, b| a.weight_decay == b.weight_decay) {
             let grads: Vec<Tensor> = slots.iter().map(|slot| slot.param.grad()).collect();
-            let (lr, weight_decay) = (self.lr, slots[0].weight_decay);
+            let weight_decay = slots[0].weight_decay;
             let grads: Vec<&Tensor> = grads.iter().collect();
             let params: Vec<&Tensor> = slots.iter().map(|slot| &slot.param).collect();
             let buffer = |i: usize| slots.iter().map(|slot| &slot.buffers[i]).collect::<Vec<_>>();
@@ -168,8 +173,8 @@ impl Optimizer {
                     let steps: Vec<&Tensor> = slots.iter().map(|slot| &slot.step).collect();
                     let (beta1, beta2) = BETAS;
                     let decoupled = self.rule == Rule::AdamW;
-                    let with = AdamStep { lr, beta1, beta2, eps: EPS, weight_decay, decoupled };
-                    fused_adam(&params, &grads, &buffer(0), &buffer(1), &steps, with)?;
+                    let with = AdamStep { beta1, beta2, eps: EPS, weight_decay, decoupled };
+                    fused_adam(&params, &grads, &buffer(0), &buffer(1), &steps, lr, with)?;
                 }
             }
         }

@@ -126,7 +126,7 @@ impl Common {
         libtorch::flush_subnormals();
         tch::set_num_threads(self.threads);
         let stepper = if self.fast { StepperKind::Fast } else { StepperKind::Libtorch };
-        if self.fast && device != tch::Device::Cpu {
+        if self.fast && device != tch::Device::Cpu && !lecture5::libtorch::graph::has_graphs() {
             return Err(wrong_use(format!("--fast: {NOT_ON_CUDA}")));
         }
         let ml = self.data.read()?;

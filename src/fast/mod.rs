@@ -16,9 +16,11 @@
 //!
 //! It must not be used for a model whose operations depend on the numbers in a batch, or to test libtorch, whose
 //! kernels hardly run. A model with an operation that is not known here, such as dropout, is trained by libtorch as if
-//! the fast stepper had not been requested, and a note says so. On CUDA it is refused.
+//! the fast stepper had not been requested, and a note says so. On a card libtorch's kernels compute, started
+//! together as one CUDA graph for each step (`graph.rs`).
 
 mod adam;
+mod graph;
 mod replay;
 mod sgd;
 mod table;
@@ -32,11 +34,13 @@ use tch::nn::ModuleT;
 use tch::{Device, Kind, Tensor};
 
 use crate::fit::{Criterion, MakeStepper, Step, by_libtorch};
+use crate::libtorch::graph::has_graphs;
 use crate::libtorch::memory::indices;
 use crate::libtorch::record::record;
 use crate::optim::{BETAS, EPS, Optimizer, Rule, Slot};
 use crate::system::failure::complain;
 use adam::Adam;
+use graph::GraphStepper;
 use replay::{Gradient, Replay, Weights};
 use sgd::Sgd;
 use table::{ByRow, MOST_STEPS_BEHIND, ParamTable, Row};
@@ -70,17 +74,20 @@ impl StepperKind {
     }
 }
 
-/// The fast stepper for a model on the CPU: give it to a fit as [`Options::stepper`](crate::fit::Options::stepper).
+/// The fast stepper: give it to a fit as [`Options::stepper`](crate::fit::Options::stepper).
 ///
 /// # Errors
-/// The model is on another device.
+/// The model is on a card, and this program was built without CUDA's headers.
 pub fn compile<'a>(
     model: &'a dyn ModuleT,
     opt: &'a mut Optimizer,
     crit: Criterion,
 ) -> Result<Box<dyn Step + 'a>> {
     let on_cpu = opt.slots.iter().all(|slot| slot.param.device() == Device::Cpu);
-    ensure!(on_cpu, "{NOT_ON_CUDA}");
+    if !on_cpu {
+        ensure!(has_graphs(), "{NOT_ON_CUDA}");
+        return Ok(Box::new(GraphStepper::new(model, opt, crit)));
+    }
     if let Some(why) = unsupported(opt) {
         say_once(&why);
         return by_libtorch(model, opt, crit);
@@ -89,8 +96,8 @@ pub fn compile<'a>(
 }
 
 /// Why `--fast` is refused on a card.
-pub const NOT_ON_CUDA: &str = "the fast stepper computes on the CPU only: no such stepper has been measured on a card \
-                               yet; leave out --fast, or take --device cpu";
+pub const NOT_ON_CUDA: &str = "on a card the fast stepper needs CUDA graphs, and this program was built without CUDA's \
+                               headers; leave out --fast, or take --device cpu";
 
 /// Why the steps of an optimizer are not known here.
 fn unsupported(opt: &Optimizer) -> Option<String> {

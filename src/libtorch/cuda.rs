@@ -102,8 +102,9 @@ impl Facts {
         let mut nodes: Vec<String> = nodes.filter(|name| is_card(name)).collect();
         nodes.sort();
         Facts {
-            has_cuda: tch::utils::has_cuda()
-                || loaded_libraries().iter().any(|l| l.contains("libtorch_cuda")),
+            // libtorch itself is asked last: it would print a warning of its own about an old driver.
+            has_cuda: loaded_libraries().iter().any(|l| l.contains("libtorch_cuda"))
+                || tch::utils::has_cuda(),
             count,
             runtime,
             driver,

@@ -124,17 +124,17 @@ fn trains(device: Device) -> Result<()> {
         let (m, v) = (grad.f_zeros_like()?, grad.f_zeros_like()?);
         let steps = Tensor::f_zeros([], (Kind::Float, device))?;
         let with = AdamStep {
-            lr: LR,
             beta1: BETAS.0,
             beta2: BETAS.1,
             eps: EPS,
             weight_decay: DECAY,
             decoupled: rule == "AdamW",
         };
+        let rate = Tensor::from(LR);
         for _ in 0..2 {
             match rule {
-                "SGD" => libtorch::fused_sgd(&[&table], &[&grad], &[&m], LR, MOMENTUM, DECAY)?,
-                _ => libtorch::fused_adam(&[&table], &[&grad], &[&m], &[&v], &[&steps], with)?,
+                "SGD" => libtorch::fused_sgd(&[&table], &[&grad], &[&m], &rate, MOMENTUM, DECAY)?,
+                _ => libtorch::fused_adam(&[&table], &[&grad], &[&m], &[&v], &[&steps], &rate, with)?,
             }
         }
         let by_hand = start.iter().zip(&gradient).map(|(p, g)| stepped(rule, f64::from(*p), *g));

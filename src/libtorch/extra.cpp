@@ -185,17 +185,17 @@ char *lecture5_record_end() {
 }
 
 char *lecture5_fused_sgd(at::Tensor *const *params, at::Tensor *const *grads, at::Tensor *const *momenta, size_t n,
-                         double lr, double momentum, double weight_decay) {
+                         const at::Tensor *lr, double momentum, double weight_decay) {
   return guarded([&] {
     at::NoGradGuard no_grad;
     auto buffers = momentum == 0 ? std::vector<at::Tensor>() : list(momenta, n);
-    at::_fused_sgd_(list(params, n), list(grads, n), buffers, weight_decay, momentum, lr, /*dampening=*/0,
+    at::_fused_sgd_(list(params, n), list(grads, n), buffers, weight_decay, momentum, *lr, /*dampening=*/0,
                     /*nesterov=*/false, /*maximize=*/false, /*is_first_step=*/false);
   });
 }
 
 char *lecture5_fused_adam(at::Tensor *const *params, at::Tensor *const *grads, at::Tensor *const *exp_avgs,
-                          at::Tensor *const *exp_avg_sqs, at::Tensor *const *steps, size_t n, double lr, double beta1,
+                          at::Tensor *const *exp_avg_sqs, at::Tensor *const *steps, size_t n, const at::Tensor *lr, double beta1,
                           double beta2, double eps, double weight_decay, bool decoupled) {
   return guarded([&] {
     at::NoGradGuard no_grad;
@@ -203,9 +203,9 @@ char *lecture5_fused_adam(at::Tensor *const *params, at::Tensor *const *grads, a
     // The kernels expect the step count after this step. On a card this is one launch, and not one for each parameter.
     at::_foreach_add_(t, 1);
     if (decoupled) {
-      at::_fused_adamw_(p, g, m, v, {}, t, lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false);
+      at::_fused_adamw_(p, g, m, v, {}, t, *lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false);
     } else {
-      at::_fused_adam_(p, g, m, v, {}, t, lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false);
+      at::_fused_adam_(p, g, m, v, {}, t, *lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false);
     }
   });
 }

@@ -7,6 +7,7 @@
 pub mod cuda;
 pub mod device;
 pub mod doctor;
+pub mod graph;
 pub mod memory;
 pub mod record;
 
@@ -36,7 +37,7 @@ unsafe extern "C" {
         grads: *const *const C_tensor,
         momenta: *const *const C_tensor,
         n: usize,
-        lr: f64,
+        lr: *const C_tensor,
         momentum: f64,
         weight_decay: f64,
     ) -> *mut c_char;
@@ -47,7 +48,7 @@ unsafe extern "C" {
         exp_avg_sqs: *const *const C_tensor,
         steps: *const *const C_tensor,
         n: usize,
-        lr: f64,
+        lr: *const C_tensor,
         beta1: f64,
         beta2: f64,
         eps: f64,
@@ -172,7 +173,7 @@ pub fn fused_sgd(
     params: &[&Tensor],
     grads: &[&Tensor],
     momenta: &[&Tensor],
-    lr: f64,
+    lr: &Tensor,
     momentum: f64,
     weight_decay: f64,
 ) -> Result<()> {
@@ -180,15 +181,21 @@ pub fn fused_sgd(
     let (p, g, v) = (pointers(params), pointers(grads), pointers(momenta));
     // SAFETY: three arrays of n live tensors each, of equal sizes.
     unsafe {
-        check(lecture5_fused_sgd(p.as_ptr(), g.as_ptr(), v.as_ptr(), p.len(), lr, momentum, weight_decay))
+        check(lecture5_fused_sgd(
+            p.as_ptr(),
+            g.as_ptr(),
+            v.as_ptr(),
+            p.len(),
+            lr.as_ptr(),
+            momentum,
+            weight_decay,
+        ))
     }
 }
 
 /// Adam's constants. `decoupled` selects AdamW: the weight decay acts on the weight, outside the moving averages.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamStep {
-    /// Learning rate.
-    pub lr: f64,
     /// Decay of the average of the gradients.
     pub beta1: f64,
     /// Decay of the average of their squares.
@@ -209,6 +216,7 @@ pub fn fused_adam(
     exp_avgs: &[&Tensor],
     exp_avg_sqs: &[&Tensor],
     steps: &[&Tensor],
+    lr: &Tensor,
     with: AdamStep,
 ) -> Result<()> {
     let n = params.len();
@@ -224,7 +232,7 @@ pub fn fused_adam(
             v.as_ptr(),
             t.as_ptr(),
             n,
-            with.lr,
+            lr.as_ptr(),
             with.beta1,
             with.beta2,
             with.eps,

@@ -108,9 +108,11 @@ impl Footprint {
 
     /// What it takes of the computer's main memory, and of the device's own.
     fn by_memory(&self, device: Device, stepper: StepperKind) -> (u64, u64) {
-        let training = match stepper {
-            StepperKind::Libtorch => self.training() + self.gradients,
-            StepperKind::Fast => self.training() + self.copy,
+        let training = match (stepper, device) {
+            (StepperKind::Libtorch, _) => self.training() + self.gradients,
+            (StepperKind::Fast, Device::Cpu) => self.training() + self.copy,
+            // A recorded step keeps memory of its own for its gradients and activations.
+            (StepperKind::Fast, _) => self.training() + 2 * self.gradients + self.activations,
         };
         match device {
             Device::Cpu => (training.max(self.state + self.saving()), 0),

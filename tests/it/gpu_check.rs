@@ -162,7 +162,7 @@ fn a_program_that_falls_back_to_the_cpu_in_silence_is_noticed() {
     let script = format!(
         "#!/bin/bash\n[[ $1 == doctor ]] && {{ echo 'driver  for CUDA 13.1; libtorch for CUDA 13.0'\n\
          echo 'cuda:0        computes, differentiates and steps as by hand (NVIDIA L4)'; exit; }}\n\
-         exec '{PROGRAM}' \"${{@/#cuda/cpu}}\"\n"
+         set -- \"${{@/#auto/cpu}}\"\nexec '{PROGRAM}' \"${{@/#cuda/cpu}}\"\n"
     );
     write_program(&program, &script);
     let report = data.path().join("report.md");

@@ -9,6 +9,7 @@ mod data;
 mod descent;
 mod determinism;
 mod gpu_check;
+mod graphs;
 mod hostile;
 mod interpretation;
 mod interruption;

@@ -153,7 +153,7 @@ fn with_a_card_and_its_driver_all_of_cuda_is_unpacked_and_no_wheel_stays() {
     assert_eq!(left.len(), 1, "{left:?}");
     // What is only for Python is not downloaded, and a user's own setting of pip does not count.
     let asked = checkout.asked();
-    assert!(asked.contains("nvidia-cublas==13.1\ncuda-toolkit[cublas,cudart]==13.0.2"), "{asked}");
+    assert!(asked.contains("nvidia-cublas==13.1\ncuda-toolkit[crt,cublas,cudart]==13.0.2"), "{asked}");
     assert!(
         !asked.contains("sympy") && asked.contains("PIP_USER=0") && !asked.contains("PIP_USER=1"),
         "{asked}"
