@@ -39,6 +39,10 @@ fn has_cuda(folders: &[String]) -> bool {
 #[test]
 fn the_program_needs_libtorch_cuda_exactly_when_its_libtorch_has_it() {
     let Some((needed, folders)) = linked() else { return };
+    if !folders.is_empty() && folders.iter().all(|folder| !Path::new(folder).exists()) {
+        println!("skipped: this program was built on another machine, with a libtorch in {folders:?}");
+        return;
+    }
     let needs = |name: &str| needed.iter().any(|library| library == name);
     assert!(
         folders.iter().any(|folder| Path::new(folder).join("libtorch_cpu.so").exists()),
