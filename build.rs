@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const CPP: [&str; 3] = ["src/libtorch/extra.cpp", "src/libtorch/cuda.cpp", "src/libtorch/graph.cpp"];
 
 fn main() {
-    for file in CPP {
+    for file in CPP.into_iter().chain(["src/libtorch/guarded.h"]) {
         println!("cargo:rerun-if-changed={file}");
     }
     for name in ["DEP_TCH_LIBTORCH_LIB", "LIBTORCH", "LIBTORCH_LIB", "LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI"]

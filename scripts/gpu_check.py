@@ -264,13 +264,16 @@ class Check:
         wrong = [] if child.returncode == 130 else [f"it ended with status {child.returncode}: {said.strip()}"]
         self.verdict(f"Ctrl-C in an epoch on {device}{called} ends at a complete epoch, with status 130", wrong)
         if not how:
-            shutil.copytree(kept, self.work / "crossing")
+            self.crosses(kept, more)
         resumed = self.fit(device, *more, "--checkpoint", kept, "--resume")
         self.verdict(f"a resumed fit with dropout on {device}{called} leaves the bytes of an uninterrupted one",
                      [] if resumed.sha == whole.sha else ["the models differ"])
-        if how:
-            return
-        done = self.call(*self.words("cpu", self.out(), *more, "--checkpoint", self.work / "crossing", "--resume"))
+
+    def crosses(self, kept: Path, more: list) -> None:
+        """A copy of a checkpoint, resumed on the CPU."""
+        device, copy = self.device, self.work / "crossing"
+        shutil.copytree(kept, copy)
+        done = self.call(*self.words("cpu", self.out(), *more, "--checkpoint", copy, "--resume"))
         crossed = "continues on the CPU" in done.stderr
         wrong = [] if done.returncode == 0 and crossed != self.options.rehearse else [done.stderr.strip() or "it says nothing"]
         self.verdict(f"what was begun on {device} continues on the CPU when asked to", wrong)

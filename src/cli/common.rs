@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::data::Data;
 use super::parse::whole;
-use lecture5::fast::{NOT_ON_CUDA, StepperKind};
+use lecture5::fast::{self, StepperKind};
 use lecture5::libtorch::{self, device, device::Choice};
 use lecture5::plots;
 use lecture5::run::lecture::Lecture;
@@ -126,8 +126,8 @@ impl Common {
         libtorch::flush_subnormals();
         tch::set_num_threads(self.threads);
         let stepper = if self.fast { StepperKind::Fast } else { StepperKind::Libtorch };
-        if self.fast && device != tch::Device::Cpu && !lecture5::libtorch::graph::has_graphs() {
-            return Err(wrong_use(format!("--fast: {NOT_ON_CUDA}")));
+        if self.fast {
+            fast::check_device(device).map_err(|why| wrong_use(format!("--fast: {why}")))?;
         }
         let ml = self.data.read()?;
         // Until here nothing is lost by a Ctrl-C that ends the process at once.

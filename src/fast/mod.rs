@@ -83,9 +83,9 @@ pub fn compile<'a>(
     opt: &'a mut Optimizer,
     crit: Criterion,
 ) -> Result<Box<dyn Step + 'a>> {
-    let on_cpu = opt.slots.iter().all(|slot| slot.param.device() == Device::Cpu);
-    if !on_cpu {
-        ensure!(has_graphs(), "{NOT_ON_CUDA}");
+    let mut devices = opt.slots.iter().map(|slot| slot.param.device());
+    if let Some(card) = devices.find(|device| *device != Device::Cpu) {
+        check_device(card)?;
         return Ok(Box::new(GraphStepper::new(model, opt, crit)));
     }
     if let Some(why) = unsupported(opt) {
@@ -95,9 +95,18 @@ pub fn compile<'a>(
     Ok(Box::new(FastStepper { model, opt, crit, plan: Plan::Unknown, ids: Vec::new() }))
 }
 
-/// Why `--fast` is refused on a card.
-pub const NOT_ON_CUDA: &str = "on a card the fast stepper needs CUDA graphs, and this program was built without CUDA's \
-                               headers; leave out --fast, or take --device cpu";
+/// Checks that the fast stepper can train there.
+///
+/// # Errors
+/// It is a card, and this program was built without CUDA's headers.
+pub fn check_device(device: Device) -> Result<()> {
+    ensure!(
+        device == Device::Cpu || has_graphs(),
+        "on a card the fast stepper needs CUDA graphs, and this program was built without CUDA's headers; leave out --fast, \
+         or take --device cpu"
+    );
+    Ok(())
+}
 
 /// Why the steps of an optimizer are not known here.
 fn unsupported(opt: &Optimizer) -> Option<String> {

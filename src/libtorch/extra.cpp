@@ -14,6 +14,8 @@
 #include <ATen/ops/_fused_sgd.h>
 #include <torch/version.h>
 
+#include "guarded.h"
+
 #include <unistd.h>
 
 #include <cstring>
@@ -27,18 +29,6 @@
 #include <vector>
 
 namespace {
-
-template <typename F>
-char *guarded(F &&body) {
-  try {
-    body();
-    return nullptr;
-  } catch (const c10::Error &error) {
-    return strdup(error.what_without_backtrace());
-  } catch (const std::exception &error) {
-    return strdup(error.what());
-  }
-}
 
 std::vector<at::Tensor> list(at::Tensor *const *tensors, size_t n) {
   std::vector<at::Tensor> out;

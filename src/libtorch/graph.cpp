@@ -3,7 +3,6 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <exception>
 
 #ifdef LECTURE5_CUDA_GRAPHS
 
@@ -11,6 +10,8 @@
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/cuda/CUDAFunctions.h>
+
+#include "guarded.h"
 
 #include <memory>
 #include <optional>
@@ -24,18 +25,6 @@ struct Recording {
   // A graph cannot be recorded on the default stream.
   std::optional<c10::StreamGuard> aside;
 };
-
-template <typename F>
-char *guarded(F &&body) {
-  try {
-    body();
-    return nullptr;
-  } catch (const c10::Error &error) {
-    return strdup(error.what_without_backtrace());
-  } catch (const std::exception &error) {
-    return strdup(error.what());
-  }
-}
 
 }  // namespace
 

@@ -2,17 +2,16 @@
 
 use lecture5::fast;
 use lecture5::fit::{MakeStepper, Options, by_libtorch, fit_with, mse_loss};
-use lecture5::history::History;
 use lecture5::learner::Learner;
 use lecture5::libtorch::{device, graph};
-use lecture5::movielens::{CollabFilterDataset, Ids, Split};
-use lecture5::optim::{self, Rule};
+use lecture5::optim;
 use lecture5::ratings::ColumnarModelData;
-use lecture5::settings::{ModelKind, Plan, Settings};
+use lecture5::settings::{ModelKind, Settings};
 use tch::nn::{Embedding, Module, ModuleT, VarStore, embedding};
 use tch::{Device, Kind, Tensor};
 
 use crate::common::alone;
+use crate::steppers::{losses_agree_with_any_rule_and_schedule, ratings};
 
 /// The card, or none with the reason.
 fn card() -> Option<Device> {
@@ -25,45 +24,20 @@ fn card() -> Option<Device> {
     None
 }
 
-/// 40 users and 30 movies, a third of the pairs rated.
-fn ratings() -> (CollabFilterDataset, Split) {
-    let pairs = (0..40).flat_map(|u| (0..30).map(move |m| (u, m)));
-    let (user_idx, item_idx): (Vec<i64>, Vec<i64>) = pairs.filter(|(u, m)| (u * 7 + m * 11) % 3 == 0).unzip();
-    let y = user_idx.iter().zip(&item_idx).map(|(u, m)| 0.5 + 0.5 * ((u * 3 + m * 5) % 10) as f32).collect();
-    let (users, items) = (Ids::new(0..40), Ids::new(0..30));
-    let cf = CollabFilterDataset { users, items, user_idx, item_idx, y, scale: None };
-    let split = Split::new(cf.len(), &(0..cf.len()).step_by(5).collect::<Vec<_>>());
-    (cf, split)
-}
-
-/// A fit, and its weights.
-fn fitted(settings: &Settings, device: Device, stepper: MakeStepper) -> (History, Vec<Vec<f32>>) {
+/// The weights after a fit on a card.
+fn fitted(settings: &Settings, card: Device) -> Vec<Vec<f32>> {
     let (cf, split) = ratings();
-    let mut learner = Learner::new(&cf, &split, settings, device).unwrap();
-    let history = learner.fit_plan(Options { stepper, ..Options::default() }).unwrap();
+    let mut learner = Learner::new(&cf, &split, settings, card).unwrap();
+    let history = learner.fit_plan(Options { stepper: fast::compile, ..Options::default() }).unwrap();
+    assert_eq!(history.device, Some(card));
     let weights = learner.opt.parameters().into_iter();
-    (history, weights.map(|(_, w)| Vec::try_from(w.reshape([-1])).unwrap()).collect())
+    weights.map(|(_, w)| Vec::try_from(w.reshape([-1])).unwrap()).collect()
 }
 
 #[test]
 fn a_replayed_step_has_libtorchs_losses_with_any_rule_schedule_and_a_shorter_last_batch() {
-    let Some(card) = card() else { return };
-    let _alone = alone();
-    for model in ModelKind::ALL {
-        for rule in [Rule::Sgd { momentum: 0.9 }, Rule::Sgd { momentum: 0.0 }, Rule::Adam, Rule::AdamW] {
-            for plan in ["0.02x2,0.01x1", "cosine:0.02,cycles=2,len=1,mult=2"] {
-                let plan: Plan = plan.parse().unwrap();
-                let settings = Settings { rule, plan, batch_size: 7, ..Settings::lecture(model) };
-                let ((libtorch, _), (graph, _)) =
-                    (fitted(&settings, card, by_libtorch), fitted(&settings, card, fast::compile));
-                assert_eq!(graph.device, Some(card));
-                for (ours, theirs) in graph.epochs.iter().zip(&libtorch.epochs) {
-                    for (a, b) in [(ours.trn, theirs.trn), (ours.val, theirs.val)] {
-                        assert!((a / b - 1.0).abs() < 1e-4, "{settings:?}: {ours}, one by one {theirs}");
-                    }
-                }
-            }
-        }
+    if let Some(card) = card() {
+        losses_agree_with_any_rule_and_schedule(card, 1e-4);
     }
 }
 
@@ -73,7 +47,7 @@ fn replayed_dropout_is_drawn_anew_for_each_batch_and_follows_from_the_seed() {
     let _alone = alone();
     let settings = |p| Settings { dropout: (p, p), ..Settings::lecture(ModelKind::Net) };
     let [none, some, again, other] = [(0.0, 0), (0.3, 0), (0.3, 0), (0.3, 1)]
-        .map(|(p, seed)| fitted(&Settings { seed, ..settings(p) }, card, fast::compile).1);
+        .map(|(p, seed)| fitted(&Settings { seed, ..settings(p) }, card));
     assert!(some == again);
     assert!(some != none && some != other);
     // One mask for all batches would leave the same loss for the same batch and a rate of almost nothing.

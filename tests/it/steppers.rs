@@ -226,9 +226,14 @@ fn a_state_saved_and_restored_in_the_middle_continues_to_the_same_bytes() {
     }
 }
 
-fn both_fits(cf: &CollabFilterDataset, split: &Split, settings: &Settings) -> [Vec<Epoch>; 2] {
+fn both_fits(
+    cf: &CollabFilterDataset,
+    split: &Split,
+    settings: &Settings,
+    device: Device,
+) -> [Vec<Epoch>; 2] {
     STEPPERS.map(|stepper| {
-        let mut learner = Learner::new(cf, split, settings, Device::Cpu).unwrap();
+        let mut learner = Learner::new(cf, split, settings, device).unwrap();
         learner.fit_plan(Options { stepper, ..Options::default() }).unwrap().epochs
     })
 }
@@ -250,12 +255,12 @@ fn both_steppers_give_the_same_losses_over_a_whole_fit_of_the_lecture() {
     let cf = CollabFilterDataset::from_data_frame(&ml.ratings, "userId", "movieId", "rating").unwrap();
     let split = Split::new(cf.len(), &get_cv_idxs(cf.len(), 0.2, 42));
     for (model, within) in [(ModelKind::Dot, 1e-5), (ModelKind::Learner, 1e-4)] {
-        compare(model, both_fits(&cf, &split, &Settings::lecture(model)), within);
+        compare(model, both_fits(&cf, &split, &Settings::lecture(model), Device::Cpu), within);
     }
 }
 
 /// 40 users × 30 movies, a third of the pairs rated.
-fn ratings() -> (CollabFilterDataset, Split) {
+pub fn ratings() -> (CollabFilterDataset, Split) {
     let pairs: Vec<[i64; 2]> = (0..ROWS.0)
         .flat_map(|u| (0..30).map(move |m| [u, m]))
         .filter(|[u, m]| (u * 7 + m * 11) % 3 == 0)
@@ -268,8 +273,8 @@ fn ratings() -> (CollabFilterDataset, Split) {
     (cf, split)
 }
 
-#[test]
-fn both_steppers_give_the_same_losses_with_any_rule_and_schedule() {
+/// Fits all models with all rules, constant and moving rates, and a shorter last batch.
+pub fn losses_agree_with_any_rule_and_schedule(device: Device, within: f64) {
     let _alone = alone();
     let (cf, split) = ratings();
     for model in ModelKind::ALL {
@@ -277,10 +282,15 @@ fn both_steppers_give_the_same_losses_with_any_rule_and_schedule() {
             for plan in ["0.02x2,0.01x1", "cosine:0.02,cycles=2,len=1,mult=2"] {
                 let plan: Plan = plan.parse().unwrap();
                 let settings = Settings { rule, plan, batch_size: 7, ..Settings::lecture(model) };
-                compare(model, both_fits(&cf, &split, &settings), 1e-3);
+                compare(model, both_fits(&cf, &split, &settings, device), within);
             }
         }
     }
+}
+
+#[test]
+fn both_steppers_give_the_same_losses_with_any_rule_and_schedule() {
+    losses_agree_with_any_rule_and_schedule(Device::Cpu, 1e-3);
 }
 
 #[test]
