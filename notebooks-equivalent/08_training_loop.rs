@@ -542,7 +542,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // It must not be used for a model whose operations depend on the numbers in a batch, since it replays what the first
     // batch did. Nor does it test libtorch, whose operations hardly run. A model with an operation that it does not know,
-    // such as dropout, is trained by libtorch after all, and a note says so. It computes on the CPU only.
+    // such as `tanh`, is trained by libtorch after all, and a note says so. The cell below runs on the CPU only.
 
     // %% fast
     if lecture.run.device == Device::Cpu {

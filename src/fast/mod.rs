@@ -15,12 +15,13 @@
 //!   them on plain numbers, forward and backward.
 //!
 //! It must not be used for a model whose operations depend on the numbers in a batch, or to test libtorch, whose
-//! kernels hardly run. A model with an operation that is not known here, such as dropout, is trained by libtorch as if
+//! kernels hardly run. A model with an operation that is not known here, such as `tanh`, is trained by libtorch as if
 //! the fast stepper had not been requested, and a note says so. On a card libtorch's kernels compute, started
 //! together as one CUDA graph for each step (`graph.rs`).
 
 mod adam;
 mod graph;
+mod reader;
 mod replay;
 mod sgd;
 mod table;
@@ -37,6 +38,7 @@ use crate::fit::{Criterion, MakeStepper, Step, by_libtorch};
 use crate::libtorch::graph::has_graphs;
 use crate::libtorch::memory::indices;
 use crate::libtorch::record::record;
+use crate::libtorch::{rng_state, set_rng_state};
 use crate::optim::{BETAS, EPS, Optimizer, Rule, Slot};
 use crate::system::failure::complain;
 use adam::Adam;
@@ -108,17 +110,10 @@ pub fn check_device(device: Device) -> Result<()> {
     Ok(())
 }
 
-/// Why the steps of an optimizer are not known here.
+/// Why the parameters of an optimizer cannot be moved here.
 fn unsupported(opt: &Optimizer) -> Option<String> {
-    let decays_differ = opt.slots.windows(2).any(|pair| pair[0].weight_decay != pair[1].weight_decay);
     let plain = |slot: &Slot| slot.param.kind() == Kind::Float && slot.param.is_contiguous();
-    if decays_differ {
-        Some("layers differ in their weight decay".to_owned())
-    } else if !opt.slots.iter().all(plain) {
-        Some("some parameter is not contiguous float32".to_owned())
-    } else {
-        None
-    }
+    (!opt.slots.iter().all(plain)).then(|| "some parameter is not contiguous float32".to_owned())
 }
 
 /// Says once per process why libtorch trains although the fast stepper was requested.
@@ -152,7 +147,10 @@ enum Plan {
 /// A recorded batch, and the parameters as it trains them.
 struct Replayer {
     replay: Replay,
-    steps: Box<dyn ByRow>,
+    /// The optimizer's rule, once for each weight decay.
+    rules: Vec<Box<dyn ByRow>>,
+    /// Which of them moves each parameter.
+    rule_of: Vec<usize>,
     /// The parameters that are looked up by row. They are here between `reset(true)` and `reset(false)`.
     tables: Vec<ParamTable>,
 }
@@ -200,7 +198,11 @@ impl FastStepper<'_> {
     fn record(&mut self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
         let params: Vec<&Tensor> = self.opt.slots.iter().map(|slot| &slot.param).collect();
         let known: Vec<&Tensor> = [x, y].into_iter().chain(params.iter().copied()).collect();
+        let before = rng_state(Device::Cpu)?;
         let (loss, calls) = record(&known, || (self.crit)(&self.model.forward_t(x, true), y))?;
+        let after = rng_state(Device::Cpu)?;
+        // The batch is computed again below, and again by the first step: dropout is to draw the same numbers each time.
+        set_rng_state(Device::Cpu, &before)?;
         let sizes: Vec<Vec<i64>> = params.iter().map(|param| param.size()).collect();
         let agreeing = Replay::new(&calls, &sizes).and_then(|mut replay| {
             indices(x, &mut self.ids);
@@ -213,10 +215,11 @@ impl FastStepper<'_> {
                 _ => Err("the replayed loss is not the one that libtorch computes".to_owned()),
             }
         });
+        set_rng_state(Device::Cpu, if agreeing.is_ok() { &before } else { &after })?;
         self.plan = match agreeing {
             Ok(replay) => {
-                let steps = self.steps();
-                let mut replayer = Replayer { replay, steps, tables: Vec::new() };
+                let (rules, rule_of) = self.rules();
+                let mut replayer = Replayer { replay, rules, rule_of, tables: Vec::new() };
                 replayer.start(&self.opt.slots);
                 Plan::Replay(replayer)
             }
@@ -228,15 +231,28 @@ impl FastStepper<'_> {
         Ok(loss)
     }
 
-    /// The optimizer's rule, from the optimizer's current state.
-    fn steps(&self) -> Box<dyn ByRow> {
-        let weight_decay = self.opt.slots.first().map_or(0.0, |slot| slot.weight_decay);
-        let mut steps: Box<dyn ByRow> = match self.opt.rule {
-            Rule::Sgd { momentum } => Box::new(Sgd::new(momentum, weight_decay)),
-            rule => Box::new(Adam::new(BETAS, EPS, weight_decay, rule == Rule::AdamW)),
+    /// The optimizer's rule for each weight decay, from the optimizer's current state, and which of them is each
+    /// parameter's.
+    fn rules(&self) -> (Vec<Box<dyn ByRow>>, Vec<usize>) {
+        let slots = &self.opt.slots;
+        let taken = slots.first().map_or(0, |slot| slot.step.double_value(&[]) as u64);
+        let mut decays: Vec<f64> = Vec::new();
+        let rule_of = |slot: &Slot| {
+            decays.iter().position(|decay| *decay == slot.weight_decay).unwrap_or_else(|| {
+                decays.push(slot.weight_decay);
+                decays.len() - 1
+            })
         };
-        steps.start(self.opt.slots.first().map_or(0, |slot| slot.step.double_value(&[]) as u64));
-        steps
+        let rule_of = slots.iter().map(rule_of).collect();
+        let rule = |&weight_decay: &f64| {
+            let mut rule: Box<dyn ByRow> = match self.opt.rule {
+                Rule::Sgd { momentum } => Box::new(Sgd::new(momentum, weight_decay)),
+                rule => Box::new(Adam::new(BETAS, EPS, weight_decay, rule == Rule::AdamW)),
+            };
+            rule.start(taken);
+            rule
+        };
+        (decays.iter().map(rule).collect(), rule_of)
     }
 
     fn step_by_libtorch(&mut self, loss: Tensor) -> Result<Tensor> {
@@ -250,12 +266,18 @@ impl FastStepper<'_> {
 impl Replayer {
     /// Copies the tables out of the parameters.
     fn start(&mut self, slots: &[Slot]) {
-        for (column, group) in self.replay.tables(slots.iter().map(|slot| slot.param.size()[0])) {
+        let alike = slots.iter().zip(&self.rule_of).map(|(slot, rule)| (slot.param.size()[0], rule));
+        for (column, group) in self.replay.tables(alike) {
             // SAFETY: no other reference to these numbers is alive.
             let mut params: Vec<Row> = group.iter().map(|&slot| unsafe { whole(&slots[slot]) }).collect();
             let n_rows = slots[group[0]].param.size()[0] as usize;
-            self.tables.push(ParamTable::new(group, column, n_rows, &mut params, self.steps.taken()));
+            self.tables.push(ParamTable::new(group, column, n_rows, &mut params, self.taken()));
         }
+    }
+
+    /// Steps since all rows were last up to date.
+    fn taken(&self) -> u32 {
+        self.rules.first().map_or(0, |rule| rule.taken())
     }
 
     /// Brings every row up to date and gives the tables back to the parameters.
@@ -264,31 +286,31 @@ impl Replayer {
             // SAFETY: no other reference to these numbers is alive.
             let mut params: Vec<Row> =
                 table.slots.iter().map(|&slot| unsafe { whole(&slots[slot]) }).collect();
-            self.steps.settle(&mut table, &mut params);
+            self.rules[self.rule_of[table.slots[0]]].settle(&mut table, &mut params);
         }
-        for slot in slots {
-            let _ = slot.step.fill_(self.steps.in_all() as f64);
+        for (slot, rule) in slots.iter_mut().zip(&self.rule_of) {
+            let _ = slot.step.fill_(self.rules[*rule].in_all() as f64);
         }
-        self.steps.start(self.steps.in_all());
+        self.rules.iter_mut().for_each(|rule| rule.start(rule.in_all()));
     }
 
     /// Trains on one batch, and returns the loss before the step. `ids` are the columns of the batch one after another.
     /// `None` if the batch is not like the recorded one.
     fn step(&mut self, ids: &[i64], y: &Tensor, lr: f64, slots: &mut [Slot]) -> Option<f32> {
-        if self.steps.taken() >= MOST_STEPS_BEHIND {
+        if self.taken() >= MOST_STEPS_BEHIND {
             self.settle(slots);
             self.start(slots);
         }
         for table in &mut self.tables {
             let ids = table.ids(ids);
-            self.steps.reads(table, ids);
+            self.rules[self.rule_of[table.slots[0]]].reads(table, ids);
         }
         let loss = self.replay.run(ids, y, &weights(&self.tables, slots))?;
-        self.steps.take(lr);
+        self.rules.iter_mut().for_each(|rule| rule.take(lr));
         for (at, slot) in slots.iter().enumerate() {
             if let Gradient::Dense(grad) = self.replay.gradient(at) {
                 // SAFETY: no other reference to these numbers is alive.
-                self.steps.step(unsafe { whole(slot) }, grad);
+                self.rules[self.rule_of[at]].step(unsafe { whole(slot) }, grad);
             }
         }
         for table in &mut self.tables {
@@ -298,7 +320,7 @@ impl Replayer {
             });
             let values: Vec<&[f32]> = values.collect();
             let ids = table.ids(ids);
-            self.steps.step_rows(table, ids, &values);
+            self.rules[self.rule_of[table.slots[0]]].step_rows(table, ids, &values);
         }
         Some(loss)
     }

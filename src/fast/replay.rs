@@ -2,20 +2,19 @@
 //!
 //! A batch of 64 ratings takes little arithmetic: most of its time is spent on how libtorch arranges an operation
 //! (dispatch, allocation, the graph of the gradients), forward and backward. So the operations of the first batch are
-//! recorded, as CUDA graphs and `torch.compile` do, and the later batches replay them. This works for the lecture's
+//! recorded (`reader.rs`), as CUDA graphs and `torch.compile` do, and the later batches replay them. This works for the lecture's
 //! models of any size, and for any model made of the same pieces. The operations must not depend on the numbers in a
 //! batch, again as for CUDA graphs and `torch.compile`.
 
 use tch::{Device, Kind, Tensor};
 
 use crate::libtorch::memory::slice;
-use crate::libtorch::record::{Call, TensorInfo, Value};
 use crate::system::arithmetic::dot;
 
 /// What a value is computed from; values are named by their place in [`Replay::nodes`], weights by that of
 /// their parameter. Each value is (bs, width).
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Op {
+pub(super) enum Op {
     /// The rows of a table that a column of the batch names.
     Rows {
         table: usize,
@@ -28,6 +27,8 @@ enum Op {
     Plus(usize, f32),
     Sigmoid(usize),
     Relu(usize),
+    /// Each number is zero with this probability, and grows accordingly if not.
+    Dropout(usize, f64),
     /// Two values side by side.
     Cat(usize, usize),
     Linear {
@@ -39,123 +40,24 @@ enum Op {
 
 /// A value with its gradient, both (bs, width).
 #[derive(Debug)]
-struct Node {
-    op: Op,
-    width: usize,
+pub(super) struct Node {
+    pub op: Op,
+    pub width: usize,
     value: Vec<f32>,
     grad: Vec<f32>,
+    /// What dropout has multiplied each number by; empty for other operations.
+    mask: Vec<f32>,
 }
 
 /// The operations from a batch to its mean squared error.
 #[derive(Debug)]
 pub(super) struct Replay {
     /// Each after those it is computed from; the last is the prediction.
-    nodes: Vec<Node>,
+    pub nodes: Vec<Node>,
     /// For each parameter, the node that reads it.
-    readers: Vec<usize>,
+    pub readers: Vec<usize>,
     /// For each parameter that is not a table, its gradient.
-    grads: Vec<Vec<f32>>,
-}
-
-/// What a recorded tensor is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Role {
-    X,
-    Y,
-    Param(usize),
-    Column(usize),
-    Node(usize),
-    Loss,
-}
-
-/// Reads a record into nodes.
-struct Reader<'a> {
-    roles: Vec<(usize, Role)>,
-    nodes: Vec<Node>,
-    sizes: &'a [Vec<i64>],
-    /// How often each parameter and each node was read.
-    params_read: Vec<Vec<usize>>,
-    nodes_read: Vec<usize>,
-}
-
-impl Reader<'_> {
-    fn role(&self, t: &TensorInfo) -> Option<Role> {
-        self.roles.iter().find(|(id, _)| *id == t.id).map(|(_, role)| *role)
-    }
-
-    /// A node that is read by another one.
-    fn node(&mut self, t: &TensorInfo) -> Option<usize> {
-        let Role::Node(node) = self.role(t)? else { return None };
-        self.nodes_read[node] += 1;
-        Some(node)
-    }
-
-    fn param(&mut self, t: &TensorInfo) -> Option<usize> {
-        let Role::Param(param) = self.role(t)? else { return None };
-        (t.size == self.sizes[param]).then_some(())?;
-        self.params_read[param].push(self.nodes.len());
-        Some(param)
-    }
-
-    /// What a call adds; `None` if it is not known here.
-    fn call(&mut self, call: &Call) -> Option<()> {
-        use Value::{Ints, Nothing, Number, Tensor, Tensors};
-        let [Tensor(out)] = &call.outputs[..] else { return None };
-        (out.kind == 'g' || out.kind == 'i').then_some(())?;
-        let alike = |a: &TensorInfo, b: &TensorInfo| a.size == b.size && a.size == out.size;
-        let op = match (call.name.as_str(), &call.inputs[..]) {
-            ("aten::select.int", [Tensor(x), Number(1.0), Number(column)]) if self.role(x)? == Role::X => {
-                self.roles.push((out.id, Role::Column(*column as usize)));
-                return Some(());
-            }
-            ("aten::squeeze.dim", [Tensor(a), Number(1.0)]) if a.size[..] == [out.size[0], 1] => {
-                let role = self.role(a)?;
-                self.roles.push((out.id, role));
-                return Some(());
-            }
-            ("aten::embedding", [Tensor(table), Tensor(ids), Number(-1.0), Number(0.0), Number(_)]) => {
-                let Role::Column(column) = self.role(ids)? else { return None };
-                Op::Rows { table: self.param(table)?, column }
-            }
-            ("aten::mul.Tensor", [Tensor(a), Tensor(b)]) if alike(a, b) => {
-                Op::Mul(self.node(a)?, self.node(b)?)
-            }
-            ("aten::add.Tensor", [Tensor(a), Tensor(b), Number(1.0)]) if alike(a, b) => {
-                Op::Add(self.node(a)?, self.node(b)?)
-            }
-            ("aten::sum.dim_IntList", [Tensor(a), Ints(dims), Number(0.0), Nothing]) if dims[..] == [1] => {
-                Op::Sum(self.node(a)?)
-            }
-            ("aten::mul.Scalar", [Tensor(a), Number(x)]) => Op::Times(self.node(a)?, *x as f32),
-            ("aten::add.Scalar", [Tensor(a), Number(x), Number(1.0)]) => Op::Plus(self.node(a)?, *x as f32),
-            ("aten::sigmoid", [Tensor(a)]) => Op::Sigmoid(self.node(a)?),
-            ("aten::relu", [Tensor(a)]) => Op::Relu(self.node(a)?),
-            ("aten::cat", [Tensors(parts), Number(1.0)]) => {
-                let [a, b] = &parts[..] else { return None };
-                Op::Cat(self.node(a)?, self.node(b)?)
-            }
-            ("aten::linear", [Tensor(x), Tensor(weight), Tensor(bias)]) => {
-                Op::Linear { x: self.node(x)?, weight: self.param(weight)?, bias: self.param(bias)? }
-            }
-            ("aten::mse_loss", [Tensor(preds), Tensor(y), Number(1.0)]) => {
-                // The predictions must be the last node, and the loss the last of all.
-                let last = self.node(preds)? + 1 == self.nodes.len();
-                (last && self.role(y)? == Role::Y && preds.size == y.size).then_some(())?;
-                self.roles.push((out.id, Role::Loss));
-                return Some(());
-            }
-            _ => return None,
-        };
-        let width = match out.size[..] {
-            [_] => 1,
-            [_, width] => width as usize,
-            _ => return None,
-        };
-        self.roles.push((out.id, Role::Node(self.nodes.len())));
-        self.nodes.push(Node { op, width, value: Vec::new(), grad: Vec::new() });
-        self.nodes_read.push(0);
-        Some(())
-    }
+    pub grads: Vec<Vec<f32>>,
 }
 
 /// The gradient of a parameter.
@@ -191,47 +93,16 @@ impl<'a> Weights<'a> {
 }
 
 impl Replay {
-    /// Makes the replay of the recorded `calls`, in which x is tensor 0, y is tensor 1, and the parameters (of these
-    /// `sizes`) follow.
-    ///
-    /// # Errors
-    /// An operation is not known here, or reads its input in an unknown way.
-    pub fn new(calls: &[Call], sizes: &[Vec<i64>]) -> Result<Replay, String> {
-        let params = (0..sizes.len()).map(|param| (2 + param, Role::Param(param)));
-        let mut reader = Reader {
-            roles: [(0, Role::X), (1, Role::Y)].into_iter().chain(params).collect(),
-            nodes: Vec::new(),
-            sizes,
-            params_read: vec![Vec::new(); sizes.len()],
-            nodes_read: Vec::new(),
-        };
-        for call in calls {
-            reader
-                .call(call)
-                .ok_or_else(|| format!("the model calls {}, which it does not know", call.name))?;
-        }
-        let Reader { roles, nodes, params_read, nodes_read, .. } = reader;
-        // Everything is read once, so gradients need not be added up.
-        let once = params_read.iter().all(|by| by.len() == 1) && nodes_read.iter().all(|&n| n == 1);
-        if !once || roles.last().is_none_or(|(_, role)| *role != Role::Loss) {
-            return Err("the model reads some value more or less than once".to_owned());
-        }
-        let readers: Vec<usize> = params_read.into_iter().flatten().collect();
-        let is_table = |param: usize| matches!(nodes[readers[param]].op, Op::Rows { .. });
-        let numel = |param: usize| sizes[param].iter().product::<i64>() as usize;
-        let grads = (0..sizes.len()).map(|p| vec![0.0; if is_table(p) { 0 } else { numel(p) }]).collect();
-        Ok(Replay { nodes, readers, grads })
-    }
-
-    /// The parameters that are looked up by row, grouped by the column of the batch that looks them up and by their
-    /// number of rows: the column, and which parameters.
-    pub fn tables(&self, n_rows: impl Iterator<Item = i64>) -> Vec<(usize, Vec<usize>)> {
-        let mut groups: Vec<((usize, i64), Vec<usize>)> = Vec::new();
-        for (param, (&reader, n_rows)) in self.readers.iter().zip(n_rows).enumerate() {
+    /// The parameters that are looked up by row, grouped by the column of the batch that looks them up and by what else
+    /// they must have in common, given as a key for each parameter: the column, and which parameters.
+    pub fn tables<K: PartialEq>(&self, keys: impl Iterator<Item = K>) -> Vec<(usize, Vec<usize>)> {
+        let mut groups: Vec<((usize, K), Vec<usize>)> = Vec::new();
+        for (param, (&reader, key)) in self.readers.iter().zip(keys).enumerate() {
             let Op::Rows { column, .. } = self.nodes[reader].op else { continue };
-            match groups.iter_mut().find(|(key, _)| *key == (column, n_rows)) {
+            let key = (column, key);
+            match groups.iter_mut().find(|(of, _)| *of == key) {
                 Some((_, group)) => group.push(param),
-                None => groups.push(((column, n_rows), vec![param])),
+                None => groups.push((key, vec![param])),
             }
         }
         groups.into_iter().map(|((column, _), group)| (column, group)).collect()
@@ -303,6 +174,10 @@ impl Replay {
 }
 
 impl Node {
+    pub fn new(op: Op, width: usize) -> Node {
+        Node { op, width, value: Vec::new(), grad: Vec::new(), mask: Vec::new() }
+    }
+
     #[inline(always)]
     fn forward(&mut self, before: &[Node], ids: &[i64], weights: &[Weights]) {
         let out = &mut self.value;
@@ -335,6 +210,17 @@ impl Node {
                 out.iter_mut().zip(input(a)).for_each(|(out, a)| *out = 1.0 / (1.0 + (-a).exp()))
             }
             Op::Relu(a) => out.iter_mut().zip(input(a)).for_each(|(out, a)| *out = a.max(0.0)),
+            Op::Dropout(a, p) => {
+                // Drawn by libtorch from its generator, in the order in which its own dropout draws.
+                let kept =
+                    Tensor::empty([out.len() as i64], (Kind::Float, Device::Cpu)).bernoulli_float_(1.0 - p);
+                self.mask.clear();
+                // SAFETY: contiguous float32 in the CPU's memory.
+                self.mask.extend(unsafe { slice::<f32>(&kept) }.iter().map(|kept| kept / (1.0 - p) as f32));
+                for ((out, a), mask) in out.iter_mut().zip(input(a)).zip(&self.mask) {
+                    *out = a * mask;
+                }
+            }
             Op::Cat(a, b) => {
                 let (left, right) =
                     (input(a).chunks_exact(before[a].width), input(b).chunks_exact(before[b].width));
@@ -389,6 +275,11 @@ impl Node {
             Op::Relu(a) => {
                 for ((a, grad), y) in before[a].grad.iter_mut().zip(grad).zip(&self.value) {
                     *a = if *y > 0.0 { *grad } else { 0.0 };
+                }
+            }
+            Op::Dropout(a, _) => {
+                for ((a, grad), mask) in before[a].grad.iter_mut().zip(grad).zip(&self.mask) {
+                    *a = grad * mask;
                 }
             }
             Op::Cat(a, b) => {
