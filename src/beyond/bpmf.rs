@@ -3,7 +3,8 @@
 //! predictions are averaged. Nothing has to be regularized by hand: the spread of the embeddings is drawn as well.
 //!
 //! Salakhutdinov and Mnih 2008, "Bayesian probabilistic matrix factorization using Markov chain Monte Carlo",
-//! with additional user and movie biases, which have their own spreads.
+//! with additional user and movie biases, which have their own spreads. An embedding and its bias are drawn together:
+//! one after the other they would hold each other back.
 
 use rayon::prelude::*;
 
@@ -35,14 +36,17 @@ pub fn bpmf(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
     sample::<FACTORS>(world, trn, asked, SETTINGS)
 }
 
-/// The embeddings of one side (users or movies) in the current round.
+/// The embeddings of one side (users or movies) in the current round, and its ratings, one user (or movie) after another.
 struct Side<const K: usize> {
-    vectors: Vec<[f64; K]>,
-    bias: Vec<f64>,
-    /// Rows of the training ratings of each user (or movie).
-    rows: Vec<Vec<usize>>,
+    vectors: Vec<[f32; K]>,
+    bias: Vec<f32>,
     /// Precision of the biases.
     precision: f64,
+    /// Where the ratings of each begin, and where the last one's end.
+    starts: Vec<usize>,
+    /// For each rating the other side's index, and the rating minus the mean.
+    others: Vec<usize>,
+    y: Vec<f32>,
 }
 
 /// The normal distribution that a side's embeddings come from.
@@ -52,109 +56,130 @@ struct Prior<const K: usize> {
     pull: [f64; K],
 }
 
+impl<const K: usize> Side<K> {
+    fn new(of: &[usize], others: &[usize], y: &[f32], bias: &[f64], random: &mut Random) -> Side<K> {
+        let rows = rows_by(of, bias.len());
+        let mut starts = vec![0];
+        starts.extend(rows.iter().scan(0, |end, rows| {
+            *end += rows.len();
+            Some(*end)
+        }));
+        let order: Vec<usize> = rows.concat();
+        Side {
+            vectors: bias.iter().map(|_| [(); K].map(|()| (0.1 * random.normal()) as f32)).collect(),
+            bias: bias.iter().map(|b| *b as f32).collect(),
+            precision: 5.0,
+            starts,
+            others: order.iter().map(|&row| others[row]).collect(),
+            y: order.iter().map(|&row| y[row]).collect(),
+        }
+    }
+
+    /// Draws each embedding with its bias given the other side's, then the precision of the biases.
+    fn draw(&mut self, other: &Side<K>, noise: f64, random: &mut Random) {
+        const TOGETHER: usize = 32;
+        let prior = draw_prior(&self.vectors, random);
+        let seed = random.seed();
+        let (starts, others, y, precision) = (&self.starts, &self.others, &self.y, self.precision);
+        let vectors = self.vectors.par_chunks_mut(TOGETHER).zip(self.bias.par_chunks_mut(TOGETHER));
+        vectors.enumerate().for_each(|(chunk, (vectors, bias))| {
+            let mut random = Random::new(seed ^ chunk as u64);
+            for (at, (vector, bias)) in vectors.iter_mut().zip(bias).enumerate() {
+                let at = chunk * TOGETHER + at;
+                let rows = starts[at]..starts[at + 1];
+                let normal = [(); K].map(|()| random.normal());
+                let sums = sums(&others[rows.clone()], &y[rows], &other.vectors, &other.bias);
+                (*vector, *bias) = draw_one(&sums, noise, precision, &prior, normal, random.normal());
+            }
+        });
+        let squares: f64 = self.bias.iter().map(|b| f64::from(b * b)).sum();
+        self.precision = random.gamma(1.0 + self.bias.len() as f64 / 2.0) / (1.0 + squares / 2.0);
+    }
+
+    /// The sum of the squared errors of the training ratings.
+    fn squared_errors(&self, other: &Side<K>) -> f64 {
+        let of = |at: usize| -> f64 {
+            let rows = self.starts[at]..self.starts[at + 1];
+            let ratings = self.others[rows.clone()].iter().zip(&self.y[rows]);
+            let error = |(&o, y): (&usize, &f32)| {
+                y - self.bias[at] - other.bias[o] - dot(&self.vectors[at], &other.vectors[o])
+            };
+            ratings.map(error).map(|e| f64::from(e * e)).sum()
+        };
+        // One after another, so that the sum does not depend on the threads.
+        (0..self.bias.len()).into_par_iter().map(of).collect::<Vec<f64>>().iter().sum()
+    }
+}
+
 /// Draws `burn_in + rounds` sets of embeddings of length `K` by Gibbs sampling; returns the mean prediction of the later
 /// ones.
 pub fn sample<const K: usize>(world: &World, trn: &Rated, asked: &Pairs, with: Bpmf) -> Vec<f64> {
     let mut random = Random::new(with.seed);
     let start = Biases::fit(world, trn, SHRINKAGE);
     let (us, is) = (&trn.pairs.user, &trn.pairs.item);
-    let mut side = |key: &[usize], bias: Vec<f64>| Side {
-        vectors: bias.iter().map(|_| [(); K].map(|()| 0.1 * random.normal())).collect(),
-        rows: rows_by(key, bias.len()),
-        bias,
-        precision: 5.0,
-    };
-    let (mut users, mut items) = (side(us, start.user), side(is, start.item));
-    let products_of = |users: &Side<K>, items: &Side<K>| -> Vec<f64> {
-        us.iter().zip(is).map(|(&u, &i)| dot(&users.vectors[u], &items.vectors[i])).collect()
-    };
+    let y: Vec<f32> = trn.y.iter().map(|y| (y - start.mean) as f32).collect();
+    let mut users = Side::<K>::new(us, is, &y, &start.user, &mut random);
+    let mut items = Side::<K>::new(is, us, &y, &start.item, &mut random);
     let mut noise = 1.5; // precision of a rating
-    let mut products = products_of(&users, &items);
     let mut sums = vec![0.0; asked.len()];
     for round in 0..with.burn_in + with.rounds {
-        draw_biases(&mut users, noise, &mut random, |row| {
-            trn.y[row] - start.mean - items.bias[is[row]] - products[row]
-        });
-        draw_biases(&mut items, noise, &mut random, |row| {
-            trn.y[row] - start.mean - users.bias[us[row]] - products[row]
-        });
-        let rest: Vec<f64> =
-            (0..trn.len()).map(|r| trn.y[r] - start.mean - users.bias[us[r]] - items.bias[is[r]]).collect();
-        draw_vectors(&mut users, &items, is, &rest, noise, &mut random);
-        draw_vectors(&mut items, &users, us, &rest, noise, &mut random);
-        products = products_of(&users, &items);
-        let squares: f64 = rest.iter().zip(&products).map(|(r, p)| (r - p).powi(2)).sum();
+        users.draw(&items, noise, &mut random);
+        items.draw(&users, noise, &mut random);
+        let squares = users.squared_errors(&items);
         noise = random.gamma(1.0 + trn.len() as f64 / 2.0) / (1.0 + squares / 2.0);
         if round >= with.burn_in {
-            for (row, sum) in sums.iter_mut().enumerate() {
-                let (u, i) = (asked.user[row], asked.item[row]);
-                let product = dot(&users.vectors[u], &items.vectors[i]);
-                *sum += world.clamp(start.mean + users.bias[u] + items.bias[i] + product);
+            for (sum, (&u, &i)) in sums.iter_mut().zip(asked.user.iter().zip(&asked.item)) {
+                let stars = users.bias[u] + items.bias[i] + dot(&users.vectors[u], &items.vectors[i]);
+                *sum += world.clamp(start.mean + f64::from(stars));
             }
         }
     }
     sums.into_iter().map(|sum| sum / with.rounds as f64).collect()
 }
 
-/// Draws the biases given all else, then their precision given the biases.
-fn draw_biases<const K: usize>(
-    side: &mut Side<K>,
-    noise: f64,
-    random: &mut Random,
-    rest: impl Fn(usize) -> f64,
-) {
-    for (bias, rows) in side.bias.iter_mut().zip(&side.rows) {
-        let precision = side.precision + noise * rows.len() as f64;
-        let sum: f64 = rows.iter().map(|&row| rest(row)).sum();
-        *bias = noise * sum / precision + random.normal() / precision.sqrt();
-    }
-    let squares: f64 = side.bias.iter().map(|b| b * b).sum();
-    side.precision = random.gamma(1.0 + side.bias.len() as f64 / 2.0) / (1.0 + squares / 2.0);
-}
-
-/// Draws the prior of a side's embeddings, then each embedding given the other side's.
-fn draw_vectors<const K: usize>(
-    side: &mut Side<K>,
-    other: &Side<K>,
-    other_of: &[usize],
-    rest: &[f64],
-    noise: f64,
-    random: &mut Random,
-) {
-    let prior = draw_prior(&side.vectors, random);
-    let seed = random.seed();
-    const TOGETHER: usize = 64;
-    let drawn = side.rows.par_chunks(TOGETHER).enumerate().map(|(chunk, of_chunk)| {
-        let mut random = Random::new(seed ^ chunk as u64);
-        let draw = |rows: &Vec<usize>| {
-            let normal = [(); K].map(|()| random.normal());
-            draw_vector(rows, &other.vectors, other_of, rest, noise, &prior, &normal)
-        };
-        of_chunk.iter().map(draw).collect::<Vec<[f64; K]>>()
-    });
-    side.vectors = drawn.collect::<Vec<_>>().concat();
+/// What the ratings of a user (or movie) say, with v the other side's vectors and y the ratings minus their biases.
+struct Sums<const K: usize> {
+    n: f32,
+    y: f32,
+    v: [f32; K],
+    vy: [f32; K],
+    vv: [[f32; K]; K],
 }
 
 wide! {
-    /// Draws one embedding: its mean is P⁻¹·b and its covariance P⁻¹, with P and b those of the prior and of its ratings.
-    fn draw_vector<const K: usize>(
-        rows: &[usize],
-        others: &[[f64; K]],
-        other_of: &[usize],
-        rest: &[f64],
-        noise: f64,
-        prior: &Prior<K>,
-        normal: &[f64; K],
-    ) -> [f64; K] {
-        let (mut precision, mut b) = (prior.precision, prior.pull);
-        for &row in rows {
-            let v = &others[other_of[row]];
-            let weighted = v.map(|v| noise * v);
-            for (b, v) in b.iter_mut().zip(&weighted) {
-                *b += rest[row] * v;
+    fn sums<const K: usize>(others: &[usize], y: &[f32], vectors: &[[f32; K]], bias: &[f32]) -> Sums<K> {
+        let mut sums = Sums { n: y.len() as f32, y: 0.0, v: [0.0; K], vy: [0.0; K], vv: [[0.0; K]; K] };
+        for (&other, y) in others.iter().zip(y) {
+            let (v, y) = (&vectors[other], y - bias[other]);
+            sums.y += y;
+            sums.v.iter_mut().zip(v).for_each(|(sum, v)| *sum += v);
+            sums.vy.iter_mut().zip(v).for_each(|(sum, v)| *sum += y * v);
+            for (of_row, a) in sums.vv.iter_mut().zip(v) {
+                of_row.iter_mut().zip(v).for_each(|(sum, b)| *sum += a * b);
             }
-            for (of_row, v) in precision.iter_mut().zip(v) {
-                of_row.iter_mut().zip(&weighted).for_each(|(p, w)| *p += v * w);
+        }
+        sums
+    }
+}
+
+wide! {
+    /// Draws an embedding and its bias together. The bias is first eliminated from the equations of the vector, whose mean
+    /// is then P⁻¹·b and its covariance P⁻¹; given the vector, the bias is normal.
+    fn draw_one<const K: usize>(
+        sums: &Sums<K>,
+        noise: f64,
+        bias_precision: f64,
+        prior: &Prior<K>,
+        normal: [f64; K],
+        normal_of_bias: f64,
+    ) -> ([f32; K], f32) {
+        let c = bias_precision + noise * f64::from(sums.n);
+        let (v, y) = (sums.v.map(|v| noise * f64::from(v)), noise * f64::from(sums.y));
+        let (mut precision, mut b) = (prior.precision, prior.pull);
+        for i in 0..K {
+            b[i] += noise * f64::from(sums.vy[i]) - v[i] * y / c;
+            for j in 0..K {
+                precision[i][j] += noise * f64::from(sums.vv[i][j]) - v[i] * v[j] / c;
             }
         }
         // With P = L·Lᵀ and z standard normal: L⁻ᵀ·(L⁻¹·b + z).
@@ -163,21 +188,23 @@ wide! {
         forward(l, K, &mut b);
         b.iter_mut().zip(normal).for_each(|(b, z)| *b += z);
         backward(l, K, &mut b);
-        b
+        let bias = (y - dot(&v, &b)) / c + normal_of_bias / c.sqrt();
+        (b.map(|b| b as f32), bias as f32)
     }
 }
 
 /// Draws mean and precision from their normal-Wishart posterior given the embeddings (the paper's equation 14,
 /// with its constants: W₀ the identity, ν₀ = factors, β₀ = 2, μ₀ = 0).
-fn draw_prior<const K: usize>(vectors: &[[f64; K]], random: &mut Random) -> Prior<K> {
+fn draw_prior<const K: usize>(vectors: &[[f32; K]], random: &mut Random) -> Prior<K> {
     const BETA: f64 = 2.0;
+    let vectors: Vec<[f64; K]> = vectors.iter().map(|v| v.map(f64::from)).collect();
     let n = vectors.len() as f64;
     let mut mean = [0.0; K];
-    for v in vectors {
+    for v in &vectors {
         mean.iter_mut().zip(v).for_each(|(mean, v)| *mean += v / n);
     }
     let mut scale = [[0.0; K]; K]; // the inverse of W*
-    for v in vectors {
+    for v in &vectors {
         for i in 0..K {
             for j in 0..K {
                 scale[i][j] += (v[i] - mean[i]) * (v[j] - mean[j]);
