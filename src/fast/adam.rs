@@ -174,3 +174,35 @@ fn run_anywhere<const LANES: usize, const VECTORS: usize>(
         row.second[from..][..n].copy_from_slice(&vs.as_flattened()[..n]);
     }
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_numbers_taken_at_once_does_not_change_a_bit() {
+        if !std::arch::is_x86_feature_detected!("avx512f") {
+            eprintln!("skipped: this processor has no AVX-512");
+            return;
+        }
+        let with = Constants { new: 0.1, old_square: 0.999, new_square: 0.001, eps: 1e-8, decay: 2e-4 };
+        let steps: Vec<Step> =
+            (1..40).map(|t| Step { rate: 0.01 * t as f32, root: 1.1, keep: 0.999 }).collect();
+        let numbers =
+            |n: usize, scale: f32| (0..n).map(|i| scale * (i as f32 + 0.3).sin()).collect::<Vec<f32>>();
+        for n in [1, 8, 50, 64, 131] {
+            let grad = numbers(n, 0.02);
+            let moved = |run: fn(Row, &[f32], &[Step], Constants)| {
+                let (mut p, mut first, mut second) = (numbers(n, 0.1), vec![0.0; n], vec![0.0; n]);
+                let row = Row { p: &mut p, first: &mut first, second: &mut second };
+                run(row, &grad, &steps, with);
+                (p, first, second)
+            };
+            // SAFETY: the processor has AVX-512, and with it the other features.
+            let by_eight = moved(|row, grad, steps, with| unsafe { run_avx2(row, grad, steps, with) });
+            // SAFETY: as above.
+            let by_sixteen = moved(|row, grad, steps, with| unsafe { run_avx512(row, grad, steps, with) });
+            assert_eq!(by_eight, by_sixteen, "{n} numbers");
+        }
+    }
+}
