@@ -30,11 +30,12 @@ print(ratings.rating.value_counts().sort_index().to_string())
 print(ratings.rating.mean().round(4), ratings.rating.std(ddof=0).round(4))
 
 # %% excel_subset: top_users
+# "stable": equal counts stay in the order of their ids; pandas' own sort leaves that order to the processor
 g = ratings.groupby("userId")["rating"].count()
-top_users = g.sort_values(ascending=False)[:15]
+top_users = g.sort_values(ascending=False, kind="stable")[:15]
 
 g = ratings.groupby("movieId")["rating"].count()
-top_movies = g.sort_values(ascending=False)[:15]
+top_movies = g.sort_values(ascending=False, kind="stable")[:15]
 print(top_users.to_string(), top_movies.to_string(), sep="\n")
 
 # %% excel_subset: top_r

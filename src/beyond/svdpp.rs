@@ -81,6 +81,8 @@ struct Clock {
     n_days: usize,
     first: f64,
     last: f64,
+    /// When each training row was rated.
+    of_rows: Vec<Moment>,
 }
 
 /// When a pair is rated, as the model sees it.
@@ -106,7 +108,9 @@ impl Clock {
         }
         let (first, last) =
             pairs.time.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &t| (a.min(t), b.max(t)));
-        Clock { mean, days, n_days, first, last }
+        let mut clock = Clock { mean, days, n_days, first, last, of_rows: Vec::new() };
+        clock.of_rows = pairs.user.iter().zip(&pairs.time).map(|(&u, &t)| clock.moment(u, t)).collect();
+        clock
     }
 
     /// A day on which the user rated nothing has no parameter.
@@ -182,10 +186,6 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    fn moment(&self, pairs: &Pairs, row: usize) -> Option<Moment> {
-        self.clock.map(|clock| clock.moment(pairs.user[row], pairs.time[row]))
-    }
-
     /// |N|^−½·Σ y_j
     fn implicit(&self, user: usize) -> Vec<f64> {
         let mut sum = vec![0.0; self.k];
@@ -217,7 +217,7 @@ impl<'a> Parameters<'a> {
         let mut on_implicit = vec![0.0; k];
         for &row in rows {
             let i = trn.pairs.item[row];
-            let at = self.moment(&trn.pairs, row);
+            let at = self.clock.map(|clock| clock.of_rows[row]);
             let e = trn.y[row] - self.stars(u, i, at, &implicit);
             let mut bias = |place: usize, factor: f64| {
                 let b = &mut self.theta[place];
@@ -270,7 +270,8 @@ impl<'a> Parameters<'a> {
         let implicit: Vec<Vec<f64>> = (0..world.n_users).map(|u| self.implicit(u)).collect();
         let stars = |row: usize| {
             let (u, i) = (asked.user[row], asked.item[row]);
-            world.clamp(self.stars(u, i, self.moment(asked, row), &implicit[u]))
+            let at = self.clock.map(|clock| clock.moment(u, asked.time[row]));
+            world.clamp(self.stars(u, i, at, &implicit[u]))
         };
         (0..asked.len()).map(stars).collect()
     }
@@ -297,7 +298,7 @@ mod tests {
         model.rated = vec![vec![0], vec![2]]; // as many as the rows that are passed
         let before = model.theta.clone();
         let loss = |model: &Parameters| {
-            let stars = model.stars(1, 2, model.moment(&trn.pairs, 3), &model.implicit(1));
+            let stars = model.stars(1, 2, Some(clock.of_rows[3]), &model.implicit(1));
             (trn.y[3] - stars).powi(2) / 2.0
         };
         let gradient: Vec<f64> = (0..before.len())

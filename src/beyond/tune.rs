@@ -170,21 +170,28 @@ impl<'a> Tuner<'a> {
         self.try_all(what, grid.into_iter().map(candidate).collect())
     }
 
-    /// Bayesian factorization: length of the embeddings.
+    /// Bayesian factorization: length of the embeddings, and rounds of the sampler.
     pub fn bpmf(&self) -> Result<Choice> {
         type Sample = fn(&World, &Rated, &Pairs, Bpmf) -> Vec<f64>;
-        let lengths: [(usize, Sample); 4] = [
-            (4, bpmf::sample::<4>),
-            (8, bpmf::sample::<8>),
-            (12, bpmf::sample::<12>),
-            (16, bpmf::sample::<16>),
+        let rounds = |burn_in, rounds| Bpmf { burn_in, rounds, ..bpmf::SETTINGS };
+        let grid: [(usize, Sample, Bpmf); 8] = [
+            (4, bpmf::sample::<4>, bpmf::SETTINGS),
+            (8, bpmf::sample::<8>, bpmf::SETTINGS),
+            (12, bpmf::sample::<12>, bpmf::SETTINGS),
+            (16, bpmf::sample::<16>, bpmf::SETTINGS),
+            (8, bpmf::sample::<8>, rounds(20, 60)),
+            (8, bpmf::sample::<8>, rounds(40, 80)),
+            (8, bpmf::sample::<8>, rounds(40, 120)),
+            (8, bpmf::sample::<8>, rounds(80, 160)),
         ];
-        let candidate = |(factors, sample): (usize, Sample)| -> (String, bool, Model) {
-            let model =
-                move |world: &World, trn: &Rated, asked: &Pairs| sample(world, trn, asked, bpmf::SETTINGS);
-            (format!("{factors} factors"), factors == bpmf::FACTORS, Box::new(model))
+        let candidate = |(factors, sample, with): (usize, Sample, Bpmf)| -> (String, bool, Model) {
+            let model = move |world: &World, trn: &Rated, asked: &Pairs| sample(world, trn, asked, with);
+            let name = format!("{factors} factors, {} + {} rounds", with.burn_in, with.rounds);
+            (name, factors == bpmf::FACTORS && with == bpmf::SETTINGS, Box::new(model))
         };
-        self.try_all("Bayesian factorization", lengths.into_iter().map(candidate).collect())
+        let mut candidates: Vec<(String, bool, Model)> = grid.into_iter().map(candidate).collect();
+        candidates.dedup_by(|a, b| a.0 == b.0);
+        self.try_all("Bayesian factorization", candidates)
     }
 
     /// The weights of the Gaussian process: `steps` steps of Adam (Kingma and Ba 2014) down the gradient of the folds'

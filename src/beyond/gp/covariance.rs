@@ -7,7 +7,9 @@ use rayon::prelude::*;
 
 use super::super::baselines::{Biases, SHRINKAGE};
 use super::super::rows::{Pairs, Rated, World, rows_by};
-use super::terms::{Columns, N_ITEM, N_USER, RatingFeatures, item_terms, shared_features, user_terms};
+use super::terms::{
+    Columns, N_ITEM, N_USER, RatingFeatures, TIMED_FROM, Weights, item_terms, shared_features, user_terms,
+};
 
 /// The covariances among the training ratings, and between them and the pairs to predict, one term at a time.
 pub(super) struct Covariance<'a> {
@@ -75,6 +77,13 @@ impl Side {
 
     pub(super) fn n_blocks(&self) -> usize {
         self.starts.len() - 1
+    }
+
+    /// How many of the terms have to be computed with these weights.
+    pub(super) fn n_terms(&self, weights: &Weights) -> usize {
+        let mine = &weights[self.terms.clone()];
+        let users = self.terms.start == 0;
+        if users && mine[TIMED_FROM..].iter().all(|w| *w == 0.0) { TIMED_FROM } else { mine.len() }
     }
 
     /// The numbers of the training rows, in the order of `order`.
@@ -153,11 +162,12 @@ impl<'a> Covariance<'a> {
     }
 
     /// Calls `see(row, places, terms)` for each training row, with the places in its block up to its own, and for each
-    /// pair to predict, with all places of its block. `terms` is (terms, places). Returns what `see` returned, in any
+    /// pair to predict, with all places of its block. `terms` is (n_terms, places). Returns what `see` returned, in any
     /// order.
     pub(super) fn visit<R: Send>(
         &self,
         side: &Side,
+        n_terms: usize,
         see: impl Fn(usize, Range<usize>, &[f32]) -> R + Sync,
     ) -> Vec<(usize, R)> {
         let users = side.terms.start == 0;
@@ -199,7 +209,7 @@ impl<'a> Covariance<'a> {
                     room.liked.push(sum - own[0] * theirs[0]);
                     room.both.push(count - own[1] * theirs[1]);
                 }
-                room.terms.resize(side.terms.len() * m, 0.0);
+                room.terms.resize(n_terms * m, 0.0);
                 let (a, b) = (&self.features[row], side.columns.slice(places.start, places.end));
                 let of_pairs = if users { user_terms } else { item_terms };
                 if m > 0 {

@@ -149,7 +149,7 @@ impl<'a> Gp<'a> {
         let mut gradient = [0.0; N_TERMS];
         for side in [&of.by_user, &of.by_item] {
             let (left_of, alpha_of) = (side.ordered(&left), side.ordered(&alpha));
-            let parts = of.visit(side, |row, places, terms| {
+            let parts = of.visit(side, side.terms.len(), |row, places, terms| {
                 let mut by_pair: Vec<f32> = alpha_of[places.clone()].iter().map(|a| left[row] * a).collect();
                 if row < n {
                     // Each pair of two rows is visited once, but is in the matrix twice.

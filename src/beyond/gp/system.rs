@@ -14,11 +14,39 @@ struct Part<'c> {
     side: &'c Side,
     /// For each place of the side's order, the covariances with the places of its block up to itself: the lower
     /// triangle.
-    lower: Vec<Vec<f32>>,
+    lower: Rows,
     /// For each pair to predict, the covariances with the places of its block.
-    asked: Vec<Vec<f32>>,
+    asked: Rows,
     /// Blocks in groups that are about as much work as each other.
     groups: Vec<Range<usize>>,
+}
+
+/// Rows of covariances, one after another in memory: the solver reads all of them in each step, and waits for memory more
+/// than it computes.
+struct Rows {
+    k: Vec<f32>,
+    /// Where each row begins in `k`, and where the last one ends.
+    starts: Vec<usize>,
+}
+
+impl Rows {
+    /// Rows of these lengths, filled with zeros.
+    fn new(lengths: impl Iterator<Item = usize>) -> Rows {
+        let mut starts = vec![0];
+        starts.extend(lengths.scan(0, |end, length| {
+            *end += length;
+            Some(*end)
+        }));
+        Rows { k: vec![0.0; starts[starts.len() - 1]], starts }
+    }
+
+    fn row(&self, at: usize) -> &[f32] {
+        &self.k[self.starts[at]..self.starts[at + 1]]
+    }
+
+    fn set(&mut self, at: usize, k: &[f32]) {
+        self.k[self.starts[at]..self.starts[at + 1]].copy_from_slice(k);
+    }
 }
 
 /// The system of equations: K + N over the training rows, and k.
@@ -44,11 +72,11 @@ wide! {
 
 wide! {
     /// A block's symmetric matrix, of which the rows of the lower triangle are given, times `x`: added to `out`.
-    fn times_block(lower: &[Vec<f32>], x: &[f32], out: &mut [f32]) {
-        for (p, row) in lower.iter().enumerate() {
-            let (own, before) = row.split_last().expect("a row of the triangle has its diagonal");
-            out[p] += dot(before, &x[..p]) + own * x[p];
-            out[..p].iter_mut().zip(before).for_each(|(out, k)| *out += k * x[p]);
+    fn times_block(lower: &Rows, places: Range<usize>, x: &[f32], out: &mut [f32]) {
+        for (p, place) in places.enumerate() {
+            let row = lower.row(place);
+            out[p] += dot(row, &x[..=p]);
+            out[..p].iter_mut().zip(row).for_each(|(out, k)| *out += k * x[p]);
         }
     }
 }
@@ -56,21 +84,24 @@ wide! {
 impl<'c> Part<'c> {
     fn new(of: &'c Covariance, side: &'c Side, weights: &Weights) -> Part<'c> {
         let n = of.trn.len();
-        let (mut lower, mut asked) = (vec![Vec::new(); n], vec![Vec::new(); of.features.len() - n]);
-        let rows = of.visit(side, |_, places, terms| {
-            let mut row = vec![0.0; places.len()];
+        let in_block = |row: usize| side.places(side.block[row]);
+        let mut lower =
+            Rows::new(side.order.iter().enumerate().map(|(place, &row)| place + 1 - in_block(row).start));
+        let mut asked = Rows::new((n..of.features.len()).map(|row| in_block(row).len()));
+        let rows = of.visit(side, side.n_terms(weights), |_, places, terms| {
+            let mut sum = vec![0.0; places.len()];
             for (weight, term) in weights[side.terms.clone()].iter().zip(terms.chunks(places.len().max(1))) {
                 if *weight > 0.0 {
-                    add(*weight as f32, term, &mut row);
+                    add(*weight as f32, term, &mut sum);
                 }
             }
-            row
+            sum
         });
         for (row, k) in rows {
             if row < n {
-                lower[side.place[row]] = k;
+                lower.set(side.place[row], &k);
             } else {
-                asked[row - n] = k;
+                asked.set(row - n, &k);
             }
         }
         Part { side, lower, asked, groups: groups(side) }
@@ -85,7 +116,7 @@ impl<'c> Part<'c> {
             for block in blocks.clone() {
                 let places = self.side.places(block);
                 let inside = places.start - from..places.end - from;
-                times_block(&self.lower[places], &mine[inside.clone()], &mut sums[inside]);
+                times_block(&self.lower, places, &mine[inside.clone()], &mut sums[inside]);
             }
             sums
         };
@@ -140,8 +171,8 @@ impl<'c> System<'c> {
         let mut out = vec![0.0; self.n_asked];
         for Part { side, asked, .. } in &self.parts {
             let mine = side.ordered(x);
-            for (at, k) in asked.iter().enumerate() {
-                out[at] += dot(k, &mine[side.places(side.block[self.n + at])]);
+            for (at, out) in out.iter_mut().enumerate() {
+                *out += dot(asked.row(at), &mine[side.places(side.block[self.n + at])]);
             }
         }
         self.add_shared(0..self.n, x, self.n..self.n + self.n_asked, &mut out);
@@ -152,9 +183,9 @@ impl<'c> System<'c> {
     pub(super) fn transposed(&self, e: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; self.n];
         for Part { side, asked, .. } in &self.parts {
-            for (at, k) in asked.iter().enumerate() {
+            for (at, e) in e.iter().enumerate() {
                 let rows = &side.order[side.places(side.block[self.n + at])];
-                rows.iter().zip(k).for_each(|(&row, k)| out[row] += e[at] * k);
+                rows.iter().zip(asked.row(at)).for_each(|(&row, k)| out[row] += e * k);
             }
         }
         self.add_shared(self.n..self.n + self.n_asked, e, 0..self.n, &mut out);
@@ -218,9 +249,13 @@ impl<'s> Nearly<'s> {
         let covariance = [0, 1].map(|at| {
             let part = &system.parts[at];
             let mean = |block| {
-                let rows = &part.lower[part.side.places(block)];
-                let pairs = rows.len() * rows.len().saturating_sub(1) / 2;
-                let sum: f32 = rows.iter().map(|row| row[..row.len() - 1].iter().sum::<f32>()).sum();
+                let places = part.side.places(block);
+                let pairs = places.len() * places.len().saturating_sub(1) / 2;
+                let before_itself = |place: usize| {
+                    let row = part.lower.row(place);
+                    row[..row.len() - 1].iter().sum::<f32>()
+                };
+                let sum: f32 = places.map(before_itself).sum();
                 if pairs > 0 { (sum / pairs as f32).max(0.0) } else { 0.0 }
             };
             (0..part.side.n_blocks()).into_par_iter().map(mean).collect::<Vec<f32>>()
@@ -228,7 +263,7 @@ impl<'s> Nearly<'s> {
         let mut noise = system.noise.clone();
         for (part, covariance) in system.parts.iter().zip(&covariance) {
             for (place, &row) in part.side.order.iter().enumerate() {
-                let own = part.lower[place].last().copied().unwrap_or(0.0);
+                let own = part.lower.row(place).last().copied().unwrap_or(0.0);
                 noise[row] += (own - covariance[part.side.block[row]]).max(0.0);
             }
         }

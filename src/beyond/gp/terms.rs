@@ -47,6 +47,8 @@ const SHARED_TERMS: [&str; 6] = [
 const NOISE_TERMS: [&str; 2] = ["noise", "noise of users who scatter"];
 
 pub(super) const N_USER: usize = USER_TERMS.len();
+/// The first of the user terms that compares times: all after it do.
+pub(super) const TIMED_FROM: usize = 8;
 pub(super) const N_ITEM: usize = ITEM_TERMS.len();
 const N_SHARED: usize = SHARED_TERMS.len();
 /// Number of terms.
@@ -193,9 +195,11 @@ macro_rules! fill {
 
 wide! {
     /// The terms of a rating with others by the same user, each without its weight: (terms, others). `liked` and `both`
-    /// are what other users' ratings say of its movie and each other movie: sums of products, and how many.
+    /// are what other users' ratings say of its movie and each other movie: sums of products, and how many. With room for
+    /// only the terms that need no times, the others are not computed.
     pub(super) fn user_terms(a: &RatingFeatures, b: Slice<'_>, liked: &[f32], both: &[f32], out: &mut [f32]) {
         let m = liked.len();
+        let timed = out.len() > TIMED_FROM * m;
         let mut rows = out.chunks_exact_mut(m);
         let mut next = || rows.next().expect("there is a row for each term");
         let (per_item, per_genre) = (a.per_item(), a.per_genre());
@@ -223,6 +227,9 @@ wide! {
         fill!(years_alike, year in b.year => years(year));
         fill!(next(), genres in &*genres_alike, years in &*years_alike => genres * years);
         fill!(next(), popular in b.popular => a.popular * popular);
+        if !timed {
+            return;
+        }
         fill!(next(), time in b.time => exp(-apart(time) / MINUTE));
         let minutes = next();
         fill!(minutes, time in b.time => exp(-apart(time) / (10.0 * MINUTE)));
