@@ -12,9 +12,10 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use lecture5::beyond::blend::{FOLDS, Predict, RIDGE, blend, out_of_fold, stack};
+use lecture5::beyond::blend::Blend;
 use lecture5::beyond::rows::folds;
-use lecture5::beyond::score::{RESAMPLES, bootstrap_by_user, mse, score, squared_errors};
+use lecture5::beyond::score::{RESAMPLES, bootstrap_by_user, known_and_new, score, squared_errors};
+use lecture5::beyond::splits;
 use lecture5::beyond::{data, models_for, nets};
 use lecture5::movielens::Split;
 use lecture5::notebook::{Notebook, Table};
@@ -133,24 +134,16 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %%
     let started = Instant::now();
-    let blended: Vec<_> = models.iter().filter(|model| model.blended).collect();
-    let names: Vec<&str> = blended.iter().map(|model| model.name).collect();
-    let members: Vec<Predict> = blended.iter().map(|model| model.predict).collect();
-    let (rows, unseen) = out_of_fold(&world, &trn, &members, FOLDS, 0)?;
-    let unseen_y = trn.pick(&rows).y;
-    let weights = stack(&unseen, &unseen_y, trn.mean(), RIDGE);
-    let mut by_folds: Vec<(&str, f64)> =
-        names.iter().copied().zip(unseen.iter().map(|p| mse(p, &unseen_y))).collect();
-    by_folds.push(("blend", mse(&blend(&world, &unseen, &weights, trn.mean()), &unseen_y)));
+    let members: Vec<_> = models.into_iter().filter(|model| model.blended).collect();
+    let fitted = Blend::fit(&world, &trn, &members)?;
     let mut table = Table::new(["model", "weight", "MSE on folds of the training rows"]);
-    for (at, (name, mse)) in by_folds.iter().enumerate() {
-        let weight = weights.get(at).map_or(String::new(), |w| format!("{w:.3}"));
+    for (at, (name, mse)) in fitted.by_folds.iter().enumerate() {
+        let weight = fitted.weights.get(at).map_or(String::new(), |w| format!("{w:.3}"));
         table.push([(*name).to_owned(), weight, format!("{mse:.4}")]);
     }
     nb.show(table);
-    let best = by_folds.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or("", |(name, _)| *name).to_owned();
-    let parts: Vec<Vec<f64>> = names.iter().map(|name| of(&predictions, name)).collect();
-    let stars = blend(&world, &parts, &weights, trn.mean());
+    let parts: Vec<Vec<f64>> = members.iter().map(|model| of(&predictions, model.name)).collect();
+    let stars = fitted.predict(&world, &parts);
     predictions.push(("blend".to_owned(), false, stars, started.elapsed().as_secs_f64()));
 
     // %% [markdown]
@@ -200,26 +193,12 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // rows that concerns, and the mean squared error on them apart:
 
     // %%
-    let known = |all: usize, of: &[usize]| {
-        let mut known = vec![false; all];
-        of.iter().for_each(|&at| known[at] = true);
-        known
-    };
-    let known_users = known(world.n_users, &trn.pairs.user);
-    let known_items = known(world.n_items, &trn.pairs.item);
-    let group = |row: usize| match (known_users[val.user[row]], known_items[val.item[row]]) {
-        (true, true) => 0,
-        (false, _) => 1,
-        (true, false) => 2,
-    };
-    let groups: Vec<Vec<usize>> =
-        (0..3).map(|g| (0..val.len()).filter(|&row| group(row) == g).collect()).collect();
-    let names = ["both are known", "a new user", "a known user, a new movie"];
-    let columns = names.iter().zip(&groups).map(|(name, rows)| format!("{name}: {} rows", rows.len()));
+    let groups = known_and_new(&trn.pairs, &val);
+    let columns = groups.iter().map(|(name, rows)| format!("{name}: {} rows", rows.len()));
     let mut table = Table::new(std::iter::once("model".to_owned()).chain(columns));
     for (name, _, stars, _) in &predictions {
         let errors = squared_errors(stars, &y);
-        let cells = groups.iter().map(|rows| {
+        let cells = groups.iter().map(|(_, rows)| {
             let of_group: Vec<f64> = rows.iter().map(|&row| errors[row]).collect();
             if rows.is_empty() { String::new() } else { format!("{:.4}", mean(&of_group)) }
         });
@@ -244,6 +223,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     lecture.plot(nb, plots::intervals("beyond", title, measure, &intervals)?)?;
 
     // %%
+    let best = fitted.best().to_owned();
     let chosen = rows.iter().find(|r| r.name == best);
     if let Some(row) = chosen {
         nb.markdown(format!(
@@ -251,7 +231,36 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
             row.val_mse, row.val_rmse, lecture.run.split
         ));
     }
-    lecture.metrics.beyond = Some(Beyond { rows, best });
+
+    // %% [markdown]
+    // ## And on other splits?
+    //
+    // The best model on one split may lose to the biases on another: if the future is predicted, many users are new. The
+    // table has the root of the mean squared error, in stars, of the blend and its members, which are trained and chosen
+    // anew on each split. `lecture5 run beyond --all-splits` fills in the splits other than the run's own.
+
+    // %%
+    let mut stars: Vec<Vec<f64>> = members.iter().map(|model| of(&predictions, model.name)).collect();
+    stars.push(of(&predictions, "blend"));
+    let mut splits = vec![splits::split_scores(lecture.run.split, &fitted, &stars, &groups, &y)];
+    for other in splits::others(&lecture.ml, lecture.run.split) {
+        if lecture.run.all_splits {
+            splits.push(splits::scores(&lecture.ml, &cf, other)?);
+        }
+    }
+    let models = splits[0].models.iter().cloned();
+    let columns = ["split", "rows held out", "number"].map(str::to_owned).into_iter().chain(models);
+    let mut table = Table::new(columns.chain(["chosen".to_owned()]));
+    for of_split in &splits {
+        for (at, group) in of_split.groups.iter().enumerate() {
+            let once = |text: &str| if at == 0 { text.to_owned() } else { String::new() };
+            let cells = [once(&of_split.split), group.rows.clone(), group.n.to_string()];
+            let cells = cells.into_iter().chain(group.rmse.iter().map(|rmse| format!("{rmse:.4}")));
+            table.push(cells.chain([once(&of_split.best)]));
+        }
+    }
+    nb.show(table);
+    lecture.metrics.beyond = Some(Beyond { rows, best, splits });
 
     Ok(())
 }

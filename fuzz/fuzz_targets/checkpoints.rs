@@ -75,7 +75,7 @@ fuzz_target!(|changes: &[u8]| {
         std::fs::write(saved.folder.path().join("checkpoint.safetensors"), sealed(bytes))
             .expect("it is written");
         let mut checkpoint = Checkpoint::new(saved.folder.path(), saved.card.clone());
-        if let Ok(state) = checkpoint.load(&mut saved.learner) {
+        if let Ok(state) = checkpoint.load(&mut saved.learner, false) {
             assert!((1..=3).contains(&state.history.epochs.len()));
             assert!(
                 state.mean.avg_loss.is_finite() && state.history.running.iter().all(|loss| loss.is_finite())

@@ -3,8 +3,10 @@
 
 use anyhow::Result;
 
+use super::Model;
 use super::linalg::solve;
 use super::rows::{Pairs, Rated, World, folds};
+use super::score::mse;
 use crate::system::interrupt;
 
 /// A model of this module: from the world, the training ratings and the pairs to predict to stars.
@@ -14,6 +16,43 @@ pub type Predict = fn(&World, &Rated, &Pairs) -> Vec<f64>;
 pub const FOLDS: usize = 1;
 /// Pulls the weights toward equal ones, as strongly as this many ratings.
 pub const RIDGE: f64 = 50.0;
+
+/// A blend of some models, with what was chosen on folds of the training rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Blend {
+    /// The weight of each model.
+    pub weights: Vec<f64>,
+    /// The mean squared error of each model on the folds, then the blend's.
+    pub by_folds: Vec<(&'static str, f64)>,
+    mean: f64,
+}
+
+impl Blend {
+    /// Trains the models on part of the training rows, and chooses their weights on the rest.
+    ///
+    /// # Errors
+    /// [`interrupt::Interrupted`].
+    pub fn fit(world: &World, trn: &Rated, models: &[Model]) -> Result<Blend> {
+        let members: Vec<Predict> = models.iter().map(|model| model.predict).collect();
+        let (rows, unseen) = out_of_fold(world, trn, &members, FOLDS, 0)?;
+        let (y, mean) = (trn.pick(&rows).y, trn.mean());
+        let weights = stack(&unseen, &y, mean, RIDGE);
+        let mut by_folds: Vec<(&str, f64)> =
+            models.iter().zip(&unseen).map(|(model, stars)| (model.name, mse(stars, &y))).collect();
+        by_folds.push(("blend", mse(&blend(world, &unseen, &weights, mean), &y)));
+        Ok(Blend { weights, by_folds, mean })
+    }
+
+    /// The weighted sum of the models' predictions, in stars.
+    pub fn predict(&self, world: &World, predictions: &[Vec<f64>]) -> Vec<f64> {
+        blend(world, predictions, &self.weights, self.mean)
+    }
+
+    /// The model, or the blend, with the lowest error on the folds.
+    pub fn best(&self) -> &'static str {
+        self.by_folds.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or("", |(name, _)| name)
+    }
+}
 
 /// Training rows that were held out in `k` folds made as the split was made, and each model's predictions for them, trained
 /// without them: (models, rows).

@@ -13,9 +13,9 @@
 //! | [`gp`] | a Gaussian process over ratings | Rasmussen and Williams 2006 |
 //! | [`blend`] | weighted sums of these | Wolpert 1992, Breiman 1996 |
 //!
-//! [`rows`] holds what they see and [`data`] makes it, [`score`] says how good they are, [`nets`] trains the lecture's
-//! own models and the variations that it suggests, [`tune`] reruns the choice of every setting on folds of the training
-//! rows.
+//! [`rows`] holds what they see and [`data`] makes it, [`score`] says how good they are, [`splits`] how good if rows are
+//! held out in other ways, [`nets`] trains the lecture's own models and the variations that it suggests, [`tune`] reruns
+//! the choice of every setting on folds of the training rows.
 
 pub mod baselines;
 pub mod blend;
@@ -27,6 +27,7 @@ pub mod linalg;
 pub mod nets;
 pub mod rows;
 pub mod score;
+pub mod splits;
 pub mod svdpp;
 pub mod tune;
 
@@ -34,7 +35,7 @@ use blend::Predict;
 use rows::{Pairs, World};
 
 /// A model of this module by name.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Model {
     /// As in the tables.
     pub name: &'static str,

@@ -1,7 +1,10 @@
 //! How good predictions are, and how sure that is.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
+use super::rows::Pairs;
 use crate::system::arithmetic::mean;
 use crate::system::random::Random;
 
@@ -75,9 +78,37 @@ pub fn bootstrap_by_user(values: &[f64], user: &[usize], resamples: usize, seed:
     (at(0.025), at(0.975))
 }
 
+/// Rows held out, by whether their user and their movie have training rows.
+pub fn known_and_new(trn: &Pairs, val: &Pairs) -> [(&'static str, Vec<usize>); 3] {
+    let of = |indices: &[usize]| indices.iter().copied().collect::<HashSet<usize>>();
+    let (users, items) = (of(&trn.user), of(&trn.item));
+    let group = |row: usize| match (users.contains(&val.user[row]), items.contains(&val.item[row])) {
+        (true, true) => 0,
+        (false, _) => 1,
+        (true, false) => 2,
+    };
+    let mut groups =
+        [("both are known", vec![]), ("a new user", vec![]), ("a known user, a new movie", vec![])];
+    (0..val.len()).for_each(|row| groups[group(row)].1.push(row));
+    groups
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_are_grouped_by_whether_their_user_and_movie_were_trained_on() {
+        let pairs = |user: &[usize], item: &[usize]| Pairs {
+            user: user.to_vec(),
+            item: item.to_vec(),
+            time: Vec::new(),
+        };
+        let trn = pairs(&[0, 1], &[0, 1]);
+        let val = pairs(&[0, 1, 2, 2, 0], &[1, 5, 0, 5, 0]);
+        let groups = known_and_new(&trn, &val).map(|(_, rows)| rows);
+        assert_eq!(groups, [vec![0, 4], vec![2, 3], vec![1]]);
+    }
 
     #[test]
     fn the_errors_of_three_rows_are_those_computed_by_hand() {

@@ -139,6 +139,7 @@ impl Common {
             stepper,
             rate: 1.0,
             split: self.data.split(),
+            all_splits: false,
             out: self.out.clone(),
             dpi: self.dpi,
             svg: self.svg,

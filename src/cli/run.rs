@@ -32,6 +32,9 @@ pub struct Run {
     /// diverge.
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = positive, allow_negative_numbers = true)]
     rate: f64,
+    /// In section beyond, train the best models on each way to split, and show the results side by side.
+    #[arg(long)]
+    all_splits: bool,
     /// Replace what another run has left in --out, instead of adding to it or refusing.
     #[arg(long)]
     fresh: bool,
@@ -61,6 +64,7 @@ pub fn run(args: Run) -> Result<()> {
     ])?;
     let mut lecture = args.common.begin()?;
     lecture.set_rate(args.rate);
+    lecture.run.all_splits = args.all_splits;
     if args.live {
         lecture.run.telling = Telling::Live;
         interrupt::end_with_stdin()?;

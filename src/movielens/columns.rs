@@ -69,18 +69,8 @@ impl ColumnSpec<'_> {
                 _ => wholes(&series, label)?,
             },
             ColumnKind::Times => match series.dtype() {
-                DataType::String => {
-                    let time = |field: &str| {
-                        let time = seconds(field);
-                        time.ok_or_else(|| {
-                            format!(
-                                "{label} '{}' is neither a whole number nor a time as in 2001-02-28 10:42:28",
-                                shortened(field)
-                            )
-                        })
-                    };
-                    Column::new("".into(), each(&series, label, time)?)
-                }
+                DataType::String => times(&series, label)?,
+                DataType::Float64 => wholes(&floored(&series)?, label)?,
                 _ => wholes(&series, label)?,
             },
             ColumnKind::Ratings(scale) => ratings(&series, label, scale, missing)?,
@@ -179,7 +169,11 @@ pub(super) fn table<'a>(
 }
 
 /// What `of` makes of each field of a column of text, without surrounding blanks.
-fn each<T>(series: &Series, label: &str, of: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, Wrong> {
+fn each<T>(
+    series: &Series,
+    label: &str,
+    mut of: impl FnMut(&str) -> Result<T, String>,
+) -> Result<Vec<T>, Wrong> {
     let fields = series.str()?.iter().enumerate();
     fields
         .map(|(row, field)| match field.map_or("", str::trim_ascii) {
@@ -197,11 +191,16 @@ fn ids(series: &Series, label: &str) -> Result<Column, Wrong> {
         return Ok(Column::new("".into(), ids));
     }
     // Null can be a name, but not where all others are numbers.
-    let absent = ["null", "none", "na", "n/a", "<na>", "\\n"];
+    let absent = ["null", "none", "na", "n/a", "#n/a", "<na>", "\\n", "nat", "-", "?", "inf", "-inf"];
     let absent = |field: &str| absent.iter().any(|word| field.eq_ignore_ascii_case(word));
     let among_numbers =
         fields.iter().flatten().map(str::trim_ascii).all(|field| whole(field).is_some() || absent(field));
+    // The same rule as for numbers in Parquet.
+    let all_numbers = fields.iter().flatten().all(|field| field.trim_ascii().parse::<f64>().is_ok());
     let id = |field: &str| {
+        if all_numbers && field.parse().is_ok_and(|x: f64| x.is_finite() && x.fract() != 0.0) {
+            return Err(format!("{label} '{field}' is not a whole number"));
+        }
         if field.eq_ignore_ascii_case("nan") || (among_numbers && absent(field)) {
             return Err(format!("{label} '{field}' stands for a missing value"));
         }
@@ -217,6 +216,38 @@ fn ids(series: &Series, label: &str) -> Result<Column, Wrong> {
         Ok(if shown == field { field.to_owned() } else { format!("{shown} #{}", fingerprint(field)) })
     };
     Ok(Column::new("".into(), each(series, label, id)?))
+}
+
+/// Times from text: whole numbers or dates, but not both.
+fn times(series: &Series, label: &str) -> Result<Column, Wrong> {
+    let mut first: Option<(bool, String)> = None;
+    let mut time = |field: &str| {
+        let Some(time) = seconds(field) else {
+            let field = shortened(field);
+            return Err(format!(
+                "{label} '{field}' is neither a whole number nor a time as in 2001-02-28 10:42:28"
+            ));
+        };
+        let is_number = field.parse::<f64>().is_ok();
+        let (was_number, before) = first.get_or_insert_with(|| (is_number, field.to_owned()));
+        if *was_number == is_number {
+            return Ok(time);
+        }
+        let kind = |is_number: bool| if is_number { "a number" } else { "a date" };
+        Err(format!(
+            "{label} '{}' is {}, and '{}' in an earlier row is {}",
+            shortened(field),
+            kind(is_number),
+            shortened(before),
+            kind(*was_number)
+        ))
+    };
+    Ok(Column::new("".into(), each(series, label, &mut time)?))
+}
+
+/// Fractions of a second are dropped.
+fn floored(times: &Series) -> Result<Series, Wrong> {
+    Ok(times.f64()?.apply(|time| time.map(f64::floor)).into_series())
 }
 
 /// Whole numbers from numbers.
@@ -237,6 +268,8 @@ fn wholes(series: &Series, label: &str) -> Result<Column, Wrong> {
     Ok(Column::new("".into(), numbers.collect::<Result<Vec<i64>, _>>()?))
 }
 
+const WITHOUT_RATING: &str = "; --missing '' leaves out rows without one";
+
 /// Ratings from numbers or text.
 fn ratings(
     series: &Series,
@@ -245,6 +278,8 @@ fn ratings(
     missing: Option<&str>,
 ) -> Result<Column, Wrong> {
     let missing_number = missing.and_then(|missing| missing.parse::<f64>().ok());
+    let is_missing =
+        |x: f64| missing_number.is_some_and(|missing| x == missing || (x.is_nan() && missing.is_nan()));
     let check = |x: f64| match scale {
         _ if !(x as f32).is_finite() => Err("not a finite number of single precision".to_owned()),
         Some((low, high)) if !(low..=high).contains(&x) => {
@@ -256,11 +291,11 @@ fn ratings(
         let rating = |(row, field): (usize, Option<&str>)| {
             let field = field.map_or("", str::trim_ascii);
             let number = field.parse::<f64>().ok();
-            if missing == Some(field) || (number.is_some() && number == missing_number) {
+            if missing == Some(field) || number.is_some_and(is_missing) {
                 return Ok(None);
             }
             let why = match number {
-                _ if field.is_empty() => return Err(Wrong::at(row, format!("no {label}"))),
+                _ if field.is_empty() => return Err(Wrong::at(row, format!("no {label}{WITHOUT_RATING}"))),
                 Some(x) => match check(x) {
                     Ok(x) => return Ok(Some(x)),
                     Err(why) => why,
@@ -280,14 +315,14 @@ fn ratings(
     } else {
         let series = series.cast(&DataType::Float64)?;
         let numbers = series.f64()?;
-        let wrong = |x: Option<f64>| x.is_none_or(|x| Some(x) == missing_number || check(x).is_err());
+        let wrong = |x: Option<f64>| x.is_none_or(|x| is_missing(x) || check(x).is_err());
         match numbers.iter().position(wrong) {
             None => return Ok(series.clone().into_column()),
             Some(_) => {
                 let rating = |(row, x): (usize, Option<f64>)| match x {
-                    Some(x) if Some(x) == missing_number => Ok(None),
+                    Some(x) if is_missing(x) => Ok(None),
                     None if missing == Some("") => Ok(None),
-                    None => Err(Wrong::at(row, format!("no {label}"))),
+                    None => Err(Wrong::at(row, format!("no {label}{WITHOUT_RATING}"))),
                     Some(x) => match check(x) {
                         Ok(x) => Ok(Some(x)),
                         Err(why) => Err(Wrong::at(row, format!("{label} '{x:?}' is {why}"))),

@@ -9,7 +9,7 @@ use flate2::read::MultiGzDecoder;
 use crate::system::memory;
 
 /// How files begin that are not tables, and what to do about them.
-const OTHERS: [(&[u8], &str); 17] = [
+const OTHERS: [(&[u8], &str); 21] = [
     (b"\xff\xfe", "text in UTF-16; save it as UTF-8"),
     (b"\xfe\xff", "text in UTF-16; save it as UTF-8"),
     (b"BZh", "compressed by bzip2; unpack it first (bunzip2)"),
@@ -24,10 +24,41 @@ const OTHERS: [(&[u8], &str); 17] = [
     (b"ARROW1", "an Arrow or Feather file; save the table as Parquet"),
     (b"Obj\x01", "an Avro file; save the table as Parquet"),
     (b"\x80", "a Python pickle; save the table as CSV or Parquet (pandas: to_csv, to_parquet)"),
+    (b"\x93NUMPY", "an array of NumPy; save it as CSV (numpy.savetxt)"),
+    (b"GGUF", "a GGUF model; ratings are read from tables"),
+    (b"]\0\0", "compressed by LZMA; unpack it first (unlzma)"),
+    (b"\x1f\x9d", "compressed by compress; unpack it first (uncompress)"),
     (b"%PDF", "a PDF; ratings are read from tables of text"),
     (b"version https://git-lfs", "a pointer of Git LFS and not the file itself; git lfs pull fetches it"),
     (b"PAR1", "a Parquet file, and text is expected; save its table as CSV"),
 ];
+
+const TAR: &str = "a tar archive; unpack it and name the file in it";
+
+fn is_tar(bytes: &[u8]) -> bool {
+    bytes.get(257..262) == Some(b"ustar")
+}
+
+/// What a file is that is no table, and what to do about it; `None` if its beginning does not show that.
+pub fn recognize(bytes: &[u8]) -> Option<&'static str> {
+    let begins = OTHERS.iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, what)| *what);
+    begins.or_else(|| is_tar(bytes).then_some(TAR)).or_else(|| {
+        let bytes = &bytes[..bytes.len().min(4096)];
+        let text =
+            std::str::from_utf8(bytes).or_else(|error| std::str::from_utf8(&bytes[..error.valid_up_to()]));
+        text.ok().and_then(other_text)
+    })
+}
+
+/// Whether a text begins as an object or a list of JSON or Python does: `{"`, `[{`, `[1`, with any blanks.
+fn is_json(text: &str) -> bool {
+    let mut characters = text.chars().filter(|c| !c.is_whitespace());
+    match (characters.next(), characters.next()) {
+        (Some('{'), Some(next)) => matches!(next, '"' | '\'' | '}'),
+        (Some('['), Some(next)) => matches!(next, '{' | '[' | ']' | '"' | '\'' | '0'..='9'),
+        _ => false,
+    }
+}
 
 /// How text begins that is not a table, and what to do about it.
 fn other_text(text: &str) -> Option<&'static str> {
@@ -35,7 +66,7 @@ fn other_text(text: &str) -> Option<&'static str> {
     let line = text.lines().next().unwrap_or_default().trim();
     let netflix =
         line.strip_suffix(':').is_some_and(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()));
-    if start.starts_with("{\"") || start.starts_with("[{") || line == "{" || line == "[" {
+    if is_json(text) {
         Some("JSON; save the table as CSV (pandas: read_json(…, lines=True), to_csv(…, index=False))")
     } else if start.starts_with("<!doctype") || start.starts_with("<html") {
         Some("a page of HTML and not the file; download it again")
@@ -93,11 +124,6 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
         return Ok(packed);
     }
     let unpacked = read_all(path, MultiGzDecoder::new(&packed[..]), "not a complete gzip file")?;
-    ensure!(
-        unpacked.get(257..262) != Some(b"ustar"),
-        "{}: a tar archive; unpack it and name the file in it",
-        path.display()
-    );
     Ok(unpacked)
 }
 
@@ -120,7 +146,7 @@ fn windows_1252(byte: u8) -> char {
 /// It is something else; the error says what.
 pub fn text(path: &Path, bytes: Vec<u8>) -> Result<(String, bool)> {
     let shown = path.display();
-    if let Some((_, what)) = OTHERS.iter().find(|(start, _)| bytes.starts_with(start)) {
+    if let Some(what) = recognize(&bytes) {
         bail!("{shown}: {what}");
     }
     let line_at = |bytes: &[u8], at: usize| memchr::memchr_iter(b'\n', &bytes[..at]).count() + 1;

@@ -316,6 +316,10 @@ fn titles_of(
     let (id, title) = options.title_columns.as_ref().map_or(usual, |(id, title)| (id, title));
     let want = |column, name, holds| ColumnSpec { column, name, holds, optional: false };
     let wanted = [want(id, "movieId", ColumnKind::Ids), want(title, "title", ColumnKind::Words)];
-    let read = read_table(path, &Dialect::default(), &wanted, None, notes);
+    let mut read = read_table(path, &Dialect::default(), &wanted, None, notes);
+    // It may be written as the ratings are.
+    if read.is_err() && options.dialect != Dialect::default() {
+        read = read_table(path, &options.dialect, &wanted, None, notes).or(read);
+    }
     Ok(read.context("--titles reads ids and titles, and --title-columns ID,TITLE says where they are")?.0)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use polars::prelude::*;
 
 use super::columns::{ColumnKind, ColumnSpec, quoted, whole};
@@ -13,7 +13,9 @@ use super::{file, parquet};
 /// Possible names of the columns, in lower case; the first that is found is taken.
 const IDS: [&str; 2] = ["movieid", "movie_id"];
 const TITLES: [&str; 5] = ["title", "name", "movie", "film", "movie title"];
-const RATINGS: [&str; 4] = ["your rating", "rating", "stars", "score"];
+const RATINGS: [&str; 5] = ["your rating", "you rated", "rating", "stars", "score"];
+/// Nobody rates more movies by hand, and each movie that is not found takes a while.
+const MOST_ROWS: usize = 10_000;
 const YEARS: [&str; 3] = ["year", "release year", "year released"];
 
 /// How to read a list, as far as that is stated.
@@ -69,8 +71,8 @@ pub fn read(path: &Path, stated: &Stated, scale: (f64, f64)) -> Result<List> {
             .with_context(|| path.display().to_string())?;
         let wanted = found.wanted(found.scale(stated).unwrap_or(scale));
         let (table, _) = parquet::read(path, &bytes, &wanted, stated.missing.as_deref())?;
-        let place = |row: usize| format!("{} row {}", path.display(), row + 1);
-        return found.list(&table, notes, stated, place);
+        let places = (1..).map(|row| format!("{} row {row}", path.display()));
+        return found.list(path, &table, notes, stated, places);
     }
     let (text, latin_1) = file::text(path, bytes)?;
     ensure!(!text.trim_ascii().is_empty(), "{}: an empty file", path.display());
@@ -82,11 +84,21 @@ pub fn read(path: &Path, stated: &Stated, scale: (f64, f64)) -> Result<List> {
     let wanted = found.wanted(found.scale(stated).unwrap_or(scale));
     let text = Text::new(path, &text, &stated.dialect, &wanted)?;
     let (table, _) = text.read(path, &wanted, stated.missing.as_deref())?;
-    let place = |row: usize| match text.rows() == table.height() {
-        true => format!("{} line {}", path.display(), text.line_of(row)),
+    let in_order = text.rows() == table.height();
+    let places = text.lines().map(|line| match in_order {
+        true => format!("{} line {line}", path.display()),
         false => path.display().to_string(),
+    });
+    found.list(path, &table, notes, stated, places)
+}
+
+/// Two of these names that are the same possible name of ratings.
+fn doubled(names: &[String]) -> Option<(&str, &str)> {
+    let same = |usual: &&str| {
+        let mut called = names.iter().filter(|name| name.to_lowercase() == **usual);
+        Some((called.next()?.as_str(), called.next()?.as_str()))
     };
-    found.list(&table, notes, stated, place)
+    RATINGS.iter().find_map(|usual| same(usual))
 }
 
 /// The columns of a list.
@@ -95,6 +107,8 @@ struct Found {
     rating: String,
     year: Option<String>,
     by_id: bool,
+    /// The column of titles that is not used, since there are ids.
+    titles: Option<String>,
     /// Whether Letterboxd exported it.
     letterboxd: bool,
 }
@@ -102,6 +116,11 @@ struct Found {
 impl Found {
     /// Finds the columns among the possible names; `ways` has a list of names for each way to read the first line.
     fn among(ways: &[Vec<String>], stated: &Stated) -> Result<Found> {
+        if stated.rating.is_none()
+            && let Some((one, other)) = ways.iter().find_map(|names| doubled(names))
+        {
+            bail!("both '{one}' and '{other}' could be the ratings; --rating names one");
+        }
         let of = |names: &Vec<String>| {
             let known = |usual: &[&str]| {
                 let called = |usual: &&str| names.iter().find(|name| name.to_lowercase() == **usual).cloned();
@@ -110,6 +129,7 @@ impl Found {
             let id = known(&IDS);
             Some(Found {
                 by_id: stated.item.is_none() && id.is_some(),
+                titles: id.is_some().then(|| known(&TITLES)).flatten().filter(|_| stated.item.is_none()),
                 movie: stated.item.clone().or(id).or_else(|| known(&TITLES))?,
                 rating: stated.rating.clone().or_else(|| known(&RATINGS))?,
                 year: known(&YEARS),
@@ -118,16 +138,19 @@ impl Found {
         };
         ways.iter().find_map(of).with_context(|| {
             let longest = ways.iter().max_by_key(|names| names.len());
+            let is_row = longest.is_some_and(|names| names.iter().any(|name| name.parse::<f64>().is_ok()));
             let has = longest.map_or(String::new(), quoted);
+            let numbers = if is_row { ", or count them if the first line is a row: --item 1 --rating 2" } else { "" };
             format!(
-                "expected the columns title (or movieId) and rating; it has {has}; --item and --rating name others"
+                "expected the columns title (or movieId) and rating; it has {has}; --item and --rating name others\
+                 {numbers}"
             )
         })
     }
 
     /// The scale that is stated, or that of the site.
     fn scale(&self, stated: &Stated) -> Option<(f64, f64)> {
-        let site = match self.rating.to_lowercase() == "your rating" {
+        let site = match ["your rating", "you rated"].contains(&self.rating.to_lowercase().as_str()) {
             true => Some((1.0, 10.0)),
             false => self.letterboxd.then_some((0.5, 5.0)),
         };
@@ -137,7 +160,7 @@ impl Found {
     fn wanted(&self, scale: (f64, f64)) -> Vec<ColumnSpec<'_>> {
         let want = |column, name, holds| ColumnSpec { column, name, holds, optional: false };
         let mut wanted = vec![
-            want(&self.movie, "movie", ColumnKind::Words),
+            want(&self.movie, "movie", if self.by_id { ColumnKind::Ids } else { ColumnKind::Words }),
             want(&self.rating, "rating", ColumnKind::Ratings(Some(scale))),
         ];
         wanted.extend(self.year.as_ref().map(|year| want(year, "year", ColumnKind::Words)));
@@ -146,20 +169,36 @@ impl Found {
 
     fn list(
         &self,
+        path: &Path,
         table: &DataFrame,
-        notes: Vec<String>,
+        mut notes: Vec<String>,
         stated: &Stated,
-        place: impl Fn(usize) -> String,
+        places: impl Iterator<Item = String>,
     ) -> Result<List> {
+        ensure!(
+            table.height() <= MOST_ROWS,
+            "{}: {} rows, but one user's ratings are at most {MOST_ROWS}: take a part of them",
+            path.display(),
+            table.height()
+        );
+        notes.extend(self.titles.as_ref().map(|titles| {
+            format!(
+                "{}: movies are identified by '{}' (MovieLens' ids); --item '{titles}' identifies them by title",
+                path.display(),
+                self.movie
+            )
+        }));
+        let movies = table.column("movie")?.cast(&DataType::String)?;
         let years = table.column("year").ok().and_then(|years| years.str().ok());
         let ratings = table.column("rating")?.f64()?.iter().flatten();
-        let rows =
-            table.column("movie")?.str()?.iter().zip(ratings).enumerate().map(|(row, (movie, rating))| Row {
-                place: place(row),
+        let rows = movies.str()?.iter().zip(ratings).zip(places).enumerate().map(
+            |(row, ((movie, rating), place))| Row {
+                place,
                 movie: movie.unwrap_or_default().trim().to_owned(),
                 year: years.and_then(|years| whole(years.get(row)?.trim())),
                 rating,
-            });
+            },
+        );
         Ok(List { rows: rows.collect(), by_id: self.by_id, scale: self.scale(stated), notes })
     }
 }

@@ -36,6 +36,14 @@ impl SplitBy {
     /// The lecture's split.
     pub const LECTURE: SplitBy = SplitBy::Random { seed: LECTURE_SEED };
 
+    /// The seed of NumPy's generator, if rows are drawn.
+    pub fn seed(self) -> Option<u32> {
+        match self {
+            SplitBy::Random { seed } | SplitBy::User { seed } => Some(seed),
+            SplitBy::Time => None,
+        }
+    }
+
     /// The rows to hold out, in no particular order. `times` has one entry per rating. Equal times are in file order.
     ///
     /// # Errors

@@ -25,6 +25,8 @@ pub struct Text<'a> {
     quote: Option<u8>,
     /// The fields of the first line.
     first: Vec<String>,
+    /// Which of them are wanted.
+    wanted: Vec<usize>,
     /// Where the rows begin, and how many they are.
     start: usize,
     rows: usize,
@@ -50,7 +52,9 @@ impl<'a> Text<'a> {
             .split_once('\n')
             .and_then(|(line, rest)| Some((line.strip_prefix("sep=")?, rest.to_owned())));
         if let Some((separator, rest)) = stated {
-            dialect.separator.get_or_insert(separator.trim_ascii().to_owned());
+            let trimmed = separator.trim_ascii();
+            let separator = if trimmed.is_empty() { separator } else { trimmed }; // a tab is one
+            dialect.separator.get_or_insert(separator.to_owned());
             text = rest.into();
             blank.insert(0, 1);
         }
@@ -76,12 +80,14 @@ impl<'a> Text<'a> {
             }
             _ => {}
         }
+        let place = |want: &ColumnSpec| position(want.column, &detected.fields, header);
+        let wanted = wanted.iter().filter_map(place).collect();
         let mut quote = detected.quote.filter(|quote| text.as_bytes().contains(quote));
         if dialect.quote.is_none() && quote.is_none() && wholly_quoted(&text, &separator) {
             quote = Some(b'"');
         }
         let mut text =
-            Text { text, separator, header, quote, first: detected.fields, start: 0, rows: 0, blank };
+            Text { text, separator, header, quote, first: detected.fields, wanted, start: 0, rows: 0, blank };
         let mut checked = text.check();
         // A backslash before a quote, as MySQL and Book-Crossing write one: but not one that ends a field.
         if let (Err(_), Some(mark)) = (&checked, quote.map(char::from))
@@ -108,7 +114,7 @@ impl<'a> Text<'a> {
             self.start =
                 if self.header { self.text.find('\n').map_or(self.text.len(), |at| at + 1) } else { 0 };
             // All bytes in one loop, which is faster than line by line.
-            let (mut fields, mut line) = (1, 1);
+            let (mut fields, mut line, mut begin) = (1, 1, 0);
             for at in memchr::memchr2_iter(by, b'\n', self.text.as_bytes()) {
                 if self.text.as_bytes()[at] == by {
                     fields += 1;
@@ -117,7 +123,10 @@ impl<'a> Text<'a> {
                 if fields != n {
                     return Err(self.miscounted(line, fields));
                 }
-                (fields, line) = (1, line + 1);
+                if n > 1 && at - begin == n - 1 {
+                    return Err((line, EMPTY_ROW.to_owned()));
+                }
+                (fields, line, begin) = (1, line + 1, at + 1);
             }
             let ended = self.text.ends_with('\n');
             self.rows = line - usize::from(ended) - usize::from(self.header);
@@ -127,13 +136,14 @@ impl<'a> Text<'a> {
             return Err((self.odd_line(quote), format!("a quote that is never closed{LITERALLY}")));
         }
         let mut reader = self.csv(quote);
-        let (mut record, mut line, mut start, mut rows) = (csv::ByteRecord::new(), 1, 0, 0);
+        let (mut record, mut line, mut begin, mut start, mut rows) = (csv::ByteRecord::new(), 1, 0, 0, 0);
         while reader.read_byte_record(&mut record).map_err(|error| (line, error.to_string()))? {
             match self.header && line == 1 {
                 true => start = reader.position().byte() as usize,
                 false => rows += 1,
             }
             let next = reader.position().line() as usize;
+            let end = reader.position().byte() as usize;
             let lines =
                 if next > line + 1 { format!("to line {} ", self.in_file(next - 1)) } else { String::new() };
             if record.len() != n {
@@ -146,11 +156,11 @@ impl<'a> Text<'a> {
                 );
                 return Err((line, why));
             }
+            if n > 1 && record.iter().all(<[u8]>::is_empty) {
+                return Err((line, EMPTY_ROW.to_owned()));
+            }
             if !lines.is_empty()
-                && let Some(field) = record.iter().find(|field| {
-                    // A text of several lines is one field; an unintended quote swallows whole rows.
-                    field.split(|b| *b == b'\n').skip(1).any(|line| line.contains(&by))
-                })
+                && let Some(field) = self.swallowed(&record, &self.text[begin..end])
             {
                 let field = shortened(&String::from_utf8_lossy(field));
                 return Err((
@@ -161,10 +171,23 @@ impl<'a> Text<'a> {
                     ),
                 ));
             }
-            line = next;
+            (line, begin) = (next, end);
         }
         (self.start, self.rows) = (start, rows);
         Ok(())
+    }
+
+    /// The field of a row of several lines that seems to go on because of an unintended quote: it is a wanted one, in
+    /// which a separator follows a line end, or each of the lines would be a row of its own.
+    fn swallowed<'r>(&self, record: &'r csv::ByteRecord, lines: &str) -> Option<&'r [u8]> {
+        let by = byte_of(&self.separator);
+        let mut later = record
+            .iter()
+            .enumerate()
+            .filter(|(_, field)| field.split(|b| *b == b'\n').skip(1).any(|line| line.contains(&by)));
+        let count = |line: &str| memchr::memchr_iter(by, line.as_bytes()).count() + 1;
+        let rows = lines.lines().all(|line| count(line) == self.first.len());
+        later.find(|(at, _)| rows || self.wanted.contains(at)).map(|(_, field)| field)
     }
 
     /// The error of a line with too few or too many fields.
@@ -288,16 +311,30 @@ impl<'a> Text<'a> {
 
     /// The line of the file that holds a row.
     pub fn line_of(&self, row: usize) -> usize {
-        let record = row + usize::from(self.header);
-        let line = self.quote.and_then(|quote| {
-            let mut reader = self.csv(quote);
-            let mut skipped = csv::ByteRecord::new();
-            for _ in 0..record {
-                reader.read_byte_record(&mut skipped).ok()?;
+        self.lines().nth(row).unwrap_or(1)
+    }
+
+    /// The lines of the file that hold the rows.
+    pub fn lines(&self) -> impl Iterator<Item = usize> {
+        let mut reader = self.quote.map(|quote| self.csv(quote));
+        let mut skipped = csv::ByteRecord::new();
+        let mut of_record = move |record: usize| match &mut reader {
+            None => record + 1,
+            Some(reader) => {
+                let line = reader.position().line() as usize;
+                let _ = reader.read_byte_record(&mut skipped);
+                line
             }
-            Some(reader.position().line() as usize)
+        };
+        let (mut blank, mut left_out) = (self.blank.iter().peekable(), 0);
+        let lines = (0..self.rows + usize::from(self.header)).map(move |record| {
+            let line = of_record(record);
+            while blank.next_if(|blank| **blank <= line + left_out).is_some() {
+                left_out += 1;
+            }
+            line + left_out
         });
-        self.in_file(line.unwrap_or(record + 1))
+        lines.skip(usize::from(self.header))
     }
 
     /// The same line before blank ones were left out.
@@ -306,6 +343,7 @@ impl<'a> Text<'a> {
     }
 }
 
+const EMPTY_ROW: &str = "a row of empty fields; delete it";
 const LITERALLY: &str = "; if a quote is only a character, say --quote none";
 
 /// Whether a field begins like a number that, written this way, is a different id: `+7`, `007`, `-0`.

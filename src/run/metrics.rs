@@ -57,6 +57,9 @@ pub struct Beyond {
     pub rows: Vec<BeyondRow>,
     /// The name of the row that was chosen by folds of the training rows.
     pub best: String,
+    /// The best models on this run's split, then on the others if they were requested.
+    #[serde(default)]
+    pub splits: Vec<SplitScores>,
 }
 
 /// One model on the validation rows.
@@ -76,6 +79,30 @@ pub struct BeyondRow {
     pub high: f64,
     /// Wall-clock time to train and predict.
     pub seconds: f64,
+}
+
+/// The members of the blend and the blend on the rows that one split holds out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SplitScores {
+    /// Which rows are held out, as in the settings of a run.
+    pub split: String,
+    /// The models, from the simplest to the blend.
+    pub models: Vec<String>,
+    /// All rows held out, then those of known and of new users and movies.
+    pub groups: Vec<GroupScores>,
+    /// The model that the folds of the training rows choose.
+    pub best: String,
+}
+
+/// Some of the rows held out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GroupScores {
+    /// Which rows.
+    pub rows: String,
+    /// How many there are.
+    pub n: usize,
+    /// The root of each model's mean squared error on them, in stars.
+    pub rmse: Vec<f64>,
 }
 
 /// The data of a run.

@@ -23,6 +23,8 @@ pub struct RunOptions {
     pub rate: f64,
     /// How the validation rows are chosen.
     pub split: SplitBy,
+    /// Whether section beyond also trains on the other splits.
+    pub all_splits: bool,
     /// The output folder.
     pub out: PathBuf,
     /// Resolution of the PNG plots, in dots per inch.

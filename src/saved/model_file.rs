@@ -14,6 +14,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::fast::StepperKind;
 use crate::libtorch::{rng_state, set_rng_state};
+use crate::movielens::file;
 use crate::movielens::{CollabFilterDataset, Ids, Source, Split};
 use crate::optim::Optimizer;
 use crate::saved::seal;
@@ -134,23 +135,9 @@ pub fn check_card(card: &ModelCard) -> Result<()> {
 /// sealed, or has a tensor of a type that this program does not save.
 pub fn read(path: &Path) -> Result<(HashMap<String, String>, HashMap<String, Tensor>)> {
     let bytes = read_bytes(path)?;
-    const OTHERS: [(&[u8], &str); 4] = [
-        (
-            b"PK\x03\x04",
-            "a PyTorch archive (torch.save) or another ZIP file; only files of this program are opened",
-        ),
-        (
-            b"\x80",
-            "a Python pickle, as old versions of torch.save write; only files of this program are opened",
-        ),
-        (b"version https://git-lfs", "a pointer of Git LFS and not the model; git lfs pull fetches it"),
-        (b"\x1f\x8b", "compressed by gzip; unpack it first"),
-    ];
     // A file of this program begins with an arbitrary number and a brace.
-    if let Some((_, what)) = OTHERS.iter().find(|(start, _)| bytes.starts_with(start))
-        && bytes.get(8) != Some(&b'{')
-    {
-        bail!("{}: {what}", path.display());
+    if bytes.get(8) != Some(&b'{') {
+        bail!("{}: {}", path.display(), what_else(&bytes));
     }
     let parse = || -> Result<_> {
         let (_, header) = SafeTensors::read_metadata(&bytes)?;
@@ -163,6 +150,25 @@ pub fn read(path: &Path) -> Result<(HashMap<String, String>, HashMap<String, Ten
     let tensors = views.into_iter().map(|(name, view)| Ok((name, tensor(&view)?)));
     let tensors = tensors.collect::<Result<_>>().with_context(|| format!("{}", path.display()))?;
     Ok((metadata, tensors))
+}
+
+/// What a file is that is not a model.
+fn what_else(bytes: &[u8]) -> String {
+    let what = match bytes {
+        [] => "an empty file",
+        [b'P', b'K', 3, 4, ..] => "a PyTorch archive (torch.save) or another ZIP file",
+        [0x80, ..] => "a Python pickle, as old versions of torch.save write",
+        [0x1f, 0x8b, ..] => "compressed by gzip",
+        _ if bytes.starts_with(b"version https://git-lfs") => {
+            return "a pointer of Git LFS and not the model; git lfs pull fetches it".to_owned();
+        }
+        _ => match file::recognize(bytes).and_then(|what| what.split(';').next()) {
+            Some(what) => what,
+            None if bytes.iter().all(|byte| (b'\t'..=b'~').contains(byte)) => "text",
+            None => "not a safetensors file",
+        },
+    };
+    format!("{what}; only models that this program has saved are opened (`lecture5 fit` saves one)")
 }
 
 /// The bytes of a file whose length is the one that its header states; of any other file, only the first few.

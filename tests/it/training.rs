@@ -484,6 +484,7 @@ fn what_a_cell_changes_is_in_the_saved_settings_and_in_the_plots_label() {
         stepper: StepperKind::Libtorch,
         rate: 1.0,
         split: SplitBy::LECTURE,
+        all_splits: false,
         out: out.path().to_owned(),
         dpi: 100,
         svg: false,

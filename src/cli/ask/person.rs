@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::Args;
+use rayon::prelude::*;
 
 use super::super::data::{Written, range};
 use super::OpenModel;
 use lecture5::movielens::columns::clean;
 use lecture5::movielens::own::{self, List};
+use lecture5::recommend::titles::Found;
 use lecture5::saved::trained::Trained;
 use lecture5::system::failure::{complain, wrong_use};
+use lecture5::system::interrupt;
 use lecture5::system::terminal::say;
 
 #[derive(Args)]
@@ -41,9 +44,6 @@ pub struct Own {
     #[arg(long, requires = "ratings")]
     skip_unknown: bool,
 }
-
-/// Nobody rates more movies by hand, and each movie that is not found takes a while.
-const MOST_ROWS: usize = 10_000;
 
 /// The model's rows of movies, and ratings.
 type Rated = Vec<(i64, f64)>;
@@ -179,23 +179,27 @@ impl OpenModel {
 
     /// The model's rows and the ratings of a list; and what to say about each movie that cannot be identified.
     pub fn rows_of(&self, list: &List) -> Result<(Rated, Vec<String>)> {
-        ensure!(
-            list.rows.len() <= MOST_ROWS,
-            "{} rows, but one user's ratings are at most {MOST_ROWS}: take a part of them",
-            list.rows.len()
-        );
         let (mut ratings, mut unknown): (Rated, _) = (Vec::new(), Vec::new());
-        for rated in &list.rows {
-            let row = match self.model.movie(&rated.movie) {
-                Some(row) if rated.year.is_none() => Ok(row),
-                _ if list.by_id => Err("is not a movie that the model knows".to_owned()),
-                _ => self.found(&rated.movie, self.search.find_of(&rated.movie, rated.year)),
+        let by_id =
+            |rated: &own::Row| self.model.movie(&rated.movie).filter(|_| list.by_id || rated.year.is_none());
+        let by_id: Vec<Option<i64>> = list.rows.iter().map(by_id).collect();
+        let search = &self.search;
+        let by_title = list.rows.par_iter().zip(&by_id).map(|(rated, id)| {
+            interrupt::check()?;
+            Ok((id.is_none() && !list.by_id).then(|| search.find_of(&rated.movie, rated.year)))
+        });
+        let by_title: Vec<Option<Found>> = by_title.collect::<Result<_>>()?;
+        for ((rated, id), title) in list.rows.iter().zip(by_id).zip(by_title) {
+            let row = match (id, title) {
+                (Some(row), _) => Ok(row),
+                (None, Some(found)) => self.found(&rated.movie, found),
+                (None, None) => Err("is not a movie that the model knows".to_owned()),
             };
             match row {
                 Ok(row) => {
                     ensure!(
                         ratings.iter().all(|&(other, _)| other != row),
-                        "{}: {} is rated a second time",
+                        "{}: {} is rated a second time; keep one of the two rows",
                         rated.place,
                         self.name(row)
                     );
