@@ -94,7 +94,7 @@ class Check:
         before = len(self.wrong)
         try:
             body()
-        except (Failed, OSError, ValueError, KeyError, IndexError, subprocess.TimeoutExpired) as why:
+        except Exception as why:  # whatever a program prints, there is a report
             self.verdict(what, [f"{type(why).__name__}: {why}" if not isinstance(why, Failed) else str(why)])
         return len(self.wrong) == before
 
@@ -105,15 +105,20 @@ class Check:
             raise Failed(f"the {self.options.minutes} minutes are over (--minutes)")
         return subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def call(self, *words) -> subprocess.CompletedProcess:
-        """Calls the program."""
-        child = self.begin([self.program, *words])
+    def end_of(self, child: subprocess.Popen) -> tuple[str, str]:
+        """What a process printed, once it has ended."""
         try:
-            said = child.communicate(timeout=max(1, self.deadline - time.monotonic()))
+            return child.communicate(timeout=max(1, self.deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
-            raise Failed(f"{' '.join(map(str, words))}: not done when the {self.options.minutes} minutes were over") from None
+            words = " ".join(map(str, child.args))
+            raise Failed(f"{words}: not done when the {self.options.minutes} minutes were over") from None
+
+    def call(self, *words) -> subprocess.CompletedProcess:
+        """Calls the program."""
+        child = self.begin([self.program, *words])
+        said = self.end_of(child)
         return subprocess.CompletedProcess(words, child.returncode, *said)
 
     def words(self, device: str, out: Path, *more) -> list:
@@ -208,7 +213,7 @@ class Check:
     def pytorch(self, how: str) -> tuple[str, dict[str, float]]:
         """PyTorch's version and its median seconds per epoch for each fit, or why it was not measured."""
         probe = self.begin([sys.executable, "-c", "import torch, pandas; print(torch.__version__, torch.cuda.is_available())"])
-        said = probe.communicate()[0]
+        said = self.end_of(probe)[0]
         if probe.returncode:
             return f"not measured: {sys.executable} has no torch and pandas", {}
         version, sees_cuda = said.split()
@@ -219,7 +224,7 @@ class Check:
             child = self.begin([sys.executable, SCRIPTS / "pytorch_twin.py", "--device", self.device, "--time", "--data",
                                 self.options.data, "--fits", MODELS[model], "--optimizer-impl", how,
                                 *(["--threads", 1] if self.options.rehearse else [])])
-            said, wrong = child.communicate()
+            said, wrong = self.end_of(child)
             if child.returncode:
                 return f"not measured: pytorch_twin.py failed: {wrong.strip().splitlines()[-1]}", seconds
             epochs = [float(trn) + float(val) for trn, val in re.findall(r"([\d.]+) s \+ ([\d.]+) s$", said, re.M)]
@@ -257,6 +262,8 @@ class Check:
         whole, out, kept = self.fit(device, *more), self.out(), self.work / f"kept{called}"
         child = self.begin([self.program, *self.words(device, out, *more, "--checkpoint", kept)])
         while child.poll() is None and not (kept / "checkpoint.safetensors").exists():
+            if time.monotonic() > self.deadline:
+                self.end_of(child)
             time.sleep(0.005)
         time.sleep(min(1.0, whole.epoch() / 2))
         child.send_signal(signal.SIGINT)
@@ -318,7 +325,7 @@ class Check:
         """A fit on one card leaves the others' memory as it is."""
         def taken() -> list[int]:
             done = subprocess.run(["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"],
-                                  capture_output=True, text=True)
+                                  capture_output=True, text=True, timeout=20)
             return [int(line) for line in done.stdout.splitlines() if line.strip().isdigit()]
 
         before = taken() if shutil.which("nvidia-smi") else []
@@ -329,7 +336,7 @@ class Check:
             while child.poll() is None:
                 most = [max(pair) for pair in zip(most, taken())]
                 time.sleep(0.2)
-            child.communicate()
+            self.end_of(child)
             grown = [i for i in range(len(before)) if i != card and most[i] > before[i] + 50]
             self.verdict(f"a fit on cuda:{card} leaves the other cards alone", [f"cuda:{i} grew by "
                          f"{most[i] - before[i]} MiB" for i in grown])
@@ -361,29 +368,39 @@ class Check:
 def card() -> str:
     if not shutil.which("nvidia-smi"):
         return "nvidia-smi not found"
-    done = subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"],
-                          capture_output=True, text=True)
+    try:
+        done = subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"],
+                              capture_output=True, text=True, timeout=20)
+    except subprocess.TimeoutExpired:
+        return "nvidia-smi does not answer"
     return done.stdout.strip() or done.stderr.strip()
+
+
+def take_steps(c: Check) -> None:
+    options = c.options
+    computes = c.step("the doctor", c.doctor)
+    if not computes and not options.rehearse:
+        return c.left_out("everything else", "no card computes")
+    for model in options.models:
+        c.step(f"{model}: the losses", lambda model=model: c.losses(model))
+    if not options.rehearse:
+        c.step("the card", c.card)
+    steps = {"questions": c.asked} if "bias" in c.fits else {}
+    steps |= {"times": c.tables, "dropout": c.dropout, "Ctrl-C and --resume": c.interrupted}
+    if not c.no_graphs:
+        steps["the same with --fast"] = lambda: c.interrupted("--fast")
+    steps |= {"refusals": c.refused, "other cards": c.others, "batch sizes": c.sizes, "run": c.sections_run}
+    for what, body in steps.items():
+        c.step(what, body)
 
 
 def check(options) -> bool:
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as work:
         c = Check(options, Path(work))
-        computes = c.step("the doctor", c.doctor)
-        if computes or options.rehearse:
-            for model in options.models:
-                c.step(f"{model}: the losses", lambda model=model: c.losses(model))
-            if not options.rehearse:
-                c.step("the card", c.card)
-            steps = {"questions": c.asked} if "bias" in c.fits else {}
-            steps |= {"times": c.tables, "dropout": c.dropout, "Ctrl-C and --resume": c.interrupted}
-            if not c.no_graphs:
-                steps["the same with --fast"] = lambda: c.interrupted("--fast")
-            steps |= {"refusals": c.refused, "other cards": c.others, "batch sizes": c.sizes, "run": c.sections_run}
-            for what, body in steps.items():
-                c.step(what, body)
-        else:
-            c.left_out("everything else", "no card computes")
+        try:
+            take_steps(c)
+        except KeyboardInterrupt:
+            c.verdict("all steps", ["interrupted by Ctrl-C: the steps after this are missing"])
 
     title = "Rehearsal on the CPU: no card was tested" if options.rehearse else "lecture5 on a GPU"
     summary = f"{len(c.wrong)} check(s) FAILED" if c.wrong else "Every check passed"

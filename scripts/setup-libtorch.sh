@@ -42,18 +42,30 @@ esac
 # The driver is asked first: what it cannot run is not worth 3 GB.
 smi=
 if [[ $variant != cpu ]] && command -v nvidia-smi >/dev/null; then
-  smi=$(nvidia-smi 2>&1) || { printf 'setup-libtorch: nvidia-smi fails: %s\n' "${smi%%$'\n'*}" >&2 && smi=; }
+  # With a broken driver it can hang.
+  smi=$(timeout 20 nvidia-smi 2>&1) && [[ $smi != "No devices"* ]] || {
+    printf 'setup-libtorch: nvidia-smi fails: %s\n' "$(head -n 1 <<<"${smi:-no answer}")" >&2
+    smi=
+  }
 fi
+driver=$(sed -nE 's/.*CUDA[A-Za-z ]* Version: *([0-9]+\.[0-9]+).*/\1/p' <<<"$smi" | head -n 1)
 if [[ $variant == auto ]]; then
-  if [[ -n $smi ]]; then variant=cuda; else variant=cpu; fi
+  variant=cpu
+  if [[ -n $driver ]]; then
+    variant=cuda
+  elif [[ -n $smi ]]; then
+    echo "setup-libtorch: nvidia-smi states no CUDA version, so the driver's libraries are missing here: libtorch for the" \
+      "CPU is taken ('scripts/setup-libtorch.sh cuda' takes the other one)" >&2
+  fi
+elif [[ $variant == cuda && -z $driver ]]; then
+  echo "setup-libtorch: the driver cannot be asked which CUDA it supports; it must support $cuda" >&2
 fi
 kind=$variant
 if [[ $variant == cuda && -n $index ]]; then
-  kind=$(sed -nE 's|.*/(cu[0-9]+)/*$|\1|p' <<<"$index")
+  kind=$(sed -nE 's|.*/(cu[0-9]+)/*$|\1|p' <<<"${index%%[?#]*}")
   cuda=$(sed -nE 's|cu([0-9]+)([0-9])|\1.\2|p' <<<"$kind")
   kind=${kind:-cuda-$(cksum <<<"$index" | cut -d' ' -f1)}
 fi
-driver=$(sed -nE 's/.*CUDA[A-Za-z ]* Version: *([0-9]+\.[0-9]+).*/\1/p' <<<"$smi" | head -n 1)
 if [[ $variant == cuda && -n $driver && -n $cuda ]] && ((${driver%%.*} < ${cuda%%.*})); then
   # A choice that was made before stays.
   if [[ $asked == auto && -e libtorch/build-version && $(< libtorch/build-version) == "$version" ]]; then

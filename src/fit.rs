@@ -175,7 +175,7 @@ pub fn fit_with(
 
 /// Advice for a loss that diverges.
 pub const DIVERGENCE_ADVICE: &str =
-    "try a smaller one, or a lower weight decay or a narrower initialization if those were raised";
+    "try a lower learning rate, or a lower weight decay or a narrower initialization if those were raised";
 
 /// Rows of a validation batch: fastai's had twice the rows of a training batch, which were 64. Ours never change.
 pub const VAL_BATCH: usize = 128;

@@ -16,6 +16,7 @@ static ALLOCATOR: OneLine = OneLine;
 extern "C" fn before_libtorch() {
     libtorch::explain_terminations();
     machine::end_without_a_folder();
+    machine::end_without_memory();
 }
 
 // `unsafe`: this section is for functions of this type that run before the libraries are initialized.

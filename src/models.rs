@@ -188,7 +188,7 @@ impl ModuleT for EmbeddingNet {
     }
 }
 
-/// `F.dropout`. A rate of 0 leaves the operation out, so that the fast stepper need not know it.
+/// `F.dropout`. A rate of 0 leaves the operation out.
 fn dropout(x: Tensor, p: f64, train: bool) -> Tensor {
     if train && p > 0.0 { x.dropout(p, true) } else { x }
 }

@@ -124,8 +124,7 @@ impl Optimizer {
         self.lr = lr;
     }
 
-    /// A different weight decay for one layer, such as `u` or `lin1`: for its weight and its bias. The fast stepper leaves
-    /// such a model to libtorch.
+    /// A different weight decay for one layer, such as `u` or `lin1`: for its weight and its bias.
     ///
     /// # Errors
     /// There is no such layer.

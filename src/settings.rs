@@ -10,6 +10,9 @@ use crate::models::NetSpec;
 use crate::optim::Rule;
 use crate::schedule::{CosineRestarts, Schedule};
 
+/// The largest seed. libtorch's generator takes the lower 32 bits: with more bits, two seeds could silently be the same.
+pub const MOST_SEED: i64 = u32::MAX as i64;
+
 /// The lecture's four models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

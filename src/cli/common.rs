@@ -15,6 +15,7 @@ use lecture5::plots;
 use lecture5::run::lecture::Lecture;
 use lecture5::run::options::RunOptions;
 use lecture5::run::progress::Telling;
+use lecture5::settings::MOST_SEED;
 use lecture5::system::failure::{complain, wrong_use};
 use lecture5::system::lock::Lock;
 use lecture5::system::terminal::say;
@@ -55,9 +56,6 @@ pub struct Common {
     #[command(flatten)]
     pub data: Data,
 }
-
-/// libtorch's generator takes the lower 32 bits of a seed: with more bits, two seeds could silently be the same.
-pub const MOST_SEED: i64 = u32::MAX as i64;
 
 fn default_device() -> String {
     std::env::var("LECTURE5_DEVICE").unwrap_or_else(|_| "auto".to_owned())

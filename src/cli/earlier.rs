@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::sections::SECTIONS;
@@ -23,7 +23,17 @@ const MOST: u64 = 1 << 28;
 pub fn of_an_earlier_run(lecture: &mut Lecture, whole: bool, fresh: bool) -> Result<Vec<EarlierSection>> {
     let out = lecture.run.out.clone();
     let page = out.join("lecture.html");
-    let Some(earlier) = metrics_of(&out).filter(|_| !fresh) else { return Ok(Vec::new()) };
+    let Some(earlier) = metrics_of(&out).filter(|_| !fresh) else {
+        ensure!(
+            fresh || whole || !page.exists(),
+            wrong_use(format!(
+                "{}: a page without the metrics.json of its run, so nothing can be added to it; take another --out, or \
+                 --fresh to replace it",
+                page.display()
+            ))
+        );
+        return Ok(Vec::new());
+    };
     match take_over(lecture, &out, earlier) {
         Err(_) if whole => return Ok(Vec::new()),
         outcome => outcome?,

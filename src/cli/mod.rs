@@ -21,6 +21,7 @@ use clap::{Parser, Subcommand};
 use lecture5::libtorch::doctor;
 use lecture5::notebook::Echo;
 use lecture5::system::failure;
+use lecture5::system::interrupt;
 use lecture5::system::terminal::{all_was_said, say};
 
 /// Lecture 5 of fast.ai's "Deep Learning for Coders" (2017), collaborative filtering on MovieLens, over
@@ -55,7 +56,7 @@ enum Command {
     Tune(tune::Tune),
     /// List the sections.
     List,
-    /// Say which libtorch this is, and whether it computes on the CPU and on CUDA.
+    /// Show which libtorch is loaded, and whether it computes on the CPU and on CUDA.
     Doctor,
 }
 
@@ -65,7 +66,7 @@ pub fn main() -> ExitCode {
     failure::tell_panics_in_a_line();
     #[cfg(not(target_os = "linux"))]
     lecture5::libtorch::explain_terminations();
-    if let Err(error) = failure::survive_limits() {
+    if let Err(error) = failure::survive_limits().and_then(|()| interrupt::begin()) {
         return failure::tell(&error);
     }
     let cli = Cli::parse();

@@ -6,11 +6,11 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use serde_json::json;
 
-use super::common::{Common, MOST_SEED};
+use super::common::Common;
 use super::parse::{not_negative, whole};
 use lecture5::libtorch::device;
 use lecture5::run::progress::{self, Telling};
-use lecture5::settings::ModelKind;
+use lecture5::settings::{MOST_SEED, ModelKind};
 use lecture5::system::failure::{complain, unjudged, wrong_use};
 use lecture5::system::terminal::say;
 use lecture5::system::{files, interrupt, memory};
@@ -141,6 +141,7 @@ impl Verify {
                 if self.common.fast { " --fast" } else { "" }
             ),
         };
+        interrupt::listen()?;
         let bar = progress::count("runs", self.common.telling(), models.len() * seeds.len());
         let fits: Vec<_> = models.into_iter().map(|model| (model, seeds.clone())).collect();
         let ensemble = ensemble::run(&fits, &how, &|_, _| bar.inc(1));
@@ -265,7 +266,7 @@ pub fn one_run(args: OneRun) -> Result<()> {
     let history = learner.fit_plan(lecture.quiet_options())?;
     let environment = Environment::here(&lecture);
     let losses = history.epochs.iter().flat_map(|e| [e.trn, e.val]).collect();
-    say(serde_json::to_string(&ensemble::OneRun { environment, losses })?);
+    say(serde_json::to_string(&ensemble::OneRun { environment, build: ensemble::build(), losses })?);
     Ok(())
 }
 

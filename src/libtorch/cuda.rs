@@ -1,6 +1,8 @@
 //! Why no card computes, and the way out: what the machine shows of a card, and what follows from it.
 
 use std::fmt;
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -122,7 +124,7 @@ impl Facts {
         }
     }
 
-    /// Whether anything here speaks of a card, so that computing on the CPU needs a reason.
+    /// Whether there is any sign of a card here, so that computing on the CPU needs a reason.
     pub fn show_a_card(&self) -> bool {
         self.count > 0
             || self.smi != Smi::Absent
@@ -153,28 +155,36 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn ask_smi() -> Smi {
     let mut command = Command::new("nvidia-smi");
     command.args(["--query-gpu=name", "--format=csv,noheader"]).stdin(Stdio::null());
-    let Ok(mut child) = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn() else {
-        return Smi::Absent;
+    // Into files: a pipe could fill, or be held open by a process that nvidia-smi leaves behind.
+    let files = || -> std::io::Result<_> {
+        let (out, err) = (tempfile::tempfile()?, tempfile::tempfile()?);
+        Ok((out.try_clone()?, err.try_clone()?, out, err))
     };
+    let Ok((out, err, mut said_out, mut said_err)) = files() else { return Smi::Absent };
+    let Ok(mut child) = command.stdout(out).stderr(err).spawn() else { return Smi::Absent };
     let began = Instant::now();
-    while let Ok(None) = child.try_wait() {
+    let status = loop {
+        if let Ok(Some(status)) = child.try_wait() {
+            break status;
+        }
         if began.elapsed() > PATIENCE {
             let _ = child.kill();
             let _ = child.wait();
             return Smi::Fails(format!("no answer within {} seconds", PATIENCE.as_secs()));
         }
         std::thread::sleep(Duration::from_millis(10));
-    }
-    let Ok(output) = child.wait_with_output() else { return Smi::Absent };
-    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let lines = |text: &str| -> Vec<String> {
+    };
+    let lines = |file: &mut File| -> Vec<String> {
+        let mut bytes = Vec::new();
+        let read = file.rewind().and_then(|()| file.take(1 << 16).read_to_end(&mut bytes));
+        let text = read.map_or(String::new(), |_| String::from_utf8_lossy(&bytes).into_owned());
         text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
     };
-    let (cards, rest) = (lines(&said[0]), lines(&said[1]));
-    if output.status.success() && !cards.iter().any(|card| card.starts_with("No devices")) {
+    let (cards, rest) = (lines(&mut said_out), lines(&mut said_err));
+    if status.success() && !cards.iter().any(|card| card.starts_with("No devices")) {
         return Smi::Lists(cards);
     }
-    Smi::Fails(cards.into_iter().chain(rest).next().unwrap_or_else(|| output.status.to_string()))
+    Smi::Fails(cards.into_iter().chain(rest).next().unwrap_or_else(|| status.to_string()))
 }
 
 /// Why no card computes, and the way out, in one sentence or a few, without a full stop at the end.
@@ -255,7 +265,10 @@ fn shown(facts: &Facts) -> String {
         _ if !facts.nodes.is_empty() => {
             format!("there is a card here (/dev/{})", facts.nodes.join(", /dev/"))
         }
-        _ => "there is a driver here".to_owned(),
+        _ if facts.driver.is_some() || facts.module => "there is a driver here".to_owned(),
+        Smi::Fails(said) => format!("nvidia-smi is here, but fails ({said})"),
+        Smi::Lists(_) => "nvidia-smi is here, but lists no card".to_owned(),
+        Smi::Absent => "there are signs of a card here".to_owned(),
     }
 }
 
@@ -267,6 +280,17 @@ fn without_cuda(facts: &Facts) -> String {
             "this program runs on a libtorch without CUDA; on a machine with an NVIDIA card, {FULL}"
         );
     }
+    let answers = matches!(&facts.smi, Smi::Lists(cards) if !cards.is_empty());
+    if !answers && facts.nodes.is_empty() && facts.driver.is_none() && !facts.wsl {
+        return format!(
+            "{}; and this program runs on a libtorch without CUDA. Once nvidia-smi lists a card, {FULL}",
+            shown(facts)
+        );
+    }
+    let fails = match &facts.smi {
+        Smi::Fails(said) => format!("; but nvidia-smi fails ({said}), which needs to be mended first"),
+        _ => String::new(),
+    };
     let old = match (facts.driver, facts.runtime) {
         (Some(driver), Some(runtime)) if too_old(driver, runtime) => format!(
             "; that is for CUDA {runtime}, though, and the driver for CUDA {driver}: take a newer driver, or a libtorch for \
@@ -276,7 +300,7 @@ fn without_cuda(facts: &Facts) -> String {
     };
     format!(
         "{}, but this program runs on a libtorch without CUDA: it was set up where no card shows, such as a login node; \
-         {FULL}{old}",
+         {FULL}{old}{fails}",
         shown(facts)
     )
 }

@@ -35,6 +35,22 @@ fn every_usual_case_has_its_own_sentence_and_way_out() {
             "that is for CUDA 13.0, though, and the driver for CUDA 12.4",
         ),
         (
+            Facts { smi: Smi::Fails("no answer within 10 seconds".to_owned()), ..Facts::default() },
+            "nvidia-smi is here, but fails (no answer within 10 seconds); and this program runs on a libtorch without CUDA. Once nvidia-smi lists a card, `scripts/setup",
+        ),
+        (
+            Facts { smi: Smi::Lists(Vec::new()), ..Facts::default() },
+            "nvidia-smi is here, but lists no card; and",
+        ),
+        (
+            Facts {
+                has_cuda: false,
+                smi: Smi::Fails("Driver/library version mismatch".to_owned()),
+                ..machine()
+            },
+            "; but nvidia-smi fails (Driver/library version mismatch), which needs to be mended first",
+        ),
+        (
             Facts { driver: Some(Version(12080)), ..machine() },
             "the driver is too old: it is for CUDA 12.8, and libtorch for CUDA 13.0; install a newer driver, or take a libtorch for an older CUDA",
         ),

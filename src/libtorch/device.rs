@@ -59,7 +59,7 @@ pub fn count() -> usize {
     }
 }
 
-/// The first card that computes; or the CPU, with the reason if anything speaks of a card.
+/// The first card that computes; or the CPU, with the reason if there is any sign of a card.
 fn automatic(
     count: usize,
     computes: impl Fn(usize) -> Result<()>,

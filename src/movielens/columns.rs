@@ -206,8 +206,8 @@ fn ids(series: &Series, label: &str) -> Result<Column, Wrong> {
         }
         if field.contains(['\n', '\r']) {
             return Err(format!(
-                "{label} '{}' continues on another line, in quotes; if a quote is only a character, say --quote \
-                 none",
+                "{label} '{}' continues on another line, in quotes; if quotes are ordinary characters, use \
+                 --quote none",
                 shortened(field)
             ));
         }

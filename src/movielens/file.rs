@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 
+use crate::system::files::of_the_kernel;
 use crate::system::memory;
 
 /// How files begin that are not tables, and what to do about them.
@@ -30,7 +31,7 @@ const OTHERS: [(&[u8], &str); 21] = [
     (b"\x1f\x9d", "compressed by compress; unpack it first (uncompress)"),
     (b"%PDF", "a PDF; ratings are read from tables of text"),
     (b"version https://git-lfs", "a pointer of Git LFS and not the file itself; git lfs pull fetches it"),
-    (b"PAR1", "a Parquet file, and text is expected; save its table as CSV"),
+    (b"PAR1", "a Parquet file, but text is expected; save its table as CSV"),
 ];
 
 const TAR: &str = "a tar archive; unpack it and name the file in it";
@@ -119,6 +120,11 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
     let there = std::fs::metadata(path).with_context(unread)?;
     ensure!(!is_device(&there), "{}: a device, where a file is expected", path.display());
     memory::check_file(path, there.len())?;
+    ensure!(
+        !of_the_kernel(&there),
+        "{}: a file that the kernel makes up, where one with data is expected",
+        path.display()
+    );
     let packed = read_all(path, std::fs::File::open(path).with_context(unread)?, "cannot be read")?;
     if !packed.starts_with(b"\x1f\x8b") {
         return Ok(packed);

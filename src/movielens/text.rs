@@ -166,8 +166,8 @@ impl<'a> Text<'a> {
                 return Err((
                     line,
                     format!(
-                        "{lines}is one row by its quotes, with a field '{field}'; if a quote is only a character, \
-                         say --quote none"
+                        "{lines}is one row by its quotes, with a field '{field}'; if quotes are ordinary characters, \
+                         use --quote none"
                     ),
                 ));
             }
@@ -344,7 +344,7 @@ impl<'a> Text<'a> {
 }
 
 const EMPTY_ROW: &str = "a row of empty fields; delete it";
-const LITERALLY: &str = "; if a quote is only a character, say --quote none";
+const LITERALLY: &str = "; if quotes are ordinary characters, use --quote none";
 
 /// Whether a field begins like a number that, written this way, is a different id: `+7`, `007`, `-0`.
 fn written_oddly(bytes: &[u8], separator: u8) -> bool {

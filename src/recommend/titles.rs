@@ -28,6 +28,41 @@ struct Movie {
     year: Option<String>,
     /// See [`names`].
     names: Vec<String>,
+    /// Of each name, without its article.
+    letters: Vec<Letters>,
+}
+
+/// How many letters of each of 32 kinds a name has. Two names are at least as many typos apart as one has letters that the
+/// other has not, which is much faster to count.
+#[derive(Debug)]
+struct Letters {
+    counts: [u8; 32],
+    length: usize,
+}
+
+impl Letters {
+    fn of(name: &str) -> Letters {
+        let mut counts = [0u8; 32];
+        for letter in name.chars() {
+            let count = &mut counts[u32::from(letter) as usize % 32];
+            *count = count.saturating_add(1);
+        }
+        Letters { counts, length: name.chars().count() }
+    }
+
+    fn least_typos(&self, other: &Letters) -> usize {
+        let (mut more, mut fewer) = (0, 0);
+        for (a, b) in self.counts.iter().zip(&other.counts) {
+            more += usize::from(a.saturating_sub(*b));
+            fewer += usize::from(b.saturating_sub(*a));
+        }
+        more.max(fewer).max(self.length.abs_diff(other.length))
+    }
+
+    /// How similar names of these lengths are that are so many typos apart: from 0 to 1.
+    fn likeness(&self, other: &Letters, typos: usize) -> f64 {
+        1.0 - typos as f64 / self.length.max(other.length).max(1) as f64
+    }
 }
 
 /// Titles that are less similar than this are not suggested.
@@ -42,7 +77,9 @@ impl Titles {
     pub fn new<'a>(titles: impl IntoIterator<Item = (i64, &'a str)>) -> Titles {
         let movies = titles.into_iter().map(|(number, title)| {
             let (title, year) = split_year(title);
-            Movie { number, year: year.map(str::to_owned), names: names(title) }
+            let names = names(title);
+            let letters = names.iter().map(|name| Letters::of(without_article(name))).collect();
+            Movie { number, year: year.map(str::to_owned), names, letters }
         });
         Titles { movies: movies.collect() }
     }
@@ -110,42 +147,46 @@ impl Titles {
     /// The title that is at most one typo in six letters away, or else the most similar ones.
     fn nearly(&self, name: &str, year: Option<&str>) -> Found {
         let name = without_article(name);
-        let length = name.chars().count();
-        let most = length.div_ceil(6);
-        // At least the difference of the lengths, which is faster to compute.
-        let slips = |theirs: &str| {
-            let theirs = without_article(theirs);
-            let near = theirs.chars().count().abs_diff(length) <= most;
-            near.then(|| strsim::osa_distance(theirs, name)).filter(|slips| *slips <= most)
+        let asked = Letters::of(name);
+        let most = asked.length.div_ceil(6);
+        let typos = |theirs: &str| strsim::osa_distance(without_article(theirs), name);
+        let least = |m: &Movie| {
+            let near =
+                m.letters.iter().zip(&m.names).filter(|(theirs, _)| theirs.least_typos(&asked) <= most);
+            near.map(|(_, theirs)| typos(theirs)).filter(|typos| *typos <= most).min()
         };
-        let close: Vec<(usize, i64)> = if length < 4 {
-            Vec::new()
-        } else {
-            let least = |m: &Movie| m.names.iter().filter_map(|theirs| slips(theirs)).min();
-            let close =
-                self.movies.iter().filter(|m| m.is_of(year)).filter_map(|m| Some((least(m)?, m.number)));
-            close.collect()
-        };
-        if let Some(least) = close.iter().map(|&(slips, _)| slips).min() {
+        let of_the_year = self.movies.iter().filter(|m| m.is_of(year) && asked.length >= 4);
+        let close: Vec<(usize, i64)> = of_the_year.filter_map(|m| Some((least(m)?, m.number))).collect();
+        if let Some(least) = close.iter().map(|&(typos, _)| typos).min() {
             let best: Vec<i64> = close.iter().filter(|c| c.0 == least).map(|c| c.1).collect();
             return if let [one] = best[..] { Found::One(one) } else { Found::Several(best) };
         }
-        let likeness = |m: &Movie| {
-            let each = m.names.iter().map(|theirs| {
-                let theirs_long = theirs.chars().count();
-                let (short, long) = (length.min(theirs_long), length.max(theirs_long));
-                // At most this similar, which is faster to compute.
-                match short as f64 > LIKE * long as f64 {
-                    true => 1.0 - strsim::osa_distance(theirs, name) as f64 / long as f64,
-                    false => 0.0,
-                }
-            });
-            each.fold(0.0, f64::max)
-        };
-        let mut likest: Vec<(f64, i64)> = self.movies.iter().map(|m| (likeness(m), m.number)).collect();
-        likest.retain(|&(likeness, _)| likeness > LIKE);
-        likest.sort_by(|a, b| b.0.total_cmp(&a.0));
-        Found::Unknown(likest.into_iter().take(SUGGESTIONS).map(|(_, number)| number).collect())
+        // The most similar that a name can be; the few best are found among the first.
+        let names = self
+            .movies
+            .iter()
+            .flat_map(|m| m.letters.iter().zip(&m.names).map(move |(l, name)| (m, l, name)));
+        let mut names: Vec<(f64, &Movie, &Letters, &String)> = names
+            .map(|(m, letters, name)| (asked.likeness(letters, asked.least_typos(letters)), m, letters, name))
+            .filter(|(at_most, ..)| *at_most > LIKE)
+            .collect();
+        names.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut likest: Vec<(f64, i64)> = Vec::new();
+        for (at_most, movie, letters, name) in names {
+            if likest.len() == SUGGESTIONS && at_most < likest[SUGGESTIONS - 1].0 {
+                break;
+            }
+            let likeness = asked.likeness(letters, typos(name));
+            if likeness > LIKE
+                && likest.iter().all(|(other, number)| *number != movie.number || *other < likeness)
+            {
+                likest.retain(|(_, number)| *number != movie.number);
+                likest.push((likeness, movie.number));
+                likest.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+                likest.truncate(SUGGESTIONS);
+            }
+        }
+        Found::Unknown(likest.into_iter().map(|(_, number)| number).collect())
     }
 }
 

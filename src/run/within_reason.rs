@@ -71,18 +71,19 @@ impl Callback for WithinReason {
     fn on_epoch_end(&mut self, at: &Epoch, state: &FitState, opt: &Optimizer) -> Result<ControlFlow<()>> {
         let last = at.epoch + 1 == self.epochs;
         let most = if last { Self::AT_THE_END } else { Self::BEYOND };
+        let rate = state.history.rates.iter().copied().fold(opt.lr(), f64::max);
         let where_it_ended =
-            || format!("became {:e} after epoch {}, at a learning rate of {:?}", at.val, at.epoch, opt.lr());
+            || format!("became {:e} after epoch {}, at learning rates up to {rate:?}", at.val, at.epoch);
         ensure!(
             at.val < most * self.of_zeros.max(1.0),
-            "the validation loss {}, where predicting nothing but zeros gives {:.1}: {DIVERGENCE_ADVICE}",
+            "the validation loss {}, where predicting only zeros gives {:.1}: {DIVERGENCE_ADVICE}",
             where_it_ended(),
             self.of_zeros
         );
         let nothing = self.of_the_mean.max(self.of_the_start(&state.history.running));
         ensure!(
             !last || self.rows < Self::ENOUGH || at.val < Self::OF_NOTHING * nothing,
-            "the validation loss {}, where predicting nothing but the mean rating gives {:.1}: {DIVERGENCE_ADVICE}",
+            "the validation loss {}, where predicting only the mean rating gives {:.1}: {DIVERGENCE_ADVICE}",
             where_it_ended(),
             self.of_the_mean
         );

@@ -199,7 +199,7 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// There is no model card, or this version does not understand it.
 pub fn card(metadata: &HashMap<String, String>) -> Result<ModelCard> {
-    serde_json::from_str(card_text(metadata)?).context("its model card is not understood")
+    serde_json::from_str(card_text(metadata)?).context("its model card cannot be parsed")
 }
 
 /// The same as JSON text.

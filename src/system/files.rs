@@ -145,7 +145,26 @@ pub fn open(path: &Path) -> Result<(File, u64)> {
         "{}: a device, a pipe or a socket, where a file is expected",
         path.display()
     );
+    ensure!(
+        !of_the_kernel(&there),
+        "{}: a file that the kernel makes up, where one with data is expected",
+        path.display()
+    );
     Ok((File::open(path).with_context(unread)?, there.len()))
+}
+
+/// Whether a file is one that the kernel makes up as it is read (/proc, /sys): some wait, some never end.
+#[cfg(unix)]
+pub fn of_the_kernel(there: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let device = |folder: &str| Path::new(folder).metadata().map(|folder| folder.dev()).ok();
+    let made_up = [device("/proc"), device("/sys")].contains(&Some(there.dev()));
+    there.is_file() && made_up && device("/") != Some(there.dev())
+}
+
+#[cfg(not(unix))]
+pub fn of_the_kernel(_: &Metadata) -> bool {
+    false
 }
 
 /// The bytes of a file of at most `most` bytes.

@@ -24,12 +24,37 @@ static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 /// The message if the process is ended during its work.
 static LAST_WORDS: Mutex<String> = Mutex::new(String::new());
 
+/// Whether a signal ends the process at once.
+static AT_ONCE: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| Arc::new(AtomicBool::new(true)));
+
+/// From here until [`listen`], a signal ends the process at once: nothing is lost yet.
+///
+/// # Errors
+/// The system does not accept signal handlers.
+pub fn begin() -> Result<()> {
+    on_each_signal(|signal| {
+        flag::register_conditional_shutdown(signal, i32::from(STATUS), Arc::clone(&AT_ONCE)).map(drop)
+    })
+}
+
 /// From here on the first signal is only noted, for [`check`] to find. A second one ends the process at once, and so
 /// does work that does not check for the first one in time.
 ///
 /// # Errors
 /// The system does not accept signal handlers.
 pub fn listen() -> Result<()> {
+    // In this order: the signal that sets the flag must not find it set.
+    on_each_signal(|signal| {
+        flag::register_conditional_shutdown(signal, i32::from(STATUS), Arc::clone(&ASKED))?;
+        flag::register(signal, Arc::clone(&ASKED)).map(drop)
+    })?;
+    AT_ONCE.store(false, Ordering::Relaxed);
+    static WATCH: Once = Once::new();
+    WATCH.call_once(|| drop(std::thread::Builder::new().spawn(watch)));
+    Ok(())
+}
+
+fn on_each_signal(register: impl Fn(i32) -> std::io::Result<()>) -> Result<()> {
     #[cfg(unix)]
     let others = [signal_hook::consts::SIGHUP, signal_hook::consts::SIGXCPU];
     #[cfg(not(unix))]
@@ -37,13 +62,8 @@ pub fn listen() -> Result<()> {
     // With `nohup` the user wants the end of the terminal ignored.
     let others = others.into_iter().filter(|signal| !is_ignored(*signal));
     for signal in [SIGINT, SIGTERM].into_iter().chain(others) {
-        // In this order: the signal that sets the flag must not find it set.
-        flag::register_conditional_shutdown(signal, i32::from(STATUS), Arc::clone(&ASKED))
-            .and_then(|_| flag::register(signal, Arc::clone(&ASKED)))
-            .context("the signals of Ctrl-C cannot be handled")?;
+        register(signal).context("the signals of Ctrl-C cannot be handled")?;
     }
-    static WATCH: Once = Once::new();
-    WATCH.call_once(|| drop(std::thread::Builder::new().spawn(watch)));
     Ok(())
 }
 

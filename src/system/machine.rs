@@ -41,6 +41,17 @@ pub fn end_without_a_folder() {
     }
 }
 
+/// Bytes that libtorch's libraries take as they start.
+const LIBTORCH: u64 = 96 << 20;
+
+/// Ends the process with one line if libtorch's libraries could not start: without memory for an exception, C++ aborts.
+pub fn end_without_memory() {
+    if let Err(why) = memory::check("libtorch", LIBTORCH, "free some, or raise its limit (ulimit -v)") {
+        complain(&format!("error: {why}"));
+        signal_hook::low_level::exit(1);
+    }
+}
+
 /// Bytes of a thread, and those that libraries take before anything is read.
 const STACK: u64 = 2 << 20;
 const LEAST: u64 = 64 << 20;

@@ -1,7 +1,9 @@
 //! Ensembles: the losses of a fit for many seeds, each run in its own process, stored in a file.
 
+use std::cmp::Ordering::Equal;
 use std::ffi::OsString;
 use std::fmt::Write;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Mutex;
@@ -15,8 +17,8 @@ use crate::movielens::LECTURE_SHA256;
 use crate::run::lecture::Lecture;
 use crate::run::metrics::card;
 use crate::run::reference;
-use crate::settings::ModelKind;
-use crate::system::{files, machine};
+use crate::settings::{MOST_SEED, ModelKind};
+use crate::system::{files, interrupt, machine};
 
 /// What one process prints for one fit of one seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,8 +26,18 @@ pub struct OneRun {
     /// Where and with what it ran.
     #[serde(rename = "made")]
     pub environment: Environment,
+    /// Which build of this program it was.
+    pub build: String,
     /// Training and validation loss of each epoch in turn: trn 0, val 0, trn 1, val 1, …
     pub losses: Vec<f64>,
+}
+
+/// Which build of this program runs: its version, and the size and time of its file.
+pub fn build() -> String {
+    let file = std::env::current_exe().and_then(std::fs::metadata);
+    let (size, time) = file.map_or((0, None), |file| (file.len(), file.modified().ok()));
+    let time = time.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
+    format!("{}, {size} bytes, {}", env!("CARGO_PKG_VERSION"), time.as_nanos())
 }
 
 /// What makes two runs comparable digit by digit.
@@ -87,16 +99,17 @@ pub struct FitEnsemble {
     pub runs: Vec<Vec<f64>>,
 }
 
-/// No loss of a fit on the lecture's ratings is larger than this: predicting zeros gives 13.4 stars².
-const MOST_OF_THE_LECTURE: f64 = 100.0;
-/// Nor is a loss on any other ratings larger than this.
-const MOST: f64 = 1e9;
+/// The losses that fits on the lecture's ratings can have: predicting zeros gives 13.4 stars², and no model of the
+/// lecture comes below half a star² in three epochs.
+const OF_THE_LECTURE: RangeInclusive<f64> = 0.1..=100.0;
+/// The losses that fits on any ratings can have.
+const OF_ANY: RangeInclusive<f64> = f64::MIN_POSITIVE..=1e9;
 /// No ensemble's file is longer than this.
 const MOST_BYTES: u64 = 1 << 28;
 
 impl FitEnsemble {
     /// Checks that these can be the runs of a fit of the lecture.
-    fn check(&self, most: f64) -> Result<()> {
+    fn check(&self, possible: &RangeInclusive<f64>) -> Result<()> {
         let name = shown(&self.name);
         let lecture = reference::lecture(&self.name)
             .with_context(|| format!("'{name}' is not a fit of the lecture"))?;
@@ -108,9 +121,18 @@ impl FitEnsemble {
         if let Some(two) = sorted.windows(2).find(|two| two[0] == two[1]) {
             bail!("{name}: seed {} twice, which is one run, not two", two[0]);
         }
+        if let Some(seed) = self.seeds.iter().find(|seed| !(0..=MOST_SEED).contains(*seed)) {
+            bail!("{name}: a seed of {seed}; seeds are 0 to {MOST_SEED}");
+        }
+        let mut by_losses: Vec<(&Vec<f64>, i64)> = self.runs.iter().zip(self.seeds.iter().copied()).collect();
+        by_losses.sort_by(|a, b| a.0.partial_cmp(b.0).unwrap_or(Equal));
+        if let Some(two) = by_losses.windows(2).find(|two| two[0].0 == two[1].0) {
+            let (one, other) = (two[0].1, two[1].1);
+            bail!("{name}: seeds {one} and {other} have the same losses, so they are one run, not two");
+        }
         for (seed, run) in self.seeds.iter().zip(&self.runs) {
             ensure!(run.len() == n, "{name}: {} losses of seed {seed}, where the lecture has {n}", run.len());
-            if let Some(loss) = run.iter().find(|loss| !(**loss > 0.0 && **loss <= most)) {
+            if let Some(loss) = run.iter().find(|loss| !possible.contains(loss)) {
                 bail!("{name}: a loss of {loss:?} with seed {seed}, which is impossible for these ratings");
             }
         }
@@ -161,9 +183,9 @@ impl Ensemble {
     pub fn parse(text: &str) -> Result<Ensemble> {
         let ensemble: Ensemble = serde_json::from_str(text)?;
         ensure!(!ensemble.fits.is_empty(), "it has no fits");
-        let most = if ensemble.environment.data == LECTURE_SHA256 { MOST_OF_THE_LECTURE } else { MOST };
+        let possible = if ensemble.environment.data == LECTURE_SHA256 { OF_THE_LECTURE } else { OF_ANY };
         for (at, fit) in ensemble.fits.iter().enumerate() {
-            fit.check(most)?;
+            fit.check(&possible)?;
             let twice = ensemble.fits[..at].iter().any(|other| other.name == fit.name);
             ensure!(!twice, "{}: it has this fit twice", shown(&fit.name));
         }
@@ -247,7 +269,7 @@ pub fn run(
                 while failed.load(Ordering::Relaxed) == 0 {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(&(model, seed)) = tasks.get(at) else { return };
-                    let outcome = one_process(&program, model, seed, how);
+                    let outcome = interrupt::check().and_then(|()| one_process(&program, model, seed, how));
                     if outcome.is_err() {
                         failed.fetch_add(1, Ordering::Relaxed);
                     }
@@ -257,6 +279,7 @@ pub fn run(
             });
         }
     });
+    interrupt::check()?;
     let mut runs = Vec::new();
     for result in results {
         match result.into_inner().unwrap_or_else(|p| p.into_inner()) {
@@ -279,18 +302,20 @@ pub fn run(
 
 /// Where and with what all runs were made.
 fn one_environment(tasks: &[(ModelKind, i64)], runs: &[OneRun]) -> Result<Environment> {
-    let made = runs.first().context("there are no runs")?.environment.clone();
+    let first = runs.first().context("there are no runs")?;
     for ((model, seed), run) in tasks.iter().zip(runs) {
         ensure!(
-            run.environment == made,
-            "--model {} with seed {seed} ran on another build or other data ({}) than the first run ({}): do not \
+            (&run.environment, &run.build) == (&first.environment, &first.build),
+            "--model {} with seed {seed} ran on another build or other data ({}; {}) than the first run ({}; {}): do not \
              change the program or the data until all runs have ended",
             model.name(),
             serde_json::to_string(&run.environment)?,
-            serde_json::to_string(&made)?
+            run.build,
+            serde_json::to_string(&first.environment)?,
+            first.build
         );
     }
-    Ok(made)
+    Ok(first.environment.clone())
 }
 
 /// The signal that ended a process, if one did.
@@ -347,17 +372,18 @@ mod tests {
     #[test]
     fn runs_of_another_build_or_other_data_make_no_ensemble() {
         let ensemble = crate::verify::committed().unwrap();
-        let run =
-            OneRun { environment: ensemble.environment.clone(), losses: ensemble.fits[0].runs[0].clone() };
+        let losses = ensemble.fits[0].runs[0].clone();
+        let run = OneRun { environment: ensemble.environment.clone(), build: build(), losses };
         let tasks = [(ModelKind::Dot, 0), (ModelKind::Dot, 1)];
         let two = [run.clone(), run.clone()];
         assert_eq!(one_environment(&tasks, &two).unwrap(), ensemble.environment);
         for change in [
-            |made: &mut Environment| made.data = "0".to_owned(),
-            |made: &mut Environment| made.libtorch = "1".to_owned(),
+            |run: &mut OneRun| run.environment.data = "0".to_owned(),
+            |run: &mut OneRun| run.environment.libtorch = "1".to_owned(),
+            |run: &mut OneRun| run.build += "1",
         ] {
             let mut two = two.clone();
-            change(&mut two[1].environment);
+            change(&mut two[1]);
             let error = one_environment(&tasks, &two).unwrap_err().to_string();
             assert!(
                 error.starts_with("--model dot with seed 1 ran on another build or other data"),

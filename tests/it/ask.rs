@@ -166,7 +166,8 @@ fn what_cannot_be_answered_says_why_and_what_else_could_be_meant() {
     assert!(message.contains("`lecture5 run collab_filter` makes it") && code == Some(1), "{message}");
     let foreign = file(&folder, "foreign.safetensors", "not a model");
     let (message, code) = refused(&["recommend", "--user", "1", "--from", &foreign]);
-    assert!(message.contains("not a complete safetensors file") && code == Some(1), "{message}");
+    assert!(message.contains("text; only models that this program has saved are opened"), "{message}");
+    assert_eq!(code, Some(1));
 }
 
 #[test]
@@ -200,6 +201,9 @@ fn lists_of_other_programs_are_read_as_they_are() {
         "Date,Name,Year,Letterboxd URI,Rating\n2023-01-02,Sabrina,1995,https://example.org/a,4.5\n2023-01-03,Heat,1995,b,5\n",
         "Title;YEAR;Stars\nSabrina;1995.0;4.5\nHeat;1996;5\n",
         "movie\trating\nSabrina (1995)\t4.5\nHeat\t5\n",
+        "Name,Rating,Review\nSabrina (1995),4.5,\"Well,\nwell, well\"\nHeat,5,\n",
+        "movieId,rating\n7.0,4.5\n6.0,5\n",
+        "movie_id,title,Rating\n7,Sabrina (1995),4.5\n6,Heat,5\n",
     ] {
         assert_eq!(stars(text.as_bytes(), &[]).0, meant, "{text}");
     }
@@ -207,6 +211,10 @@ fn lists_of_other_programs_are_read_as_they_are() {
     let (stars_of_ten, note) = stars(imdb, &[]);
     assert_eq!(stars_of_ten, meant);
     assert!(note.contains("ratings from 1 to 10 are mapped to the model's 0.5 to 5"), "{note}");
+    let older = b"const,You rated,Title,IMDb Rating,Year\ntt1,9,Sabrina,6.3,1995\ntt2,10,Heat,8.3,1995\n";
+    assert_eq!(stars(older, &[]).0, meant);
+    let (_, note) = stars(b"movie_id,title,rating\n7,Sabrina (1995),4.5\n6,Heat,5\n", &[]);
+    assert!(note.contains("identified by 'movie_id' (MovieLens' ids); --item 'title'"), "{note}");
     let percent = b"what,points\nSabrina (1995),0\nHeat,99\n";
     let columns = ["--item", "what", "--rating", "points", "--rating-range", "0:100", "--missing", "99"];
     assert_eq!(stars(percent, &columns).0, stars(b"title,rating\nSabrina (1995),0.5\n", &[]).0);
@@ -233,6 +241,27 @@ fn unknown_movies_are_listed_together_and_can_be_skipped() {
         lecture5(&[&["recommend", "--skip-unknown", "--json", "--ratings", &list][..], &from].concat());
     assert!(stderr(&output).starts_with("note: 3 of 4 movies"), "{}", stderr(&output));
     assert_eq!(serde_json::from_str::<Value>(&stdout(&output)).unwrap()["left_out"]["rated"], 1);
+}
+
+#[test]
+fn a_list_that_could_mean_two_things_or_is_no_list_is_refused_with_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let bias = model("bias");
+    let many = "title,rating\n".to_owned() + &"qqqqqqqqqqqq,3\n".repeat(10_001);
+    for (text, said) in [
+        (
+            "title,Rating,rating\nHeat,1,5\n",
+            "both 'Rating' and 'rating' could be the ratings; --rating names one",
+        ),
+        ("Toy Story,5\nHeat,4\n", "or count them if the first line is a row: --item 1 --rating 2"),
+        ("title,rating\nHeat,5\nToy Story,\n", "line 3: no rating; --missing '' leaves out rows without one"),
+        ("title,rating\nHeat,5\nHeat (1995),4\n", "is rated a second time; keep one of the two rows"),
+        (&many, "10001 rows, but one user's ratings are at most 10000"),
+    ] {
+        let list = file(&folder, "l.csv", text);
+        let (message, code) = refused(&["recommend", "--ratings", &list, "--from", bias.to_str().unwrap()]);
+        assert!(message.contains(said) && code == Some(1), "{said}: {message}");
+    }
 }
 
 #[test]
@@ -278,6 +307,11 @@ fn files_that_are_not_models_are_named() {
     for (bytes, said) in [
         ("PK\u{3}\u{4}archive/data.pkl", "a PyTorch archive"),
         ("version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+        ("<!DOCTYPE html><html></html>", "a page of HTML and not the file; only models"),
+        ("{\"a\": [1, 2, 3]}", "JSON; only models"),
+        ("GGUF\u{3}\0\0\0\u{1}\0\0\0", "a GGUF model; only models"),
+        ("userId,movieId\n1,2\n", "text; only models"),
+        ("", "an empty file; only models"),
     ] {
         let path = file(&folder, "model", bytes);
         let (message, code) = refused(&["predict", "--user", "1", "--movie", "3", "--from", &path]);

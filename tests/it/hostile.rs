@@ -141,6 +141,14 @@ fn devices_pipes_and_gigantic_files_are_refused_before_they_are_read() {
         let out = place.path("verified");
         fails(&lecture5(&["verify", "--from", from, "--out", out.to_str().unwrap()]), 1, said);
     }
+    #[cfg(target_os = "linux")]
+    for file in ["/proc/kmsg", "/proc/self/pagemap"] {
+        let out = place.path("kernel");
+        let made_up = "a file that the kernel makes up, where one with data is expected";
+        let read = ["fit", "--model", "dot", "--ratings", file, "--out", out.to_str().unwrap()];
+        fails(&lecture5(&read), 1, made_up);
+        fails(&lecture5(&[&SIMILAR[..], &["--from", file]].concat()), 1, made_up);
+    }
     let zeros =
         ["fit", "--model", "dot", "--ratings", "/dev/zero", "--out", place.path("zeros").to_str().unwrap()]
             .map(str::to_owned);

@@ -80,6 +80,11 @@ fn sections_run_one_after_another_make_the_page_of_all() {
     succeeds(place.command(&["run", "movielens", "--seed", "1", "--fresh"], "apart"));
     assert_eq!(fits(&place, "apart"), [""; 0]);
     assert!(!place.read("apart/lecture.html").contains("<section id=\"embedding_dot\">"));
+
+    // A page whose metrics are gone cannot be added to.
+    std::fs::remove_file(place.path("together/metrics.json")).unwrap();
+    fails(&place.run(&["run", "movielens"], "together"), 2, "a page without the metrics.json of its run");
+    assert!(place.read("together/lecture.html").contains("<section id=\"embedding_dot\">"));
 }
 
 #[test]

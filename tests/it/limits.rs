@@ -34,7 +34,7 @@ fn too_little_memory_to_begin_with_is_reported_in_one_line() {
     let place = Place::new();
     // Below this, not even the libraries can be loaded; the system's loader reports that.
     let mut told = 0;
-    for mib in (420..620).step_by(12) {
+    for mib in (420..500).step_by(3).chain((500..620).step_by(12)) {
         let output = under(&place, &format!("ulimit -v {}", mib << 10), FIT);
         match output.status.code() {
             Some(0) => break,

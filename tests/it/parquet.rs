@@ -137,6 +137,7 @@ fn a_rating_is_the_same_whatever_types_hold_it() {
         ("required int64 t (TIMESTAMP(MICROS, false))", by(1_000_000)),
         ("required int64 t (TIMESTAMP(NANOS, true))", by(1_000_000_000)),
         ("required int32 t (DATE)", I32(vec![1, 0, -1])),
+        ("optional double t", F64(vec![Some(86_400.5), Some(0.0), Some(-86_400.0)])),
     ];
     for kind in times_of_a_kind {
         assert_eq!(shown(with(users(), stars(), kind.clone())).as_ref(), Ok(&expected), "{kind:?}");

@@ -24,8 +24,15 @@ fn verified(change: impl FnOnce(&mut Ensemble), more: &[&str]) -> Output {
 #[test]
 fn ensembles_that_no_runs_can_make_are_refused() {
     type Change = fn(&mut Ensemble);
-    let cases: [(Change, &str); 8] = [
+    let cases: [(Change, &str); 12] = [
         (|e| e.fits[1].seeds[3] = e.fits[1].seeds[2], "embedding_dot: seed 2 twice"),
+        (|e| e.fits[1].seeds[3] = -1, "embedding_dot: a seed of -1; seeds are 0 to 4294967295"),
+        (|e| e.fits[1].seeds[3] += 1 << 32, "embedding_dot: a seed of 4294967299"),
+        (
+            |e| e.fits[1].runs[3] = e.fits[1].runs[5].clone(),
+            "embedding_dot: seeds 3 and 5 have the same losses, so they are one run, not two",
+        ),
+        (|e| e.fits[1].runs[3][0] = 1e-9, "a loss of 1e-9 with seed 3"),
         (|e| e.fits.push(e.fits[0].clone()), "it has this fit twice"),
         (|e| e.fits[0].name = "another".to_owned(), "'another' is not a fit of the lecture"),
         (|e| e.fits[1].runs[3][0] = 1e12, "a loss of 1000000000000.0 with seed 3"),
@@ -109,7 +116,7 @@ fn a_fit_that_has_learned_less_than_nothing_is_a_failure() {
         let output = place.run(&fit, "out");
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{model}: {said}");
-        assert!(said.lines().count() == 1 && said.contains("try a smaller one"), "{model}: {said}");
+        assert!(said.lines().count() == 1 && said.contains("try a lower learning rate"), "{model}: {said}");
         assert!(!place.path("out").exists(), "{model}");
     }
 }

@@ -130,9 +130,11 @@ fn for_an_old_driver_the_wheel_of_an_older_cuda_can_be_named() {
     assert_eq!(std::fs::read_link(checkout.path("tree/libtorch")).unwrap(), root);
     // It is for CUDA 12: an even older driver is refused here too.
     checkout.driver("CUDA Version: 11.8");
-    let output = checkout.setup(&["cuda", "--index", "https://example.org/whl/cu128"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("needs one for CUDA 12"), "{}", stderr(&output));
+    for address in ["https://example.org/whl/cu128", "https://example.org/whl/cu128/?x=1"] {
+        let output = checkout.setup(&["cuda", "--index", address]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("needs one for CUDA 12"), "{}", stderr(&output));
+    }
 }
 
 #[test]
@@ -180,6 +182,34 @@ fn without_a_card_or_with_a_broken_driver_the_lean_part_is_taken() {
     checkout.driver("CUDA Version: 12.4");
     let output = checkout.setup(&[]);
     assert!(output.status.success() && stderr(&output).contains("./libtorch stays what it is"));
+}
+
+#[test]
+fn an_nvidia_smi_that_shows_no_usable_card_is_named_and_no_card_is_assumed() {
+    for (smi, said) in [
+        ("echo 'No devices were found'", "nvidia-smi fails: No devices were found"),
+        (
+            "echo '| NVIDIA-SMI 550.54   Driver Version: 550.54   CUDA Version: N/A |'",
+            "states no CUDA version",
+        ),
+        ("exit 1", "nvidia-smi fails: no answer"),
+    ] {
+        let Some(checkout) = Checkout::new() else { return };
+        checkout.stand_in("nvidia-smi", smi);
+        let output = checkout.setup(&[]);
+        assert!(output.status.success() && stderr(&output).contains(said), "{smi}: {}", stderr(&output));
+        assert!(checkout.path("cache/libtorch-2.13.0-cpu/lib/libtorch_cpu.so").exists(), "{smi}");
+        // Where a card is only elsewhere, CUDA can still be requested.
+        let output = checkout.setup(&["cuda"]);
+        let unknown = "the driver cannot be asked which CUDA it supports; it must support 13.0";
+        assert!(output.status.success() && stderr(&output).contains(unknown), "{smi}: {}", stderr(&output));
+    }
+    // One that hangs is ended, here at once.
+    let Some(checkout) = Checkout::new() else { return };
+    checkout.stand_in("nvidia-smi", "exec sleep 300");
+    checkout.stand_in("timeout", "shift; exec /usr/bin/timeout 0.1 \"$@\"");
+    let output = checkout.setup(&[]);
+    assert!(output.status.success() && stderr(&output).contains("nvidia-smi fails: no answer"));
 }
 
 #[test]

@@ -66,6 +66,19 @@ fn a_wrong_ratings_csv_is_refused_in_one_line_before_anything_is_written() {
         ("a missing field", with_row("1,32,3"), "ratings.csv line 8: 3 of 4 fields: '1,32,3'"),
         ("a field too many", with_row("1,32,3,4,5"), "ratings.csv line 8: 5 of 4 fields"),
         ("a decimal comma", with_row("1,32,3,5,70"), "ratings.csv line 8: 5 of 4 fields"),
+        ("a row of separators", with_row(",,,"), "ratings.csv line 8: a row of empty fields; delete it"),
+        ("a spreadsheet's word for no user", with_row("#N/A,32,3,70"), "line 8: userId '#N/A' stands for a missing value"),
+        ("pandas' word for no time as a user", with_row("NaT,32,3,70"), "line 8: userId 'NaT' stands for a missing value"),
+        ("a dash for a user", with_row("-,32,3,70"), "line 8: userId '-' stands for a missing value"),
+        ("an infinite user", with_row("inf,32,3,70"), "line 8: userId 'inf' stands for a missing value"),
+        ("a fraction of a movie", with_row("1,32.5,3,70"), "line 8: movieId '32.5' is not a whole number"),
+        ("a list of JSON over lines", b"[\n  {\"userId\": 1}]\n".to_vec(), "ratings.csv: JSON; save the table as CSV"),
+        ("JSON with blanks", b"{ \"userId\": 1 }\n".to_vec(), "ratings.csv: JSON"),
+        ("lists of JSON", b"[1, 31, 2.5]\n".to_vec(), "ratings.csv: JSON"),
+        ("Python's dictionaries", b"{'userId': 1}\n".to_vec(), "ratings.csv: JSON"),
+        ("a tar archive", [&[b'r'; 257][..], b"ustar\0", &[0; 300]].concat(), "ratings.csv: a tar archive; unpack it"),
+        ("an array of NumPy", b"\x93NUMPY\x01\0".to_vec(), "ratings.csv: an array of NumPy; save it as CSV"),
+        ("LZMA", b"]\0\0\x80\0".to_vec(), "ratings.csv: compressed by LZMA; unpack it first"),
         ("an empty rating", with_row("1,32,,70"), "ratings.csv line 8: no rating"),
         ("an empty user", with_row(",32,3,70"), "ratings.csv line 8: no userId"),
         ("an empty movie in quotes", with_row("1,\"\",3,70"), "ratings.csv line 8: no movieId"),
@@ -81,7 +94,7 @@ fn a_wrong_ratings_csv_is_refused_in_one_line_before_anything_is_written() {
         ("text after a quote", with_row("1,\"32\"x,3,70"), "ratings.csv line 8: "),
         ("gzip", gzip.to_vec(), "ratings.csv: not a complete gzip file"),
         ("a ZIP archive", b"PK\x03\x04\x14\x00".to_vec(), "ratings.csv: a ZIP archive or an Excel workbook"),
-        ("Parquet under another name", b"PAR1....PAR1".to_vec(), "ratings.csv: a Parquet file, and text is expected; save its table as CSV"),
+        ("Parquet under another name", b"PAR1....PAR1".to_vec(), "ratings.csv: a Parquet file, but text is expected; save its table as CSV"),
         ("an HTML page", b"<!DOCTYPE html>\n<html></html>\n".to_vec(), "ratings.csv: a page of HTML and not the file; download it again"),
         ("one rating", b"userId,movieId,rating\n1,2,3\n".to_vec(), "1 rating of 1 user are too few"),
         ("four ratings", b"userId,movieId,rating\n1,2,3\n1,3,4\n2,2,3\n2,3,4\n".to_vec(), "ratings.csv: 4 ratings of 2 users are too few to hold out a fifth"),
@@ -102,6 +115,7 @@ fn a_wrong_ratings_csv_is_refused_in_one_line_before_anything_is_written() {
 #[test]
 fn wrong_files_of_other_kinds_are_refused_in_one_line_too() {
     let good = GOOD.as_bytes();
+    let mixed = [good, b"3,32,2,2001-02-28\n"].concat();
     let bars = "1|A|01-Jan-1995||x|".to_owned() + &["0"; 19].join("|");
     // The case, the files, the command, the status, a part of the error.
     type Case<'a> = (&'a str, Vec<(&'a str, &'a [u8])>, &'a str, i32, &'a str);
@@ -124,6 +138,8 @@ fn wrong_files_of_other_kinds_are_refused_in_one_line_too() {
         ("a range that is none", vec![("ratings.csv", good)], "run --data @ --rating-range 5:1", 2, "from 5 to 1: the lower end comes first"),
         ("a range of one number", vec![("ratings.csv", good)], "run --data @ --rating-range 5", 2, "'5' is not LOW:HIGH"),
         ("a range of NaN", vec![("ratings.csv", good)], "run --data @ --rating-range 0:NaN", 2, "not a finite number"),
+        ("dates among seconds", vec![("r.csv", &mixed)], "run --ratings @/r.csv --timestamp timestamp", 1, "r.csv line 8: timestamp '2001-02-28' is a date, and '"),
+        ("a quote that swallows rows", vec![("r.csv", b"userId,movieId,rating,what\n1,1,2,\"a\n1,2,3,b\n2,1,2,\"c\n")], "run --ratings @/r.csv", 1, "r.csv line 2: "),
         ("an unknown split", vec![("ratings.csv", good)], "run --data @ --split half", 2, "random, time, user"),
         ("a split by time without times", vec![("ratings.csv", b"userId,movieId,rating\n1,1,1\n1,2,2\n2,1,1\n2,2,2\n2,3,3\n")], "run --data @ --split time", 1, "--split time needs the time of each rating"),
         ("a split by users who rated little", vec![("ratings.csv", good)], "run --data @ --split user", 1, "no user has five"),
@@ -180,6 +196,11 @@ fn what_only_looks_wrong_is_read_as_it_is_meant() {
         rows.iter().map(line).collect::<String>()
     };
     let plain = |field: &str| field.to_owned();
+    let review = |(at, line): (usize, &str)| match at {
+        0 => format!("{line},review\n"),
+        _ => format!("{line},\"Fine,\nI think, or so\n\"\n"),
+    };
+    let reviewed: String = GOOD.lines().enumerate().map(review).collect();
     let reversed: String =
         rows.iter().map(|row| row.iter().rev().copied().collect::<Vec<_>>().join(",") + "\n").collect();
     for (what, text) in [
@@ -192,6 +213,8 @@ fn what_only_looks_wrong_is_read_as_it_is_meant() {
         ("no line end at the end", GOOD.trim_end().to_owned()),
         ("blank lines", GOOD.replace('\n', "\n\n") + "\n \n"),
         ("columns in another order and one more", reversed.replace('\n', ",x\n")),
+        ("a column of free text, over lines and with commas", reviewed),
+        ("Excel's line about a tab", "sep=\t\n".to_owned() + &written(&plain, "\t", "\n")),
     ] {
         let got = read(&[("ratings.csv", text.as_bytes())]);
         assert_eq!(got, meant, "{what}");

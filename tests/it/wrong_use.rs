@@ -383,7 +383,7 @@ fn a_damaged_or_foreign_file_is_not_resumed() {
         (vec![0xff; 100], "not a complete safetensors file"),
         // From another program: one without a model card, and one whose card is not understood.
         (safetensors_of_another_program(), "it has no model card"),
-        (with_header(&|text| text.replace("n_factors", "n_fact0rs")), "its model card is not understood"),
+        (with_header(&|text| text.replace("n_factors", "n_fact0rs")), "its model card cannot be parsed"),
         (
             with_header(&|text| text.replace("\"mb.weight\"", "\"mb.height\"")),
             "it has no 'mb.weight': another model",

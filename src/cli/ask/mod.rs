@@ -52,6 +52,14 @@ pub struct OpenModel {
     data: PathBuf,
 }
 
+/// Where the lecture's data is: in this folder, or in the checkout that this program was built in.
+fn lectures() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    let checkouts = program.ancestors().map(|folder| folder.join(movielens::LECTURES));
+    let here = PathBuf::from(movielens::LECTURES);
+    std::iter::once(here.clone()).chain(checkouts).find(|folder| folder.is_dir()).unwrap_or(here)
+}
+
 /// Reads the ratings that a model names, but only if they are those that it was trained on: a model may come from anywhere,
 /// and the user has not asked to open the files that it names.
 fn only_if_its_own(source: &movielens::Source, card: &ModelCard) -> Result<MovieLens> {
@@ -137,7 +145,7 @@ impl Source {
         use movielens::Source::{File, Folder};
         Some(match (&self.data, &card.source) {
             (None, Some(then)) => then.clone(),
-            (None, None) if card.data == movielens::LECTURE_SHA256 => Folder(movielens::LECTURES.into()),
+            (None, None) if card.data == movielens::LECTURE_SHA256 => Folder(lectures()),
             (None, None) => return None,
             (Some(path), Some(File { columns, options, .. })) if !path.is_dir() => {
                 File { path: path.clone(), columns: columns.clone(), options: options.clone() }
@@ -151,6 +159,11 @@ impl Source {
 }
 
 impl OpenModel {
+    /// Whether the ratings of the model's users are available.
+    pub fn knows_ratings(&self) -> bool {
+        self.cf.is_some()
+    }
+
     /// A movie's name: its title, or its id if it has none.
     pub fn name(&self, row: i64) -> String {
         let (title, id) = (&self.titles[row as usize], &self.model.card.movies[row as usize]);

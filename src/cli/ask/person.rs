@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use clap::Args;
 use rayon::prelude::*;
+use serde_json::{Value, json};
 
 use super::super::data::{Written, range};
 use super::OpenModel;
@@ -65,6 +66,11 @@ pub struct Person {
 }
 
 impl Person {
+    /// In JSON: how many of the user's ratings were trained on, and whether the answer is computed from others.
+    pub fn facts(&self) -> Value {
+        json!({"user": self.id, "trained_on": self.trained_on, "folded_in": self.folded.is_some()})
+    }
+
     /// If no rating of the user was trained on, says what the answer is based on.
     pub fn warn(&self) {
         if self.trained_on != Some(0) {

@@ -33,6 +33,7 @@ pub fn predict(args: Predict) -> Result<()> {
         let mut entry = asked.entry(movie);
         entry["user"] = json!(who.id);
         entry["trained_on"] = json!(who.trained_on);
+        entry["folded_in"] = json!(who.folded.is_some());
         entry["stars"] = json!(stars);
         entry["rated"] = json!(rated);
         say(entry);

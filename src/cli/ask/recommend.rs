@@ -47,12 +47,10 @@ pub fn recommend(args: Recommend) -> Result<()> {
             entry["stars"] = json!(stars);
             entry
         });
-        say(json!({
-            "user": who.id,
-            "trained_on": who.trained_on,
-            "left_out": {"rated": who.rated.len(), "too_few_ratings": little_known},
-            "recommendations": found.collect::<Vec<_>>(),
-        }));
+        let mut answer = who.facts();
+        answer["left_out"] = json!({"rated": who.rated.len(), "too_few_ratings": little_known});
+        answer["recommendations"] = found.collect();
+        say(answer);
         return Ok(());
     }
     say(format!("For {}:", who.name));
@@ -67,11 +65,14 @@ pub fn recommend(args: Recommend) -> Result<()> {
         n => format!("with fewer than {n} ratings in training"),
     };
     let movies = if who.rated.len() == 1 { "movie" } else { "movies" };
-    say(format!(
-        "Left out: {} {movies} that {} has rated, {little_known} {fewer}.",
-        who.rated.len(),
-        who.name
-    ));
+    let rated = match asked.knows_ratings() || who.id.is_none() {
+        true => format!("{} {movies} that {} has rated, ", who.rated.len(), who.name),
+        false => String::new(),
+    };
+    say(format!("Left out: {rated}{little_known} {fewer}."));
+    if rated.is_empty() {
+        say(format!("What {} has rated is not known here, and may be in the list.", who.name));
+    }
     who.warn();
     Ok(())
 }

@@ -104,7 +104,9 @@ fn similar_people(asked: &OpenModel, args: &Similar) -> Result<()> {
         table.push([format!("{cosine:.3}"), user.clone()].into_iter().chain(counts).chain([apart]));
     }
     if args.source.json {
-        say(json!({"user": who.id, "trained_on": who.trained_on, "similar": similar}));
+        let mut answer = who.facts();
+        answer["similar"] = json!(similar);
+        say(answer);
         return Ok(());
     }
     say(format!("Users similar to {}, by the cosine of their vectors:", who.name));
@@ -122,7 +124,7 @@ impl Similar {
     fn candidates(&self, ratings: &[u32], but: Option<i64>) -> Result<Vec<i64>> {
         let rows = (0..).zip(ratings).filter(|&(row, &n)| n >= self.min_ratings && Some(row) != but);
         let rows: Vec<i64> = rows.map(|(row, _)| row).collect();
-        ensure!(!rows.is_empty(), "no other has {} ratings: lower --min-ratings", self.min_ratings);
+        ensure!(!rows.is_empty(), "no other movie has {} ratings: lower --min-ratings", self.min_ratings);
         Ok(rows)
     }
 }

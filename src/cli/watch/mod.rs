@@ -33,7 +33,7 @@ use tree::Tree;
 
 #[derive(Args)]
 pub struct Watch {
-    /// The section, as `lecture5 list` names it [default: the one that was saved last, whichever that is].
+    /// The section, as `lecture5 list` names it [default: the one whose file was saved last].
     #[arg(value_name = "SECTION")]
     section: Option<String>,
     #[command(flatten)]
