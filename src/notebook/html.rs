@@ -1,8 +1,8 @@
 //! Writes the whole lecture as one self-contained HTML page.
 //!
-//! The page has prose, colored code, outputs, pictures, a table of contents, the losses next to the lecture's, and the run's
-//! settings. It needs no network: style, script and pictures are in it. It is light or dark like the reader's system, fits
-//! on a phone, and can be printed.
+//! The page has prose, formulas, colored code that folds, outputs, pictures, a table of contents, the losses next to the
+//! lecture's, and the run's settings. It needs no network: style, script and pictures are in it. It is light or dark like
+//! the reader's system, and fits on a phone. It prints without what is folded; `lecture.html#handout` folds all code.
 
 mod output;
 mod prose;
@@ -59,9 +59,7 @@ pub fn write_parts(parts: &[Part], run: &RunInfo) -> String {
     main += &format!("<div class=\"prose\">{}</div>\n", plain_markdown(&run.introduction, 2));
     let new =
         parts.iter().filter_map(|part| if let Part::New(notebook) = part { Some(notebook) } else { None });
-    if new.flat_map(|notebook| notebook.cells()).any(|cell| cell.python.is_some()) {
-        main += "<p><label class=\"show\"><input type=\"checkbox\" id=\"python\"> Show the Python of every cell</label></p>\n";
-    }
+    main += &switches(new.flat_map(|notebook| notebook.cells()).any(|cell| cell.python.is_some()));
     main += "</header>\n";
 
     if let Some(comparison) = &run.comparison {
@@ -107,6 +105,16 @@ pub fn write_parts(parts: &[Part], run: &RunInfo) -> String {
          <a class=\"skip\" href=\"#content\">Skip to the content</a>\n{contents}\
          <main id=\"content\" tabindex=\"-1\">\n{main}</main>\n<script>\n{script}</script>\n</body>\n</html>\n"
     )
+}
+
+/// The boxes that fold and unfold the code of every cell, and the link to the page without code.
+fn switches(has_python: bool) -> String {
+    let switch = |id: &str, label: &str, checked: &str| {
+        format!("<label><input type=\"checkbox\" id=\"{id}\"{checked}> {label}</label>\n")
+    };
+    let rust = switch("rust", "Show the Rust", " checked");
+    let python = if has_python { switch("python", "Show the Python", "") } else { String::new() };
+    format!("<p class=\"show\">\n{rust}{python}<a href=\"#handout\">A handout to print, without code</a>\n</p>\n")
 }
 
 /// One section as it is in the page, for a page that is put together elsewhere.
@@ -173,12 +181,12 @@ fn notebook_section(notebook: &Notebook, ids: &mut Ids, contents: &mut Vec<Entry
                 );
                 let rust = code(&cell.text, Some(Language::Rust));
                 html += &match cell.is_plumbing() {
-                    true => fold("plumbing", &rust),
+                    true => fold(("plumbing", "Plumbing"), false, &rust),
                     false if cell.text.is_empty() => String::new(),
-                    false => rust,
+                    false => fold(("rust", "Rust"), true, &rust),
                 };
                 if let Some(python) = &cell.python {
-                    html += &fold("python", &code(python, Some(Language::Python)));
+                    html += &fold(("python", "Python"), false, &code(python, Some(Language::Python)));
                 }
                 if !cell.outputs.is_empty() {
                     let outputs: String = cell.outputs.iter().map(|o| output(o, &mut prose)).collect();

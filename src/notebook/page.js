@@ -51,7 +51,20 @@ addEventListener("resize", reachable);
 document.addEventListener("toggle", reachable, true);
 reachable();
 
-// One box shows or hides the Python of every cell.
-document.getElementById("python")?.addEventListener("change", (event) => {
-  for (const python of document.querySelectorAll("details.python")) python.open = event.target.checked;
-});
+// A box folds or unfolds the code of every cell in one language.
+const unfold = (language, open) => {
+  for (const fold of document.querySelectorAll(`main details.${language}`)) fold.open = open;
+};
+for (const box of document.querySelectorAll(".show input")) {
+  box.addEventListener("change", () => unfold(box.id, box.checked));
+}
+
+// The address that ends in #handout: without code, to print.
+const handout = () => {
+  if (location.hash !== "#handout") return;
+  document.documentElement.classList.add("handout");
+  for (const box of document.querySelectorAll(".show input")) box.checked = false;
+  for (const language of ["rust", "python", "plumbing"]) unfold(language, false);
+};
+addEventListener("hashchange", handout);
+handout();

@@ -316,7 +316,7 @@ fn notebooks_are_written_under_their_files_names_and_nothing_is_left_over() {
 
 #[test]
 fn the_page_and_the_notebook_give_a_pictures_size_and_what_it_shows() {
-    assert!(page().contains("mean\" width=\"672\" height=\"442\" decoding=\"async\">"), "{}", page());
+    assert!(page().contains("mean\" width=\"672\" height=\"442\" loading=\"lazy\" decoding=\"async\">"), "{}", page());
     let ipynb = ipynb::to_string(&lecture()[1]).expect("JSON");
     let compact: String = ipynb.split_whitespace().collect();
     assert!(compact.contains("\"height\":442,\"width\":672}"), "{ipynb}");

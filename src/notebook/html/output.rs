@@ -23,11 +23,9 @@ pub(super) fn output(output: &Output, prose: &mut Prose) -> String {
         }
         Output::Table(shown) => scroll(shown.caption.as_deref().unwrap_or("Table"), &table(shown)),
         Output::Markdown(text) => format!("<div class=\"prose\">\n{}</div>\n", prose.render(text, None)),
-        Output::Rust { item, text } => format!(
-            "<div class=\"item\"><p class=\"file\">{}</p>\n{}</div>\n",
-            escape(item),
-            code(text, Some(Language::Rust))
-        ),
+        Output::Rust { item, text } => {
+            fold(("rust item", &escape(item)), true, &code(text, Some(Language::Rust)))
+        }
         Output::Picture(picture) => figure(picture),
         Output::Error(text) => format!("<pre class=\"text error\">{}</pre>\n", escape(text)),
     }
@@ -42,7 +40,7 @@ pub(super) fn figure(picture: &Picture) -> String {
     });
     format!(
         "<figure>\n<img src=\"data:image/png;base64,{}\" alt=\"{}\" width=\"{width}\" height=\"{height}\" \
-         decoding=\"async\">\n<figcaption class=\"file\">plots/{name}.png{vector}</figcaption>\n</figure>\n",
+         loading=\"lazy\" decoding=\"async\">\n<figcaption class=\"file\">plots/{name}.png{vector}</figcaption>\n</figure>\n",
         STANDARD.encode(&picture.png),
         escape(&picture.alt),
     )
@@ -88,10 +86,10 @@ pub(super) fn code(text: &str, language: Option<Language>) -> String {
     format!("<pre class=\"code\"><code>{html}</code></pre>\n")
 }
 
-/// What is shown on a click; its class is also its label.
-pub(super) fn fold(class: &str, html: &str) -> String {
-    let label = class[..1].to_uppercase() + &class[1..];
-    format!("<details class=\"{class}\"><summary>{label}</summary>\n{html}</details>\n")
+/// What a click folds and unfolds, under a label.
+pub(super) fn fold((class, label): (&str, &str), open: bool, html: &str) -> String {
+    let open = if open { " open" } else { "" };
+    format!("<details class=\"{class}\"{open}><summary>{label}</summary>\n{html}</details>\n")
 }
 
 /// Code with each colored stretch in a `<span>`, whose class page.css gives a color.

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+use pulldown_latex::config::DisplayMode;
+use pulldown_latex::{RenderConfig, Storage, push_mathml};
 
 use super::escape;
 use super::output::code;
@@ -30,7 +32,10 @@ pub(super) fn anchor(id: &str, title: &str) -> String {
 pub(super) fn parser(text: &str) -> Parser<'_> {
     Parser::new_ext(
         text,
-        Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_SMART_PUNCTUATION,
+        Options::ENABLE_TABLES
+            | Options::ENABLE_STRIKETHROUGH
+            | Options::ENABLE_SMART_PUNCTUATION
+            | Options::ENABLE_MATH,
     )
 }
 
@@ -43,11 +48,30 @@ pub(super) fn plain_markdown(text: &str, level: usize) -> String {
 
 /// One line of Markdown as HTML without a paragraph around it.
 pub(super) fn inline(text: &str) -> String {
-    let mut html = String::new();
     let inner = parser(text)
         .filter(|event| !matches!(event, Event::Start(Tag::Paragraph) | Event::End(TagEnd::Paragraph)));
-    pulldown_cmark::html::push_html(&mut html, inner);
-    html.trim().to_string()
+    to_html(inner).trim().to_string()
+}
+
+fn to_html<'a>(events: impl Iterator<Item = Event<'a>>) -> String {
+    let mut html = String::new();
+    let with_formulas = events.map(|event| match event {
+        Event::InlineMath(tex) => Event::InlineHtml(formula(&tex, DisplayMode::Inline).into()),
+        Event::DisplayMath(tex) => Event::InlineHtml(formula(&tex, DisplayMode::Block).into()),
+        other => other,
+    });
+    pulldown_cmark::html::push_html(&mut html, with_formulas);
+    html
+}
+
+/// A formula in LaTeX as MathML; what is wrong with a faulty one is shown in its place.
+fn formula(tex: &str, display_mode: DisplayMode) -> String {
+    let (storage, mut mathml) = (Storage::new(), String::new());
+    let config = RenderConfig { display_mode, ..RenderConfig::default() };
+    match push_mathml(&mut mathml, pulldown_latex::Parser::new(tex, &storage), config) {
+        Ok(()) => mathml,
+        Err(_) => format!("<code>{}</code>", escape(tex)),
+    }
 }
 
 /// One line of Markdown as plain text.
@@ -57,7 +81,7 @@ pub(super) fn plain_text(text: &str) -> String {
 
 pub(super) fn text_of(events: &[Event]) -> String {
     let text = events.iter().filter_map(|event| match event {
-        Event::Text(text) | Event::Code(text) => Some(text.to_string()),
+        Event::Text(text) | Event::Code(text) | Event::InlineMath(text) => Some(text.to_string()),
         Event::SoftBreak => Some(" ".to_string()),
         _ => None,
     });
@@ -121,9 +145,7 @@ impl<'a> Prose<'a> {
                 event => out.push(event),
             }
         }
-        let mut html = String::new();
-        pulldown_cmark::html::push_html(&mut html, out.into_iter());
-        html
+        to_html(out.into_iter())
     }
 
     /// A heading one level lower than in its cell (`##` is `<h3>`) and at most one below the one before it.
@@ -131,8 +153,7 @@ impl<'a> Prose<'a> {
         let title = text_of(&inside);
         self.level = (level.max(2) + 1).min(self.level + 1).min(6);
         let level = self.level;
-        let mut html = String::new();
-        pulldown_cmark::html::push_html(&mut html, inside.into_iter());
+        let html = to_html(inside.into_iter());
         if self.section.is_empty() {
             return format!("<h{level}>{html}</h{level}>\n");
         }
