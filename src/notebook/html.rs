@@ -114,7 +114,9 @@ fn switches(has_python: bool) -> String {
     };
     let rust = switch("rust", "Show the Rust", " checked");
     let python = if has_python { switch("python", "Show the Python", "") } else { String::new() };
-    format!("<p class=\"show\">\n{rust}{python}<a href=\"#handout\">A handout to print, without code</a>\n</p>\n")
+    format!(
+        "<p class=\"show\" id=\"handout\">\n{rust}{python}<a href=\"#handout\">A handout to print, without code</a>\n</p>\n"
+    )
 }
 
 /// One section as it is in the page, for a page that is put together elsewhere.

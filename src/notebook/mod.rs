@@ -71,8 +71,10 @@ pub struct Notebook {
     run_lines: Range<usize>,
     /// The cell of the latest output.
     latest: Option<usize>,
-    /// Cells whose headings the terminal has seen.
+    /// Cells whose headings are told, or wait for an output.
     told: usize,
+    /// The heading that the terminal shows before the next output. One without outputs is left out.
+    heading: Option<String>,
     echo: Echo,
 }
 
@@ -83,8 +85,16 @@ impl Notebook {
         let first = cells.iter().find(|cell| cell.kind == CellKind::Markdown);
         let heading = first.and_then(|cell| cell.text.lines().find_map(|line| line.strip_prefix("# ")));
         let title = heading.map_or_else(|| section_name(stem).replace('_', " "), |h| h.trim().to_string());
-        let mut notebook =
-            Notebook { stem: stem.to_string(), title, cells, run_lines, latest: None, told: 0, echo };
+        let mut notebook = Notebook {
+            stem: stem.to_string(),
+            title,
+            cells,
+            run_lines,
+            latest: None,
+            told: 0,
+            heading: None,
+            echo,
+        };
         notebook.tell(&format!("# {}", notebook.title));
         notebook
     }
@@ -121,17 +131,6 @@ impl Notebook {
     /// The first `# ` heading of the prose; without one, the name.
     pub fn title(&self) -> &str {
         &self.title
-    }
-
-    /// The paragraph under the title on one line, for a list of the sections.
-    pub fn summary(&self) -> String {
-        let first = self.cells.iter().find(|cell| cell.kind == CellKind::Markdown);
-        let lines = first.map_or("", |cell| &cell.text).lines().map(str::trim);
-        let paragraph: Vec<&str> = lines
-            .skip_while(|line| line.is_empty() || line.starts_with('#'))
-            .take_while(|line| !line.is_empty() && !line.starts_with('#'))
-            .collect();
-        paragraph.join(" ")
     }
 
     /// The section's cells with the outputs recorded so far.
@@ -173,6 +172,11 @@ impl Notebook {
         self.record(Location::caller(), Output::Stream(format!("{text}\n")));
     }
 
+    /// Says a line in the terminal only, such as the heads of columns that follow. In the page, the text says them.
+    pub fn remark(&mut self, text: &str) {
+        self.tell(text);
+    }
+
     /// Shows formatted text: prose that depends on the run.
     #[track_caller]
     pub fn markdown(&mut self, text: impl Into<String>) {
@@ -209,9 +213,7 @@ impl Notebook {
     fn enter_cell_of(&mut self, caller: &Location) -> usize {
         let cell = self.cell_of(caller);
         for i in self.told..=cell {
-            for heading in second_level_headings(&self.cells[i]) {
-                self.tell(&format!("\n{heading}"));
-            }
+            self.heading = second_level_headings(&self.cells[i]).pop().or(self.heading.take());
         }
         self.told = self.told.max(cell + 1);
         self.latest = Some(cell);
@@ -222,8 +224,7 @@ impl Notebook {
         let cell = self.enter_cell_of(caller);
         match &output {
             Output::Picture(picture) => self.tell(&format!("  plots/{}.png", picture.name)),
-            // A terminal does not show the code of cells either.
-            Output::Rust { item, .. } => self.tell(&format!("  {item}")),
+            Output::Rust { .. } => {} // a terminal does not show the code of cells either
             other => self.tell(&other.to_text()),
         }
         let all = &mut self.cells[cell].outputs;
@@ -257,6 +258,8 @@ impl Notebook {
     }
 
     fn tell(&mut self, text: &str) {
+        let heading = self.heading.take().map_or(String::new(), |heading| format!("\n{heading}\n"));
+        let text = &format!("{heading}{text}");
         match &mut self.echo {
             // A closed pipe does not end the run: its files are still wanted.
             Echo::Plain => drop(writeln!(std::io::stdout(), "{}", printable(text))),
