@@ -48,11 +48,11 @@ fn notes(optimizer: Optimizer) -> [&'static str; 2] {
         ],
         Optimizer::Momentum => [
             "new = old - learn · average gradient of the row before; the average is β · average + (1 - β) · gradient.",
-            "Look at: the chart. The gradient bounces; its average is calm, and keeps going the same way.",
+            "Look at: the chart. The gradient bounces; its average is calmer and keeps its direction.",
         ],
         Optimizer::Adagrad => [
             "new = old - rate · gradient, with a rate for b and one for a: learn / root mean square gradient of the epoch before.",
-            "Look at: the two rates. The intercept, whose gradients are small, gets one some seventy times larger.",
+            "Look at: the two rates. The intercept, whose gradients are small, gets a rate about seventy times as large.",
         ],
         Optimizer::RmsProp => [
             "new = old - learn · gradient / √(average squared gradient of the row before).",
@@ -60,19 +60,19 @@ fn notes(optimizer: Optimizer) -> [&'static str; 2] {
         ],
         Optimizer::Adam => [
             "new = old - learn · J / √L, both of the row above: J is the average gradient (momentum), L the average squared gradient (rmsprop).",
-            "Look at: b, which gets to 20 in five epochs where SGD is at 1.3, and a, which keeps hopping: at a rate of 1 Adam is fast but does not settle.",
+            "Look at: b, which reaches 20 in five epochs, while SGD is at 1.3; and a, which keeps jumping. At a rate of 1, Adam is fast but does not settle.",
         ],
         Optimizer::Eve => [
-            "As adam, with the rate learn / d: d is 0.9 · d + 0.1 · r, where r says how much f moved from one epoch to the next.",
-            "Look at: d and the rate. Where f hardly moves d falls and the rate rises. That helps b and makes a hop further.",
+            "Like adam, with the rate learn / d, where d becomes 0.9 · d + 0.1 · r, and r says how much f has changed from one epoch to the next.",
+            "Look at: d and the rate. When f hardly changes, d falls and the rate rises. That helps b, and makes a jump further.",
         ],
         Optimizer::AdagradAnn => [
-            "As adagrad, with learn = 0.5 at reset, halved when the sum of squares of the epoch's mean gradients has more than doubled since the epoch before.",
-            "Look at: RMSE. Quick, but a calm epoch sets rates that are too high for the next. The sum of squares more than doubles in epoch 5, so the sixth would start from half the rate.",
+            "Like adagrad, with learn = 0.5 at reset, halved when the sum of squares of the epoch's mean gradients has more than doubled since the epoch before.",
+            "Look at: RMSE. It falls quickly, but a calm epoch sets rates that are too high for the next. The sum of squares more than doubles in epoch 5, so the sixth would start from half the rate.",
         ],
         Optimizer::AdamAnn => [
-            "As adam, with learn halved when the sum of squares of the epoch's mean gradients has more than doubled since the epoch before. Eight runs of five epochs.",
-            "Look at: learn and RMSE. Up to epoch 9 a hops as it does on the sheet adam; then the rate is halved again and again, and b and a settle at 30 and 2.",
+            "Like adam, with learn halved when the sum of squares of the epoch's mean gradients has more than doubled since the epoch before. Eight runs of five epochs.",
+            "Look at: learn and RMSE. Up to epoch 9, a jumps as it does on the sheet adam. Then the rate is halved again and again, and b and a settle at 30 and 2.",
         ],
     }
 }
@@ -145,6 +145,9 @@ fn sheet(book: &mut Workbook, trace: &Trace) -> Result<()> {
         }
         before = epoch.rows.last();
     }
+    // Five epochs and the figures of all are enough on paper.
+    let printed = HEAD + 1 + (trace.warm_ups.len() + EPOCHS) as u32 * BLOCK;
+    sheet.set_print_area(0, 0, printed - 1, layout.first_figure() + layout.epochs.len() as u16 - 1)?;
     charts(sheet, &layout, trace)
 }
 
@@ -174,7 +177,7 @@ fn heads(sheet: &mut Worksheet, layout: &Layout, trace: &Trace) -> Result<()> {
     if optimizer.uses_square() {
         setting(6, if both { "β2" } else { "β" }, settings.beta2)?;
     }
-    legend(sheet, 3, 7)?;
+    legend(sheet, 7)?;
 
     let first = layout.first_figure();
     for (col, head) in (0..).zip(&layout.steps).chain((first..).zip(&layout.epochs)) {
@@ -190,7 +193,7 @@ fn heads(sheet: &mut Worksheet, layout: &Layout, trace: &Trace) -> Result<()> {
     }
     let last = first + layout.epochs.len() as u16 - 1;
     sheet.set_column_width(0, 14)?.set_column_width(1, 7)?.set_column_width(2, 8)?;
-    sheet.set_column_range_width(3, first - 2, 12)?.set_column_width(first - 1, 3)?;
+    sheet.set_column_range_width(3, first - 2, 11)?.set_column_width(first - 1, 3)?;
     sheet.set_column_range_width(first, last, 12)?;
     sheet.set_row_height(HEAD, 32)?.set_freeze_panes(HEAD + 1, 0)?.set_repeat_rows(0, HEAD)?;
     Ok(())

@@ -27,7 +27,7 @@ pub(super) fn embedding(book: &mut Workbook, crosstab: &Crosstab, factors: &Fact
     let (user_table, movie_table) = (err2 + 2, err2 + 5 + k_all);
     let n = rated(&crosstab.ratings).count() as u32;
 
-    legend(sheet, 3, 0)?;
+    legend(sheet, 9)?;
     let center = Format::new().set_bold().set_align(FormatAlign::Center);
     let mut head = |col: u16, text: &str, ink: Ink| -> Result<()> {
         sheet.write_with_format(HEAD, col, text, &ink.head())?;

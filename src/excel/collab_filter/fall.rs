@@ -20,7 +20,7 @@ pub(super) fn fall(
     const SHOWN: usize = 60;
     let notes = [
         "What Solver does, done in Rust: L-BFGS, a quasi-Newton method, over all orange numbers at once. RMSE after each iteration.",
-        "Look at: how soon most of the way is done, and what is left. With nearly as many numbers as ratings, a small RMSE here says nothing yet about ratings not seen.",
+        "Look at: how soon most of the descent is done. With nearly as many numbers as ratings, a small RMSE here says nothing about ratings that were not seen.",
     ];
     let sheet = titled(book, NAME, "From the random start to the solved state", notes)?;
     for (col, text) in (0..).zip(["iteration", "dotprod", "bias"]) {
@@ -62,10 +62,12 @@ pub(super) fn fall(
     }
     chart.title().set_name(&format!("RMSE, the first {SHOWN} iterations")).set_font(&title_font());
     chart.x_axis().set_name("iteration").set_min(0).set_max(SHOWN as u32);
-    chart.y_axis().set_min(0).set_num_format("0.0");
+    chart.y_axis().set_name("RMSE").set_min(0).set_num_format("0.0");
     chart.legend().set_position(ChartLegendPosition::Bottom);
     chart.set_width(720).set_height(400);
     sheet.insert_chart(HEAD + 4, 4, &chart)?;
+    // What the chart shows; the rest changes hardly.
+    sheet.set_print_area(0, 0, HEAD + 1 + SHOWN as u32, 9)?;
 
     sheet.set_column_range_width(0, 2, 11)?.set_column_width(3, 3)?.set_column_range_width(4, 9, 13)?;
     sheet.set_row_height(HEAD, 32)?.set_freeze_panes(HEAD + 1, 0)?.set_repeat_rows(0, HEAD)?;

@@ -29,7 +29,7 @@ pub(super) fn grid(
         "Each prediction is the dot product of the user's five factors (left) and the movie's five (above). Cells without a rating are 0 and do not count."
     };
     let hint = if solved {
-        "Look at: the RMSE in the corner, and at the same factors on the sheet before: only the orange cells have changed. Nobody has said what a factor means."
+        "Look at: the RMSE in the corner. Compare the factors with those on the sheet before: only the orange cells have changed. Nobody has said what a factor means."
     } else {
         "Optimize the ORANGE, based on the loss, BLUE - RED: in Excel, Data > Solver is already set to minimize the RMSE in the corner by changing the orange cells. Press Solve."
     };
@@ -48,7 +48,7 @@ pub(super) fn grid(
     let head = Ink::Plain.head();
 
     // Heads: title, id and contiguous index of each movie; id and index of each user, for both grids.
-    legend(sheet, 3, 0)?;
+    legend(sheet, 9)?;
     sheet.write_with_format(Layout::MOVIE_IDS, l.user_indices(), "movieId", &gray_right)?;
     sheet.write_with_format(Layout::MOVIE_INDICES, 0, "userId", &gray)?;
     sheet.write_with_format(Layout::MOVIE_INDICES, l.user_indices(), "index", &head)?;

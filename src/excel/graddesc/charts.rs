@@ -18,7 +18,7 @@ pub(super) fn charts(sheet: &mut Worksheet, layout: &Layout, trace: &Trace) -> R
     series.set_categories((name, from, epoch, to, epoch)).set_values((name, from, rmse, to, rmse));
     chart.title().set_name("RMSE by epoch").set_font(&title_font());
     chart.x_axis().set_name("epoch").set_label_interval(if trace.epochs.len() > 10 { 3 } else { 1 });
-    chart.y_axis().set_num_format("0").set_min(0);
+    chart.y_axis().set_name("RMSE").set_num_format("0").set_min(0);
     chart.legend().set_hidden();
     chart.set_width(560).set_height(300);
     sheet.insert_chart(to + 2, epoch, &chart)?;
@@ -31,9 +31,9 @@ pub(super) fn charts(sheet: &mut Worksheet, layout: &Layout, trace: &Trace) -> R
             let col = layout.step_column(head);
             chart.add_series().set_name(head).set_values((name, from, col, last, col));
         }
-        chart.title().set_name("SheetEpoch 1, step by step: de/da and its average").set_font(&title_font());
+        chart.title().set_name("Epoch 1, step by step: de/da and its average").set_font(&title_font());
         chart.x_axis().set_name("step").set_label_position(ChartAxisLabelPosition::Low).set_label_interval(4);
-        chart.y_axis().set_num_format("#,##0");
+        chart.y_axis().set_name("gradient").set_num_format("#,##0");
         chart.legend().set_position(ChartLegendPosition::Bottom);
         chart.set_width(560).set_height(300);
         sheet.insert_chart(to + 18, epoch, &chart)?;

@@ -42,7 +42,7 @@ impl Layout {
         if optimizer.uses_square() {
             steps.extend(["avg (de/db)²", "avg (de/da)²"]);
         }
-        steps.extend(["new a", "new b"]);
+        steps.extend(["new b", "new a"]);
 
         let mut epochs = vec!["epoch"];
         if optimizer.is_annealed() {
@@ -61,7 +61,7 @@ impl Layout {
         if optimizer == Optimizer::Eve {
             epochs.push("r = |Δf|/min");
         }
-        epochs.extend(["RMSE", "b at its end", "a at its end"]);
+        epochs.extend(["RMSE", "b at the end", "a at the end"]);
         Layout { optimizer, steps, epochs }
     }
 
@@ -191,8 +191,8 @@ impl Layout {
                 (format!("=ABS({now}-{before})/MIN({now},{before})"), epoch.moved?)
             }
             "RMSE" => (format!("=SQRT(AVERAGE({}))", steps("err²")), epoch.rmse),
-            "b at its end" => (last("new b"), end.b),
-            "a at its end" => (last("new a"), end.a),
+            "b at the end" => (last("new b"), end.b),
+            "a at the end" => (last("new a"), end.a),
             _ => unreachable!("no such figure: {head}"),
         })
     }
@@ -207,7 +207,7 @@ pub(super) fn style(head: &str) -> (Ink, &'static str) {
         "y_pred" => (Ink::Prediction, "0.0000"),
         "err²" | "err² at b + 0.01" | "err² at a + 0.01" => (Ink::Plain, "#,##0.0000"),
         "avg (de/db)²" | "avg (de/da)²" | "sum of squares" => (Ink::Plain, "#,##0"),
-        "learn" | "d" | "rate" | "r = |Δf|/min" | "b at its end" | "a at its end" => (Ink::Plain, "0.0000"),
+        "learn" | "d" | "rate" | "r = |Δf|/min" | "b at the end" | "a at the end" => (Ink::Plain, "0.0000"),
         "rate b" | "rate a" => (Ink::Plain, "0.000E+00"),
         "f = √Σerr²" | "RMSE" => (Ink::Plain, "#,##0.000"),
         "epoch" => (Ink::Plain, "General"),
