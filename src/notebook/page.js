@@ -35,20 +35,28 @@ addEventListener("scroll", () => {
 mark();
 document.documentElement.classList.add("scripted");
 
-// Boxes that scroll can be reached with the keyboard, and so scrolled.
+// Boxes that scroll can be reached with the keyboard, and so scrolled. All are measured before any is changed, and once
+// for all folds that open together: measuring makes the browser lay out the page.
 const reachable = () => {
-  for (const box of document.querySelectorAll("pre, .scroll")) {
-    if (box.scrollWidth > box.clientWidth) {
+  const boxes = [...document.querySelectorAll("pre, .scroll")];
+  const scrolls = boxes.map((box) => box.scrollWidth > box.clientWidth);
+  boxes.forEach((box, i) => {
+    if (scrolls[i]) {
       box.tabIndex = 0;
       box.setAttribute("role", "group");
       box.setAttribute("aria-label", box.dataset.label ?? (box.className === "code" ? "Code" : "Output"));
-    } else {
+    } else if (box.hasAttribute("role")) {
       for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
     }
-  }
+  });
 };
-addEventListener("resize", reachable);
-document.addEventListener("toggle", reachable, true);
+let measuring = false;
+const measure = () => {
+  if (!measuring) requestAnimationFrame(() => { measuring = false; reachable(); });
+  measuring = true;
+};
+addEventListener("resize", measure);
+document.addEventListener("toggle", measure, true);
 reachable();
 
 // A box folds or unfolds the code of every cell in one language.
