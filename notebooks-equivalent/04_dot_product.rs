@@ -36,7 +36,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %% [markdown]
     // and `.sum(1)` adds along dimension 1, across the columns. Together they are the dot product of each row of
-    // `a` with the same row of `b`:
+    // `a` with the same row of `b`, $\sum_k a_{ik} b_{ik}$:
 
     // %% sum
     nb.show(shown(&(&a * &b).sum_dim_intlist(1, false, None))?);

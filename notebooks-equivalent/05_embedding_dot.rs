@@ -3,6 +3,8 @@
 //
 // A model of our own: some numbers for each user, as many for each movie, and their dot product is the rating.
 //
+// $$\hat y = u \cdot m = \sum_{k=1}^{50} u_k m_k$$
+//
 // Nobody says what the numbers mean. They are whatever makes the loss small. After training, one can look at
 // what they have come to mean.
 

@@ -31,7 +31,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Can we squash the ratings between 1 and 5?
     //
-    // A sigmoid turns any number into one between 0 and 1. Multiplied by the width of the range and moved up by its lower
+    // A sigmoid, $\sigma(x) = 1 / (1 + e^{-x})$, turns any number into one between 0 and 1. Multiplied by the width of the range and moved up by its lower
     // end, it gives only predictions that are possible ratings, so the model need not learn where the range ends. (The
     // heading is the lecture's; its code takes the range of the data.)
     //
@@ -54,6 +54,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %% [markdown]
     // ## Let's improve our model
+    //
+    // $$\hat y = \sigma(u \cdot m + b_u + b_m) \, (\max - \min) + \min$$
     //
     // `get_emb(ni, nf)` makes one embedding, `ni` rows of `nf` numbers, and fills it with numbers between two bounds:
 

@@ -92,7 +92,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // This struct is the one that is trained below: change it (`tanh` instead of `relu`, one more layer) and run the section
     // again.
     //
-    // PyTorch's `nn.Linear` starts its weights and biases between ±1/√inputs. tch's linear layer starts with a wider range,
+    // PyTorch's `nn.Linear` starts its weights and biases between $\pm 1 / \sqrt{\text{inputs}}$. tch's linear layer starts with a wider range,
     // so the layer is built by hand here:
 
     // %% get_emb

@@ -30,7 +30,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## First create some data
     //
-    // The data is 29 points on the line y = 2x + 30. Can we learn the slope a and the intercept b from the points alone?
+    // The data is 29 points on the line $y = 2x + 30$. Can we learn the slope $a$ and the intercept $b$ from the points alone?
 
     // %% points
     let points = descent::points();
@@ -45,7 +45,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The error
     //
-    // We start with a guess, b = 1 and a = 1. For the first point, x = 14, it predicts 15, but the truth is 58. With the
+    // We start with a guess, $b = 1$ and $a = 1$. For the first point, $x = 14$, it predicts 15, but the truth is 58. With the
     // intercept at 1.5, the squared error is a little smaller, so that is the way to go. (The lecture's notes give 1,849 and
     // then 419; these points and this start cannot give 419.)
 
@@ -69,11 +69,12 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The chain rule
     //
-    // The error is a function of a function: e = d², where d = b + a·x − y. How fast does e change with a? The rate at
-    // which e changes with d is multiplied by the rate at which d changes with a:
+    // The error is a function of a function: $e = d^2$, where $d = b + a x - y$. How fast does $e$ change with $a$? The rate
+    // at which $e$ changes with $d$ is multiplied by the rate at which $d$ changes with $a$:
     //
-    // - de/db = de/dd · dd/db = 2d · 1
-    // - de/da = de/dd · dd/da = 2d · x
+    // $$\frac{\partial e}{\partial b} = \frac{\partial e}{\partial d} \cdot \frac{\partial d}{\partial b} = 2d \cdot 1
+    // \qquad
+    // \frac{\partial e}{\partial a} = \frac{\partial e}{\partial d} \cdot \frac{\partial d}{\partial a} = 2d \cdot x$$
     //
     // That is the *analytic* derivative: it is exact, and nothing has to be tried out. *Backpropagation* is this rule,
     // applied layer by layer from the error backward. PyTorch's autograd does it for any chain that it has recorded:
@@ -208,8 +209,11 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Stochastic gradient descent
     //
-    // Take a step against the gradient, row by row: new a = a − learning rate · de/da, and the same for b. That
-    // is the sheet *basic SGD*, with a rate of 0.0001; the other sheets use the same points. Its first rows:
+    // Take a step against the gradient, row by row, with a learning rate $\eta$, and the same for $b$:
+    //
+    // $$a \leftarrow a - \eta \frac{\partial e}{\partial a}$$
+    //
+    // That is the sheet *basic SGD*, with a rate of 0.0001; the other sheets use the same points. Its first rows:
 
     // %% sgd
     let traces: Vec<descent::Trace> = Sheet::ALL
@@ -235,9 +239,14 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## Momentum
     //
     // Look at de/da from row to row: its sign changes at random. Momentum steps along a moving average of the gradients
-    // instead: what points now one way and now the other cancels out, and what keeps pointing the same way stays. β, here
-    // 0.9, says how much of the average is kept. The lecture's hope is to keep going in the same direction, but a bit faster,
-    // and so to need fewer iterations. At the sheet's rate, which is that of plain SGD, it is no faster.
+    // instead: what points now one way and now the other cancels out, and what keeps pointing the same way stays. With $g$
+    // for the gradient and $m$ for its average,
+    //
+    // $$m \leftarrow \beta m + (1 - \beta) g$$
+    //
+    // where $\beta$, here 0.9, says how much of the average is kept. The lecture's hope is to keep going in the same
+    // direction, but a bit faster, and so to need fewer iterations. At the sheet's rate, which is that of plain SGD, it is no
+    // faster.
 
     // %% plumbing
     let momentum = &traces[1];
@@ -255,7 +264,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // - cell **J8**: the average of the gradients, the direction;
     // - cell **L8**: the average of the squared gradients.
     //
-    // The new b is the previous b minus the learning rate times J8 divided by √L8, and the same goes for a.
+    // The new $b$ is the previous $b$ minus the learning rate times J8 divided by the root of L8, and the same goes for $a$.
+    // With $s$ for the average of the squares and $w$ for either weight,
+    //
+    // $$s \leftarrow \beta_2 s + (1 - \beta_2) g^2 \qquad w \leftarrow w - \eta \frac{m}{\sqrt{s}}$$
     //
     // Such an average is also called an *exponentially weighted moving average*. The intuition behind the denominator:
     //
@@ -377,8 +389,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // | | the sheet | libtorch |
     // |---|---|---|
     // | momentum | the average takes a tenth of the new gradient, and the step uses the average of the row *before* | the buffer takes the *entire* gradient (unless dampened), and the step uses it at once: ten times as far in the end |
-    // | Adam | no correction for the averages' start at zero, no ε; a warm-up pass instead | both averages are divided by 1 − βᵗ, and ε = 1e-8 keeps the division from zero |
-    // | β | 0.7 and 0.9 | 0.9 and 0.999 |
+    // | Adam | no correction for the averages' start at zero, no $\epsilon$; a warm-up pass instead | both averages are divided by $1 - \beta^t$, and $\epsilon = 10^{-8}$ keeps the division from zero |
+    // | $\beta$ | 0.7 and 0.9 | 0.9 and 0.999 |
     //
     // These are libtorch's optimizers on the same points, with the sheets' rates, but a tenth of the rate for momentum.
     // Plain SGD is the same rule, and ends where the sheet's does:

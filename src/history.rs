@@ -45,6 +45,11 @@ pub struct Epoch {
     pub val_by_rows: f64,
 }
 
+impl Epoch {
+    /// The heads of the columns of epochs in a terminal.
+    pub const HEADS: &str = "  epoch    trn      val";
+}
+
 impl fmt::Display for Epoch {
     /// As the lecture's `fit` printed it, a NumPy array of up to 5 decimals: `[ 0.       1.68932  1.64501]`.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -165,7 +170,7 @@ pub struct Batch {
     pub lr: f64,
     /// Its loss before the step.
     pub loss: f64,
-    /// The debiased running mean of the losses up to this one: the progress bar's `loss=`.
+    /// The debiased running mean of the losses up to this one: the progress bar's `loss`.
     pub debias_loss: f64,
 }
 

@@ -26,8 +26,8 @@ pub struct Common {
     /// Seed of the random generator, set before each fit: 0 to 4294967295.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = whole::<i64>(0, MOST_SEED))]
     pub seed: i64,
-    /// Where to compute: auto (a card that computes, or else the CPU), cpu, cuda or cuda:N. The default is that of the
-    /// environment's LECTURE5_DEVICE, if it is set.
+    /// Where to compute: auto (a card that computes, or else the CPU), cpu, cuda or cuda:N. The environment
+    /// variable LECTURE5_DEVICE, if it is set, is the default.
     #[arg(long, value_name = "DEVICE", default_value_t = default_device(), value_parser = device_name)]
     pub device: String,
     /// The folder to write results to.

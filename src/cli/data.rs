@@ -32,17 +32,17 @@ pub struct Data {
     /// A file with the titles.
     #[arg(long, value_name = "FILE", requires = "ratings")]
     titles: Option<PathBuf>,
-    /// The columns of ids and of titles in it [default: that of --item, and title].
+    /// The columns of ids and of titles in it [default: the name in --item, and title].
     #[arg(long, value_name = "ID,TITLE", requires = "titles", value_parser = two_columns)]
     title_columns: Option<(String, String)>,
     /// The lowest and the highest possible rating [default: those in the data].
     #[arg(long, value_name = "LOW:HIGH", value_parser = range, allow_hyphen_values = true)]
     rating_range: Option<(f64, f64)>,
-    /// Which fifth of the ratings is held out: any (the lecture's way), the last by time, or each user's last (any of
-    /// the user's, if there are no times).
+    /// Which fifth of the ratings is held out: a random one (the lecture's way), the last by time, or the last of each
+    /// user (a random one of each, if there are no times).
     #[arg(long, value_name = "WAY", default_value = "random")]
     split: Way,
-    /// Seed of a split that is drawn at random.
+    /// The seed of a random split.
     #[arg(long, value_name = "N", default_value_t = LECTURE_SEED)]
     split_seed: u32,
 }
@@ -60,11 +60,11 @@ pub struct Written {
     /// tab, semicolon, bar, :: and blanks with which the columns are found].
     #[arg(long, value_name = "CHAR", requires = "ratings", value_parser = separator)]
     separator: Option<String>,
-    /// What encloses fields that contain a separator, or none if quotes are only characters [default: ", and between
-    /// tabs none unless entire fields are in quotes].
+    /// What encloses fields that contain a separator, or none if quotes are only characters [default: "; between
+    /// tabs, none, unless entire fields are in quotes].
     #[arg(long, value_name = "CHAR|none", requires = "ratings", value_parser = quote)]
     quote: Option<Quote>,
-    /// Whether its first line names the columns [default: yes, unless they are called by numbers].
+    /// Whether its first line names the columns [default: yes, unless the options name them by number].
     #[arg(long, value_name = "YES|NO", requires = "ratings", value_parser = yes_or_no)]
     header: Option<bool>,
     /// The value that means "not rated", such as 0 or 99: such rows are left out.

@@ -20,7 +20,16 @@ use lecture5::system::interrupt::{self, Interrupted};
 use lecture5::system::lock::Lock;
 use lecture5::system::terminal::say;
 
+const EXAMPLES: &str = "\
+Examples:
+  lecture5 fit --model dot                            as the lecture did
+  lecture5 fit --model dot --schedule 0.1x3,0.01x3    3 epochs at a rate of 0.1, then 3 at 0.01
+  lecture5 fit --model bias --schedule cosine:0.01,cycles=2,len=1,mult=2
+                                                      2 cosine cycles from 0.01, of 1 and 2 epochs
+  lecture5 fit --model net --hidden 50,10 --dropout 0.05,0.5";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Fit {
     /// The model: dot, bias, net, or learner (fastai's own).
     #[arg(long, value_name = "MODEL")]
@@ -28,7 +37,9 @@ pub struct Fit {
     /// The optimizer: sgd, adam (L2 decay) or adamw [default: the lecture's for the model].
     #[arg(long, value_name = "NAME")]
     optimizer: Option<OptimizerName>,
-    /// RATExEPOCHS,… or cosine:RATE,cycles=N,len=N,mult=N [default: the lecture's for the model].
+    /// Learning rates and epochs: RATExEPOCHS,… as in 0.1x3,0.01x3; or cosine annealing with restarts, as in
+    /// cosine:0.01,cycles=2,len=1,mult=2: a rate, a number of cycles, the epochs of the first, and how many times as long
+    /// each next one is [default: the lecture's for the model].
     #[arg(long, value_name = "PLAN", allow_hyphen_values = true)]
     schedule: Option<Plan>,
     /// Weight decay [default: the lecture's for the model].
@@ -37,7 +48,7 @@ pub struct Fit {
     /// Momentum of SGD [default: 0.9].
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = share)]
     momentum: Option<f64>,
-    /// The embeddings start uniform within ±X, or from LOW to HIGH [default: the lecture's for the model].
+    /// The embeddings start with uniform numbers within ±X, or from LOW to HIGH [default: the lecture's for the model].
     #[arg(long, value_name = "X|LOW:HIGH", value_parser = bounds, allow_hyphen_values = true)]
     init: Option<(f64, f64)>,
     /// Length of the embeddings' vectors; for the net also USERS,MOVIES [default: 50].
@@ -50,7 +61,7 @@ pub struct Fit {
     #[arg(long, value_name = "N,…", value_delimiter = ',', allow_negative_numbers = true, value_parser = whole::<i64>(1, 100_000))]
     hidden: Option<Vec<i64>>,
     /// Dropout after the net's embeddings and after its hidden layers, as in 0.05,0.5; one number for both [default: 0,
-    /// which is what the lecture's 0.75 amounted to].
+    /// since the lecture's 0.75 had no effect].
     #[arg(long, value_name = "P[,P]", allow_negative_numbers = true, value_parser = dropout)]
     dropout: Option<(f64, f64)>,
     /// Save the fit as a checkpoint in this folder after each epoch, so that --resume can continue it.
@@ -204,10 +215,16 @@ pub fn fit(args: Fit) -> Result<()> {
             done => format!("Resuming after {done} epochs."),
         });
     }
+    let mut has_heads = false;
     let tell = |epoch: &Epoch| {
         match telling {
             Telling::Quiet | Telling::Live => {}
-            Telling::Plain => say(epoch),
+            Telling::Plain => {
+                if !std::mem::replace(&mut has_heads, true) {
+                    say(Epoch::HEADS);
+                }
+                say(epoch);
+            }
             Telling::Json => say(epoch_event(name, done, epoch)),
         }
         done += 1;

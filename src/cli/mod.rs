@@ -54,7 +54,7 @@ enum Command {
     OneRun(verify::OneRun),
     /// Choose the settings of section `beyond` again, on folds of the training rows, and print every fold's error.
     Tune(tune::Tune),
-    /// List the sections.
+    /// List the sections of the lecture.
     List,
     /// Show which libtorch is loaded, and whether it computes on the CPU and on CUDA.
     Doctor,
@@ -93,7 +93,7 @@ fn list() -> Result<()> {
     let width = sections::SECTIONS.iter().map(|s| s.name.len()).max().unwrap_or(0);
     for section in sections::SECTIONS {
         let nb = section.notebook(Echo::Quiet);
-        say(format!("{:width$}  {}", section.name, nb.summary()));
+        say(format!("{:width$}  {}", section.name, nb.title().replace('`', "")));
     }
     Ok(())
 }

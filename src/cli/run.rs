@@ -175,15 +175,22 @@ fn missing(chosen: &[&Section], at: usize, out: &Path) -> String {
     )
 }
 
+/// The paragraphs before the table of losses.
+const INTRODUCTION: &str = "\
+Lecture 5 of fast.ai's *Deep Learning for Coders* (2017), reproduced in Rust over libtorch. The question is how many stars \
+a user would give to a movie. Collaborative filtering answers it from other ratings alone: it learns some numbers for each \
+user and each movie, and predicts from them.
+
+The sections follow the lecture's notebook, cell by cell, and every cell was run to make this page. The last three go \
+beyond the lecture. The table shows how far each model got, next to what the lecture printed.";
+
 /// What lecture.html says about the run as a whole.
 fn run_info(lecture: &Lecture) -> html::RunInfo {
     let m = &lecture.metrics;
     let pair = |name: &str, value: String| (name.to_owned(), value);
     html::RunInfo {
         title: "Lecture 5: collaborative filtering on MovieLens".to_owned(),
-        introduction: "Lecture 5 of fast.ai's *Deep Learning for Coders* (2017), reproduced in Rust over libtorch. \
-                       Every cell below was run to make this page."
-            .to_owned(),
+        introduction: INTRODUCTION.to_owned(),
         comparison: (!m.fits.is_empty()).then(|| m.beside_the_lecture()),
         comparison_note: "Mean squared errors, in stars². *Training* is the debiased running mean at the end of the \
                           epoch, *validation* the mean over the validation batches. Each comes from one random start; \

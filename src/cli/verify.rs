@@ -25,8 +25,8 @@ pub struct Verify {
     /// The fits, as in learner,dot,bias,net [default: all].
     #[arg(long, value_name = "FIT,…", value_delimiter = ',')]
     fits: Vec<ModelKind>,
-    /// How many runs at a time, each a process [default: as many as there are processors; on a card one, and at most
-    /// 4, since each takes some of its memory and they wait for each other].
+    /// How many runs at a time, each a process [default: the number of processors; on a card 1, and 4 at most,
+    /// since each takes some of its memory and they wait for each other].
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u16>(1, 1024))]
     jobs: Option<u16>,
     /// Run one seed only, --seed. It must be the ensemble's own run if machine and libtorch are the same; otherwise it
@@ -39,8 +39,8 @@ pub struct Verify {
     /// Take the runs from a saved ensemble instead of running them.
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// As a share of the number: the deviation that must be detectable [default: 0.05], or, with --against, the
-    /// difference that is accepted [default: 0.005].
+    /// The deviation that must be detectable, as a share of the number [default: 0.05]; with --against, the difference
+    /// that is accepted [default: 0.005].
     #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
     margin: Option<f64>,
     #[command(flatten)]

@@ -86,6 +86,9 @@ fn formula(sheet: &mut Worksheet, at: At, text: &str, result: f64, format: &Form
     Ok(())
 }
 
+/// Excel's number for this size of paper.
+const A4: u8 = 9;
+
 /// A sheet that opens with its title, a line on what it holds and one on what to look at.
 fn titled<'a>(
     book: &'a mut Workbook,
@@ -97,16 +100,19 @@ fn titled<'a>(
     sheet.write_with_format(0, 0, title, &Format::new().set_bold().set_font_size(14))?;
     sheet.write_with_format(1, 0, notes[0], &Format::new().set_font_color(0x333333))?;
     sheet.write_with_format(2, 0, notes[1], &Format::new().set_font_color(0x333333).set_italic())?;
-    sheet.set_screen_gridlines(false).set_landscape().set_print_fit_to_pages(1, 0);
+    sheet.set_screen_gridlines(false);
+    sheet.set_paper_size(A4).set_landscape().set_print_fit_to_pages(1, 0).set_print_center_horizontally(true);
+    sheet.set_margins(0.4, 0.4, 0.5, 0.6, 0.3, 0.3).set_footer("&L&F, &A&RPage &P of &N");
     Ok(sheet)
 }
 
-/// The three colors, named, in three adjacent cells (each two columns wide).
-fn legend(sheet: &mut Worksheet, row: u32, first_col: u16) -> Result<()> {
+/// The three colors, named, in three adjacent cells (each two columns wide), to the right of the sheet's title and so
+/// apart from the heads of columns.
+fn legend(sheet: &mut Worksheet, first_col: u16) -> Result<()> {
     let words = [(Ink::Weight, "optimized"), (Ink::Prediction, "prediction"), (Ink::Data, "data")];
     for (col, (ink, word)) in (first_col..).step_by(2).zip(words) {
         let format = ink.format("General").set_align(FormatAlign::Center);
-        sheet.merge_range(row, col, row, col + 1, word, &format)?;
+        sheet.merge_range(0, col, 0, col + 1, word, &format)?;
     }
     Ok(())
 }

@@ -35,23 +35,44 @@ addEventListener("scroll", () => {
 mark();
 document.documentElement.classList.add("scripted");
 
-// Boxes that scroll can be reached with the keyboard, and so scrolled.
+// Boxes that scroll can be reached with the keyboard, and so scrolled. All are measured before any is changed, and once
+// for all folds that open together: measuring makes the browser lay out the page.
 const reachable = () => {
-  for (const box of document.querySelectorAll("pre, .scroll")) {
-    if (box.scrollWidth > box.clientWidth) {
+  const boxes = [...document.querySelectorAll("pre, .scroll")];
+  const scrolls = boxes.map((box) => box.scrollWidth > box.clientWidth);
+  boxes.forEach((box, i) => {
+    if (scrolls[i]) {
       box.tabIndex = 0;
       box.setAttribute("role", "group");
       box.setAttribute("aria-label", box.dataset.label ?? (box.className === "code" ? "Code" : "Output"));
-    } else {
+    } else if (box.hasAttribute("role")) {
       for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
     }
-  }
+  });
 };
-addEventListener("resize", reachable);
-document.addEventListener("toggle", reachable, true);
+let measuring = false;
+const measure = () => {
+  if (!measuring) requestAnimationFrame(() => { measuring = false; reachable(); });
+  measuring = true;
+};
+addEventListener("resize", measure);
+document.addEventListener("toggle", measure, true);
 reachable();
 
-// One box shows or hides the Python of every cell.
-document.getElementById("python")?.addEventListener("change", (event) => {
-  for (const python of document.querySelectorAll("details.python")) python.open = event.target.checked;
-});
+// A box folds or unfolds the code of every cell in one language.
+const unfold = (language, open) => {
+  for (const fold of document.querySelectorAll(`main details.${language}`)) fold.open = open;
+};
+for (const box of document.querySelectorAll(".show input")) {
+  box.addEventListener("change", () => unfold(box.id, box.checked));
+}
+
+// The address that ends in #handout: without code, to print.
+const handout = () => {
+  if (location.hash !== "#handout") return;
+  document.documentElement.classList.add("handout");
+  for (const box of document.querySelectorAll(".show input")) box.checked = false;
+  for (const language of ["rust", "python", "plumbing"]) unfold(language, false);
+};
+addEventListener("hashchange", handout);
+handout();

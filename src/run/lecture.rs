@@ -117,10 +117,13 @@ impl Lecture {
         nb.enter();
         let (telling, name) = (self.run.telling, nb.name().to_owned());
         let (at, of) = self.at_section;
-        let sections = format!("{}{}", "▰".repeat(at), "▱".repeat(of - at));
-        let bar = format!("{sections} section {at}/{of} {name}");
+        let bar = format!("{at}/{of} {name}");
+        let mut has_heads = false;
         let epochs_told = Rc::clone(&self.epochs_told);
         let follow = Follow::new(self.run.telling, bar, self.run.stepper, move |epoch: &Epoch| {
+            if !std::mem::replace(&mut has_heads, true) {
+                nb.remark(Epoch::HEADS);
+            }
             nb.print(epoch);
             if telling == Telling::Json {
                 say(epoch_event(&name, epochs_told.get(), epoch));

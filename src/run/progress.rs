@@ -102,7 +102,7 @@ impl<F: FnMut(&Epoch)> Callback for Follow<F> {
 }
 
 fn epoch_bar(telling: Telling, name: &str, epoch: usize, epochs: usize, n_batches: usize) -> ProgressBar {
-    let bar = bar(telling, n_batches, " loss={msg}");
+    let bar = bar(telling, n_batches, "{eta:>3} loss {msg}");
     bar.set_prefix(format!("{name}, epoch {}/{epochs}", epoch + 1));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
@@ -110,19 +110,19 @@ fn epoch_bar(telling: Telling, name: &str, epoch: usize, epochs: usize, n_batche
 
 /// A bar that counts to `length`, on a terminal only.
 pub fn count(name: &'static str, telling: Telling, length: usize) -> ProgressBar {
-    let bar = bar(telling, length, "");
+    let bar = bar(telling, length, "{pos}/{len} [{elapsed}<{eta}]");
     bar.set_prefix(name);
     bar
 }
 
-/// A bar on the standard error; indicatif draws nothing if that is not a terminal.
+/// A bar on the standard error, as wide as the terminal leaves it room; indicatif draws nothing if that is not one.
 fn bar(telling: Telling, length: usize, end: &str) -> ProgressBar {
     let target = match telling {
         Telling::Plain => ProgressDrawTarget::stderr_with_hz(10),
         Telling::Quiet | Telling::Json | Telling::Live => ProgressDrawTarget::hidden(),
     };
     let bar = ProgressBar::with_draw_target(Some(length as u64), target);
-    let template = format!("{{prefix}} {{bar:30}} {{pos}}/{{len}} [{{elapsed}}<{{eta}}]{end}");
+    let template = format!("{{prefix}} {{wide_bar}} {end}");
     bar.set_style(ProgressStyle::with_template(&template).expect("the template is well formed"));
     bar
 }

@@ -88,13 +88,9 @@ fn cells_are_the_files_own_text_without_what_makes_it_a_module() {
 }
 
 #[test]
-fn a_section_knows_its_name_number_title_and_summary() {
+fn a_section_knows_its_name_number_and_title() {
     let notebook = &lecture()[0];
     assert_eq!((notebook.name(), notebook.number(), notebook.title()), ("movielens", Some(1), "MovieLens"));
-    assert!(
-        notebook.summary().starts_with("A hundred thousand ratings that 671 people gave to 9,066 movies:")
-    );
-    assert!(notebook.summary().ends_with("all that collaborative filtering ever sees."), "one line");
 }
 
 #[test]
@@ -168,7 +164,7 @@ fn what_a_helper_or_a_closure_shows_goes_under_the_cell_that_is_running() {
 }
 
 #[test]
-fn the_terminal_hears_titles_headings_and_outputs_in_the_lectures_order() {
+fn the_terminal_hears_titles_outputs_and_the_headings_that_have_some_in_the_lectures_order() {
     let heard = Rc::new(RefCell::new(String::new()));
     let writer = heard.clone();
     let echo = Echo::With(Box::new(move |text| *writer.borrow_mut() += &format!("{text}\n")));
@@ -177,9 +173,6 @@ fn the_terminal_hears_titles_headings_and_outputs_in_the_lectures_order() {
     embedding_dot::run(&mut notebook).expect("the section runs");
     let heard = heard.borrow();
     let told = "# `EmbeddingDot`: a row of numbers for everyone
-
-## The module
-  struct EmbeddingDot
 
 ## Run the fit
 [ 0.   1.68932  1.64501]
@@ -316,7 +309,11 @@ fn notebooks_are_written_under_their_files_names_and_nothing_is_left_over() {
 
 #[test]
 fn the_page_and_the_notebook_give_a_pictures_size_and_what_it_shows() {
-    assert!(page().contains("mean\" width=\"672\" height=\"442\" decoding=\"async\">"), "{}", page());
+    assert!(
+        page().contains("mean\" width=\"672\" height=\"442\" loading=\"lazy\" decoding=\"async\">"),
+        "{}",
+        page()
+    );
     let ipynb = ipynb::to_string(&lecture()[1]).expect("JSON");
     let compact: String = ipynb.split_whitespace().collect();
     assert!(compact.contains("\"height\":442,\"width\":672}"), "{ipynb}");
@@ -367,6 +364,44 @@ fn headings_go_down_one_level_at_a_time_and_there_is_one_h1() {
             assert!(pair[1] <= pair[0] + 1, "h{} is followed by h{}: {levels:?}", pair[0], pair[1]);
         }
     }
+}
+
+#[test]
+fn a_formula_is_mathml_in_the_page_and_latex_in_the_notebook() {
+    let source =
+        "// %% [markdown]\n// # T\n// It is $x^2$, not `$x$`, and costs $5:\n//\n// $$y = \\frac{a}{b}$$\n";
+    let notebook = Notebook::new("01_t", source, Echo::Quiet);
+    let page = html::write(std::slice::from_ref(&notebook), &run_info());
+    assert!(page.contains("It is <math"), "{page}");
+    assert!(page.contains("<msup><mi>x</mi><mn>2</mn></msup>"), "{page}");
+    assert!(page.contains("<math display=\"block\">") && page.contains("<mfrac>"), "{page}");
+    assert!(page.contains("<code>$x$</code>, and costs $5:"), "neither code nor a price is a formula");
+    assert!(
+        ipynb::to_string(&notebook).expect("JSON").contains("$$y = \\\\frac{a}{b}$$"),
+        "as Jupyter wants it"
+    );
+}
+
+#[test]
+fn each_formula_of_the_lecture_is_well_formed() {
+    for file in std::fs::read_dir("notebooks-equivalent").expect("the folder is there") {
+        let path = file.expect("an entry").path();
+        let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".rs")) else {
+            continue;
+        };
+        let notebook = Notebook::new(stem, &std::fs::read_to_string(&path).expect("text"), Echo::Quiet);
+        assert!(!html::one_section(&notebook).contains("<merror"), "{stem} has a formula with an error");
+    }
+}
+
+#[test]
+fn all_rust_of_the_page_folds_and_is_unfolded_at_first() {
+    let page = page();
+    let code = page.matches("<pre class=\"code\">").count();
+    let folds = page.matches("<details class=\"rust\" open>").count()
+        + page.matches("<details class=\"rust item\" open><summary>struct EmbeddingDot</summary>").count();
+    assert!(folds > 5 && code - folds <= 1, "{folds} of {code} blocks; one is in the prose");
+    assert!(page.contains("id=\"rust\" checked") && page.contains("href=\"#handout\""), "{page}");
 }
 
 #[test]

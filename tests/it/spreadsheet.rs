@@ -202,7 +202,7 @@ fn adams_averages_are_in_the_columns_that_the_lecture_names() {
     let formulas = open(graddesc().unwrap()).worksheet_formula("adam").unwrap();
     assert_eq!(formulas.get_value((7, 9)).unwrap(), "$E$4*J7+(1-$E$4)*H8"); // J8
     assert_eq!(formulas.get_value((7, 11)).unwrap(), "$G$4*L7+(1-$G$4)*H8^2"); // L8
-    assert_eq!(formulas.get_value((7, 14)).unwrap(), "D8-$C$4*J7/SQRT(L7)"); // new b
+    assert_eq!(formulas.get_value((7, 13)).unwrap(), "D8-$C$4*J7/SQRT(L7)"); // new b
 }
 
 #[test]

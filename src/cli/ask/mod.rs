@@ -31,7 +31,7 @@ pub struct Source {
     #[arg(long, value_name = "FILE", default_value = DEFAULT_MODEL)]
     from: PathBuf,
     /// The ratings that it was trained on, for titles and for what users have rated: a folder, or a file with the same
-    /// columns [default: where they were then].
+    /// columns [default: where they were during the training].
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// Print the answer as JSON.
