@@ -289,18 +289,22 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %% plumbing
     let start = descent::rmse(START, &points);
-    let curves: Vec<(&str, Vec<f64>)> = traces
+    let curves: Vec<(String, Vec<f64>)> = traces
         .iter()
         .map(|trace| {
             let ends = trace.epochs.iter().filter_map(|epoch| epoch.rows.last());
             let after = ends.map(|row| descent::rmse(row.new, &points));
-            (trace.optimizer.name(), std::iter::once(start).chain(after).collect())
+            (
+                trace.optimizer.name().replace("_ann", ", annealed"),
+                std::iter::once(start).chain(after).collect(),
+            )
         })
         .collect();
     let borrowed: Vec<(&str, &[f64])> =
-        curves.iter().map(|(name, curve)| (*name, curve.as_slice())).collect();
+        curves.iter().map(|(name, curve)| (name.as_str(), curve.as_slice())).collect();
     let title = "The sheets' optimizers on y = 2x + 30";
-    lecture.plot(nb, plots::loss_by_epoch("descent_loss", title, "RMSE over all 29 points", &borrowed)?)?;
+    lecture
+        .plot(nb, plots::loss_by_epoch("descent_loss", title, "RMSE over all 29 points", 0, &borrowed)?)?;
 
     // %% [markdown]
     // ### A rate at which Adam wins
@@ -349,20 +353,20 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // jumps around on the way.
 
     // %% plumbing
-    let paths: Vec<(&str, Vec<(f64, f64)>)> = traces
+    let paths: Vec<(String, Vec<(f64, f64)>)> = traces
         .iter()
         .map(|trace| {
             let ends = trace.epochs.iter().filter_map(|epoch| epoch.rows.last());
             let path = std::iter::once(START).chain(ends.map(|row| row.new)).map(|w| (w.a, w.b));
-            (trace.optimizer.name(), path.collect())
+            (trace.optimizer.name().replace("_ann", ", annealed"), path.collect())
         })
         .collect();
     let borrowed: Vec<(&str, &[(f64, f64)])> =
-        paths.iter().map(|(name, path)| (*name, path.as_slice())).collect();
+        paths.iter().map(|(name, path)| (name.as_str(), path.as_slice())).collect();
     let range = |pick: fn(&(f64, f64)) -> f64, truth: f64| {
         let all = paths.iter().flat_map(|(_, path)| path).map(pick).chain([truth]);
         let (low, high) = all.fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
-        let margin = 0.08 * (high - low);
+        let margin = 0.12 * (high - low);
         (low - margin, high + margin)
     };
     let (across, up) = (range(|p| p.0, TRUTH.a), range(|p| p.1, TRUTH.b));

@@ -17,7 +17,8 @@
 //! | [`intervals`](fn@intervals) | models side by side, one number per model with its interval |
 //! | [`strips`](fn@strips) | an ensemble of runs for each of the lecture's numbers |
 //!
-//! `canvas` and `axes` are the thin layer that all of them share: one look, and room made for every label.
+//! plotters' charts draw the axes, series and most legends. `canvas`, `axes` and `marks` give them one look, make room
+//! for every label, and add what plotters cannot do: titles of several lines, marks with an edge, lines cut at the edge.
 
 mod axes;
 mod canvas;
@@ -26,6 +27,7 @@ pub mod embeddings;
 pub mod hexbin;
 mod intervals;
 mod joint;
+mod marks;
 pub mod ratings;
 pub mod scatter;
 mod strips;
@@ -75,7 +77,13 @@ impl Figure {
     ///
     /// # Errors
     /// When plotters cannot draw: for SVG in memory that is a bug in this program.
-    fn draw(name: &str, alt: &str, width: u32, height: u32, paint: impl FnOnce(&mut Canvas)) -> Result<Self> {
+    fn draw(
+        name: &str,
+        alt: &str,
+        width: u32,
+        height: u32,
+        paint: impl FnOnce(&mut Canvas) -> Result<()>,
+    ) -> Result<Self> {
         let svg = canvas::paint(alt, width, height, paint).with_context(|| format!("drawing {name}"))?;
         Ok(Self { name: name.to_owned(), alt: alt.to_owned(), svg, width, height })
     }
@@ -155,7 +163,8 @@ fn encoded(page: tiny_skia::Pixmap, dpi: u32) -> Result<Vec<u8>> {
         unit: png::Unit::Meter,
     }));
     let mut writer = encoder.write_header()?;
-    writer.write_image_data(&page.take_demultiplied())?;
+    // The page is opaque, so no color is multiplied by its alpha.
+    writer.write_image_data(page.data())?;
     writer.finish()?;
     Ok(bytes)
 }
@@ -176,7 +185,6 @@ mod palette {
     pub const BAND: RGBColor = RGBColor(0xee, 0xee, 0xee);
     pub const WHITE: RGBColor = RGBColor(0xff, 0xff, 0xff);
     pub const BLACK: RGBColor = RGBColor(0, 0, 0);
-    pub const YELLOW: RGBColor = RGBColor(0xf0, 0xe4, 0x42);
     pub const BLUE: RGBColor = RGBColor(0x00, 0x72, 0xb2);
     pub const SKY: RGBColor = RGBColor(0x56, 0xb4, 0xe9);
     pub const GREEN: RGBColor = RGBColor(0x00, 0x9e, 0x73);
@@ -189,11 +197,27 @@ mod palette {
     pub const OURS: RGBColor = BLUE;
     /// What the lecture printed.
     pub const LECTURE: RGBColor = VERMILION;
-    /// For an eighth path, where the background takes blue and sky.
+    /// For a sixth optimizer.
     pub const BROWN: RGBColor = RGBColor(0x8c, 0x51, 0x0a);
     /// Several curves of equal standing, in this order.
     pub const SERIES: [RGBColor; 8] =
         [BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, RGBColor(0x99, 0x99, 0x99)];
+
+    /// The color of an optimizer in every picture, and whether its line is dashed, as that of an annealed variant is.
+    /// Blue is left to the ground that the paths of optimizers run over. `None` for another name.
+    pub fn optimizer(name: &str) -> Option<(RGBColor, bool)> {
+        let (of, annealed) = name.strip_suffix(", annealed").map_or((name, false), |of| (of, true));
+        let color = match of.to_lowercase().as_str() {
+            "sgd" | "basic sgd" => VERMILION,
+            "momentum" => GREEN,
+            "adagrad" => PURPLE,
+            "rmsprop" => ORANGE,
+            "adam" => BLACK,
+            "eve" => BROWN,
+            _ => return None,
+        };
+        Some((color, annealed))
+    }
 
     /// From few (light) to many (dark): even steps of lightness from nearly white to a deep blue.
     const LIGHT_TO_DARK: [(u8, u8, u8); 6] =

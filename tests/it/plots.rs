@@ -170,6 +170,7 @@ fn draw_every_figure() -> Vec<Figure> {
         .zip(&ensembles)
         .zip([0.86, 0.803, 0.798, 0.801])
         .map(|((name, ensemble), lecture)| Strip {
+            group: "fastai's learner",
             name,
             ensemble,
             lecture: Some(lecture),
@@ -199,6 +200,7 @@ fn draw_every_figure() -> Vec<Figure> {
             "loss_by_epoch",
             "Adam is ahead",
             "mean squared error",
+            0,
             &[("Adam", &falling), ("SGD", &slower), ("momentum", &slower)],
         ),
         gradient_trace(
@@ -404,7 +406,7 @@ fn a_figure_says_what_it_shows() {
     }
     assert!(has(find("joint"), "4,000 ratings"));
     assert!(has(find("joint"), "true rating (stars)"));
-    assert!(has(find("loss_curves"), "set_lrs(0.01)"));
+    assert!(has(find("loss_curves"), "learning rate 0.01"));
     assert!(has(find("loss_curves"), "comes down from 12.7"), "a running mean that is cut off is said to be");
     assert!(!has(find("loss_curves_calm"), "comes down from"));
     assert!(!has(find("loss_curves_calm"), "lecture"), "no lecture in the legend where it has no figures");
@@ -543,8 +545,12 @@ fn bad_numbers_are_answered_with_an_error_that_names_them() {
     );
     assert!(error(residuals_by_popularity("r", "t", &[1], &[])).contains("1 movies"));
     assert!(
-        error(strips("s", "t", &[Strip { name: "val", ensemble: &[0.8, 0.8], lecture: None, ours: None }]))
-            .contains("no spread")
+        error(strips(
+            "s",
+            "t",
+            &[Strip { group: "EmbeddingDot", name: "val", ensemble: &[0.8, 0.8], lecture: None, ours: None }]
+        ))
+        .contains("no spread")
     );
 }
 
@@ -557,7 +563,7 @@ fn few_or_odd_numbers_are_drawn_too() {
     gradient_trace("flat", "no gradient", "de/db", &[0.0], &[0.0]).expect("a gradient of 0");
     residuals_by_popularity("cold", "cold start only", &[0], &[0.0]).expect("one group");
     lr_schedule("zero", "a rate of 0", &[0.0, 0.0], 2).expect("a rate of 0");
-    loss_by_epoch("ends", "ends early", "loss", &[("a", &[1.0, f64::INFINITY]), ("b", &[])])
+    loss_by_epoch("ends", "ends early", "loss", 0, &[("a", &[1.0, f64::INFINITY]), ("b", &[])])
         .expect("a curve that ends");
     embeddings_before_after(
         "zeros",

@@ -511,5 +511,5 @@ fn what_a_cell_changes_is_in_the_saved_settings_and_in_the_plots_label() {
         ((7, 7), init, 512, 5)
     );
     let figure = lecture.loss_curves("embedding_dot", "changed").unwrap();
-    assert!(figure.svg().contains("set_lrs(0.05)"), "the label has the rate that the cell set");
+    assert!(figure.svg().contains("learning rate 0.05"), "the label has the rate that the cell set");
 }
