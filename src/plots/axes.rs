@@ -388,7 +388,8 @@ pub(super) fn color_bar(
     let y = Axis::linear(0.0, colors.len() as f64, 1, label).with_ticks(ticks);
     let mut axes = Axes::around(c, rect, Axis::linear(0.0, 1.0, 1, "").bare(), y)?;
     for (i, color) in colors.iter().enumerate() {
-        axes.area(c, (0.0, i as f64), (1.0, i as f64 + 1.0), *color);
+        // Up under the next color, or a pale seam would be seen between them.
+        axes.area(c, (0.0, i as f64), (1.0, i as f64 + 1.5), *color);
     }
     axes.draw(c);
     Ok(())

@@ -344,7 +344,7 @@ pub fn loss_by_epoch(
         let last = (first + longest - 1) as f64;
         let epochs = (first..first + longest).map(|epoch| (epoch as f64, epoch.to_string())).collect();
         let x = Axis::linear(first as f64, last + 0.03 * longest as f64, 6, "epochs").with_ticks(epochs);
-        let y = Axis::log(lo / 1.03, hi * 1.03, loss).with_grid();
+        let y = Axis::log(lo / 1.06, hi * 1.06, loss).with_grid();
         let mut axes = Axes::within(c, Rect { w: body.w - room, ..body }, x, y)?;
         axes.draw(c);
         let mut ends = Vec::new();

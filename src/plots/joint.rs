@@ -64,7 +64,7 @@ pub fn joint(name: &str, title: &str, preds: &[f32], targets: &[f32], mean_marks
         number(n, 0),
         mse.sqrt()
     );
-    Figure::draw(name, &alt, 700, 680, |c| draw(c, title, &x, &y, mean_marks, (mse, r)))
+    Figure::draw(name, &alt, 700, 666, |c| draw(c, title, &x, &y, mean_marks, (mse, r)))
 }
 
 fn draw(
@@ -133,7 +133,7 @@ fn draw(
         legend.push((Key::Mark(Shape::Diamond, palette::ORANGE), "mean prediction for that true rating"));
     }
     // There is no rating above the highest.
-    main.legend(c, SeriesLabelPosition::UpperLeft, &legend);
+    main.legend(c, SeriesLabelPosition::Coordinate(60, 20), &legend);
 
     // Above: how often each prediction is made.
     let width = cell_width / 2.0;

@@ -126,7 +126,8 @@ impl<DB: DrawingBackend> Drawable<DB> for Swatch {
         let right = |units: f64| (x + (units * SUB).round() as i32, y);
         let mut line =
             |from: f64, to: f64, style: ShapeStyle| backend.draw_path([right(from), right(to)], &style);
-        let mark = |shape, color| Mark { at: right(KEY / 2.0), shape, radius: 4.0, color };
+        let radius = |shape| if shape == Shape::Dot { 2.6 } else { 4.0 };
+        let mark = |shape, color| Mark { at: right(KEY / 2.0), shape, radius: radius(shape), color };
         let middle = once(right(KEY / 2.0));
         match self.key {
             Key::Line(color, width) => line(0.0, KEY, stroke(color, width)),

@@ -11,6 +11,7 @@
 //! | [`joint`](fn@joint) | predictions against true ratings, with both marginals |
 //! | [`curves`] | losses, learning rates, gradients: numbers in the order they came |
 //! | [`ratings`] | what the ratings look like: histogram, crosstab, squashed sigmoid, residuals |
+//! | [`diagrams`] | the lecture's drawings: tensors, an embedding, a net, a derivative |
 //! | [`embeddings`] | the weights before and after training |
 //! | [`surface`] | the error over (a, b), and the paths that optimizers take down it |
 //! | [`scatter`] | labeled points, no two labels on top of each other |
@@ -23,6 +24,7 @@
 mod axes;
 mod canvas;
 pub mod curves;
+pub mod diagrams;
 pub mod embeddings;
 pub mod hexbin;
 mod intervals;
@@ -45,6 +47,9 @@ use canvas::Canvas;
 pub use curves::{
     FitLosses, all_validation_losses, descent, gradient_trace, loss_by_epoch, loss_curves, lr_finder,
     lr_schedule,
+};
+pub use diagrams::{
+    backpropagation, dot_product, embedding_lookup, mini_net, points_and_lines, secant_and_tangent, tensors,
 };
 pub use embeddings::{EmbeddingWeights, embeddings_before_after};
 pub use hexbin::{Extent, Hexagon, hexbin};

@@ -1,7 +1,6 @@
 //! What the ratings look like, and where the predictions go wrong.
 
 use anyhow::{Result, ensure};
-use plotters::chart::SeriesLabelPosition;
 
 use super::axes::{Axes, Axis, header, short};
 use super::canvas::{Align, Canvas, Face, Rect};
@@ -191,7 +190,7 @@ pub fn squashed_sigmoid(
         .collect();
     legend.push((Key::Patch(palette::BAND), "ratings that exist"));
     Figure::draw(name, &alt, 640, 430, |c| {
-        let body = header(c, title, "", &[]);
+        let body = header(c, title, "", &legend);
         let ends = ranges.iter().flat_map(|r| [r.1, r.2]).chain([ratings.0, ratings.1]);
         let x = Axis::linear(-8.0, 8.0, 8, "what the model adds up to, before the sigmoid");
         let mut axes = Axes::within(
@@ -213,7 +212,6 @@ pub fn squashed_sigmoid(
                 .collect();
             axes.line(c, &curve, color, 2.2);
         }
-        axes.legend(c, SeriesLabelPosition::UpperLeft, &legend);
         Ok(())
     })
 }

@@ -74,13 +74,15 @@ pub fn strips(name: &str, title: &str, numbers: &[Strip]) -> Result<Figure> {
     }
     const ROW: f64 = 22.0;
     let height = 132 + (ROW * lines as f64) as u32;
-    let legend = [
+    let mut legend = vec![
         (Key::Mark(Shape::Dot, palette::SKY), "a seed"),
         (Key::Mark(Shape::Disc, palette::OURS), "this run"),
         (Key::Mark(Shape::OpenDiamond, palette::LECTURE), "the lecture"),
         (Key::Patch(palette::BAND), "±1.96 standard deviations"),
-        (Key::Mark(Shape::BeyondRight, palette::SKY), "further out"),
     ];
+    if rows.iter().any(|(s, mean, sd)| s.ensemble.iter().any(|v| ((v - mean) / sd).abs() >= REACH)) {
+        legend.push((Key::Mark(Shape::BeyondRight, palette::SKY), "further out"));
+    }
     Figure::draw(name, &alt, 720, height, |c| {
         let body = header(c, title, "", &legend);
         let values: Vec<String> = rows.iter().map(|(_, mean, sd)| format!("{mean:.4} ± {sd:.4}")).collect();

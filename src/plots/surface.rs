@@ -90,7 +90,7 @@ pub fn error_surface(
             Axis::linear(grid.a[0], grid.a[width - 1], 7, "slope a"),
             Axis::linear(grid.b[0], grid.b[height - 1], 7, "intercept b"),
         );
-        let mut axes = Axes::within(c, Rect { w: body.w - 96.0, ..body }, x, y)?;
+        let mut axes = Axes::within(c, Rect { w: body.w - 90.0, ..body }, x, y)?;
         // From the widest region inward, each over the last.
         axes.area(c, (axes.x.lo, axes.y.lo), (axes.x.hi, axes.y.hi), band_color(levels.len(), levels.len()));
         for (i, &level) in levels.iter().enumerate().rev() {

@@ -190,6 +190,7 @@ fn draw_every_figure() -> Vec<Figure> {
         .map(|i| 1e-5 * 1.06_f64.powi(i))
         .map(|lr| (lr, 0.8 + 0.7 / (1.0 + 200.0 * lr) + 3.0 * lr * lr))
         .collect();
+    let (a, b) = ([vec![1.0, 2.0], vec![3.0, 4.0]], [vec![2.0, 2.0], vec![10.0, 10.0]]);
     let figures = [
         joint("joint", "Predictions are shy of the extremes", &preds, &targets, true),
         loss_curves("loss_curves", "embedding_dot: the losses as training goes on", &fits[0]),
@@ -247,6 +248,25 @@ fn draw_every_figure() -> Vec<Figure> {
         ),
         strips("strips", "Four numbers, each beside 20 seeds", &numbers),
         intervals("intervals", "Models, each with its interval", "MSE (stars²)", &models),
+        dot_product("dot_product", "The dot product", &a, &b),
+        tensors("tensors", "Tensors"),
+        embedding_lookup("embedding_lookup", "An index picks a row", 671, 9_066, 50),
+        mini_net("mini_net", "A net instead of the dot product", 50, 10),
+        secant_and_tangent(
+            "secant_and_tangent",
+            "The slope of the error",
+            ("b", "error²"),
+            |b| (b - 44.0).powi(2),
+            (1.0, -86.0),
+            20.0,
+        ),
+        backpropagation("backpropagation", "Forward, then backward", (1.0, 1.0), (14.0, 58.0)),
+        points_and_lines(
+            "points_and_lines",
+            "The data",
+            &[(14.0, 58.0), (86.0, 202.0), (28.0, 86.0)],
+            &[("y = 2x + 30", 2.0, 30.0), ("the start: y = x + 1", 1.0, 1.0)],
+        ),
         lr_finder("lr_finder", "The learning-rate finder", &found, Some(0.02)),
     ];
     figures.into_iter().map(|figure| figure.expect("good data draws")).collect()
@@ -340,7 +360,8 @@ fn texts(figure: &Figure) -> Vec<(String, usvg::Rect)> {
                 usvg::Node::Group(group) => collect(group, found),
                 usvg::Node::Text(text) => {
                     let content = text.chunks().iter().map(|chunk| chunk.text().trim()).collect();
-                    found.push((content, text.flattened().abs_bounding_box()));
+                    let bounds = text.flattened().bounding_box().transform(text.abs_transform());
+                    found.push((content, bounds.expect("a text has an extent")));
                 }
                 _ => {}
             }
@@ -418,6 +439,25 @@ fn a_figure_says_what_it_shows() {
         beyond.into_iter().any(|z| (15.0..30.0).contains(&z)),
         "a mark beyond the edge says how far out it is"
     );
+}
+
+#[test]
+fn the_diagrams_have_the_numbers_of_what_they_explain() {
+    let shown = |name: &str| -> Vec<String> {
+        let figure = every_figure().iter().find(|f| f.name == name).expect("it is drawn");
+        texts(figure).into_iter().map(|(text, _)| text).collect()
+    };
+    for (name, numbers) in [
+        ("dot_product", &["1", "4", "2", "30", "40", "6", "70"][..]),
+        // 15 is predicted, 58 is true: e = 43², de/db = −2 · 43, and de/da is 14 times that.
+        ("backpropagation", &["15", "−43", "1,849", "−86", "de/da = −1,204", "de/db = −86"]),
+        ("secant_and_tangent", &["tangent: slope −86.0", "secant over a step of 20: slope −66.0"]),
+    ] {
+        let texts = shown(name);
+        for number in numbers {
+            assert!(texts.iter().any(|text| text == number), "{name} lacks {number}: {texts:?}");
+        }
+    }
 }
 
 #[test]
