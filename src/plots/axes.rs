@@ -164,6 +164,9 @@ pub(super) fn ticks(lo: f64, hi: f64, n: usize) -> Vec<(f64, String)> {
 /// The ticks of a logarithmic axis: powers of ten, and 2 and 5 times those when there are few.
 fn log_ticks(lo: f64, hi: f64) -> Vec<(f64, String)> {
     let decades = (hi / lo).log10();
+    if decades < 0.2 {
+        return ticks(lo, hi, 6);
+    }
     let leads: &[f64] = if decades > 2.5 {
         &[1.0]
     } else if decades > 0.5 {

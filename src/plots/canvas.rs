@@ -9,7 +9,7 @@ use std::sync::{Arc, Once, OnceLock};
 use anyhow::Result;
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
-use plotters::element::{DashedPathElement, PathElement, Polygon, Rectangle, Text};
+use plotters::element::{PathElement, Polygon, Rectangle, Text};
 use plotters::prelude::SVGBackend;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{
@@ -247,20 +247,6 @@ impl Canvas<'_> {
         let mut fine: Vec<(i32, i32)> = points.iter().map(|&p| fine_point(p)).collect();
         fine.dedup();
         let drawn = self.area.draw(&PathElement::new(fine, stroke(color, width)));
-        self.keep(drawn);
-    }
-
-    /// A line of dashes.
-    pub fn dashed(
-        &mut self,
-        points: &[(f64, f64)],
-        color: impl Into<RGBAColor>,
-        width: f64,
-        dash: (f64, f64),
-    ) {
-        let fine: Vec<(i32, i32)> = points.iter().map(|&p| fine_point(p)).collect();
-        let [on, off] = [dash.0, dash.1].map(|length| (length * SUB) as i32);
-        let drawn = self.area.draw(&DashedPathElement::new(fine.into_iter(), on, off, stroke(color, width)));
         self.keep(drawn);
     }
 

@@ -11,12 +11,20 @@ use super::marks::{Key, Shape};
 use super::{Figure, number, palette, range_of};
 
 /// Side of a cell.
-const CELL: f64 = 38.0;
+const CELL: f64 = 44.0;
 const USERS: RGBColor = RGBColor(0xc9, 0xdf, 0xf1);
+/// What connects the units of a net.
+const LINK: RGBColor = RGBColor(0xc4, 0xc4, 0xc4);
 const MOVIES: RGBColor = RGBColor(0xfb, 0xea, 0xc4);
 
 /// Cells with numbers, row by row; returns the rectangle that they fill.
-fn matrix(c: &mut Canvas, (x, y): (f64, f64), rows: &[Vec<String>], cell: (f64, f64), color: RGBColor) -> Rect {
+fn matrix(
+    c: &mut Canvas,
+    (x, y): (f64, f64),
+    rows: &[Vec<String>],
+    cell: (f64, f64),
+    color: RGBColor,
+) -> Rect {
     for (i, row) in rows.iter().enumerate() {
         for (j, text) in row.iter().enumerate() {
             let (left, top) = (x + j as f64 * cell.0, y + i as f64 * cell.1);
@@ -71,27 +79,27 @@ pub fn dot_product(name: &str, title: &str, a: &[Vec<f64>], b: &[Vec<f64>]) -> R
     let texts = |m: &[Vec<f64>]| -> Vec<Vec<String>> {
         m.iter().map(|row| row.iter().map(|v| short(*v)).collect()).collect()
     };
-    let step = CELL * columns as f64 + 46.0;
-    let width = 2.0 * MARGIN + 3.0 * step + 1.6 * CELL;
+    let step = CELL * columns as f64 + 62.0;
+    let width = 2.0 * MARGIN + 16.0 + 3.0 * step + 1.6 * CELL;
     let height = 96.0 + CELL * rows as f64;
-    Figure::draw(name, &alt, (width as u32).max(480), height as u32, |c| {
+    Figure::fixed(name, &alt, (width as u32).max(480), height as u32, |c| {
         let body = header(c, title, "", &[]);
         let top = body.y + 4.0;
         let sums: Vec<Vec<f64>> = sums.iter().map(|sum| vec![*sum]).collect();
         for (i, (values, color, below)) in [
             (a, USERS, "a: a user per row"),
             (b, MOVIES, "b: a movie per row"),
-            (&product, palette::BAND, "a * b"),
-            (&sums, palette::BAND, "sum(1)"),
+            (&product, palette::BAND, "a × b, by element"),
+            (&sums, palette::BAND, "its sum, by row"),
         ]
         .into_iter()
         .enumerate()
         {
             let wide = if i == 3 { 1.6 * CELL } else { CELL };
-            let cells = matrix(c, (body.x + i as f64 * step, top), &texts(values), (wide, CELL), color);
+            let cells = matrix(c, (body.x + 8.0 + i as f64 * step, top), &texts(values), (wide, CELL), color);
             note(c, below, cells.x + cells.w / 2.0, cells.bottom() + 17.0);
             if i < 3 {
-                sign(c, ["×", "=", "→"][i], cells.right() + 23.0, top + cells.h / 2.0);
+                sign(c, ["×", "=", "→"][i], cells.right() + 31.0, top + cells.h / 2.0);
             }
         }
         Ok(())
@@ -103,9 +111,10 @@ pub fn dot_product(name: &str, title: &str, a: &[Vec<f64>], b: &[Vec<f64>]) -> R
 /// # Errors
 /// When plotters cannot draw.
 pub fn tensors(name: &str, title: &str) -> Result<Figure> {
-    let alt = "A number, a row of numbers, a table of numbers and a block of tables: tensors of 0 to 3 dimensions.";
+    let alt =
+        "A number, a row of numbers, a table of numbers and a block of tables: tensors of 0 to 3 dimensions.";
     const SMALL: (f64, f64) = (26.0, 26.0);
-    Figure::draw(name, alt, 640, 200, |c| {
+    Figure::fixed(name, alt, 640, 200, |c| {
         let body = header(c, title, "", &[]);
         let middle = body.y + 58.0;
         for (i, (rows, columns, what, shape)) in [
@@ -120,7 +129,13 @@ pub fn tensors(name: &str, title: &str) -> Result<Figure> {
             let center = body.x + [40.0, 160.0, 310.0, 500.0][i];
             let at = (center - columns as f64 * SMALL.0 / 2.0, middle - rows as f64 * SMALL.1 / 2.0);
             if i == 3 {
-                matrix(c, (at.0 + 11.0, at.1 - 11.0), &blank(rows, columns), SMALL, palette::SKY);
+                matrix(
+                    c,
+                    (at.0 + 11.0, at.1 - 11.0),
+                    &blank(rows, columns),
+                    SMALL,
+                    palette::sequential(0.34),
+                );
             }
             matrix(c, at, &blank(rows, columns), SMALL, USERS);
             note(c, what, center, middle + 62.0);
@@ -149,16 +164,14 @@ pub fn embedding_lookup(
     );
     const SMALL: (f64, f64) = (26.0, 20.0);
     const ROWS: usize = 6;
-    Figure::draw(name, &alt, 720, 386, |c| {
+    Figure::fixed(name, &alt, 720, 374, |c| {
         let body = header(c, title, "", &[]);
         let factors = format!("{n_factors} factors");
         let mut ends = Vec::new();
-        for (i, (what, all, color, strong, picked)) in [
-            ("user", users, USERS, palette::SKY, 3),
-            ("movie", movies, MOVIES, palette::ORANGE, 1),
-        ]
-        .into_iter()
-        .enumerate()
+        for (i, (what, all, color, strong, picked)) in
+            [("user", users, USERS, palette::SKY, 3), ("movie", movies, MOVIES, palette::ORANGE, 1)]
+                .into_iter()
+                .enumerate()
         {
             let top = body.y + 16.0 + 160.0 * i as f64;
             let table = matrix(c, (body.x + 150.0, top), &blank(ROWS, 5), SMALL, color);
@@ -168,7 +181,13 @@ pub fn embedding_lookup(
             let middle = top + (picked as f64 + 0.5) * SMALL.1;
             matrix(c, (table.x, middle - SMALL.1 / 2.0), &blank(1, 5), SMALL, strong);
             let index = format!("{what} {picked}");
-            c.text(&index, body.x + 4.0, middle + Face::LABEL.half_capital(), Align::Left, Face::LABEL.bold());
+            c.text(
+                &index,
+                body.x + 4.0,
+                middle + Face::LABEL.half_capital(),
+                Align::Left,
+                Face::LABEL.bold(),
+            );
             arrow(c, (body.x + 78.0, middle), (table.x - 4.0, middle), palette::GRAY);
             let row = matrix(c, (body.x + 370.0, middle - SMALL.1 / 2.0), &blank(1, 5), SMALL, strong);
             note(c, &format!("the {what}'s embedding"), row.x + row.w / 2.0, row.y - 6.0);
@@ -179,8 +198,8 @@ pub fn embedding_lookup(
         for end in ends {
             arrow(c, end, (at.0 - 34.0, at.1 + (end.1 - at.1).signum() * 12.0), palette::GRAY);
         }
-        sign(c, "Σ u · m", at.0 + 8.0, at.1 - 6.0);
-        note(c, "predicted rating", at.0 + 14.0, at.1 + 18.0);
+        sign(c, "Σ u · m", at.0 + 24.0, at.1 - 6.0);
+        note(c, "predicted rating", at.0 + 24.0, at.1 + 18.0);
         Ok(())
     })
 }
@@ -196,7 +215,7 @@ pub fn mini_net(name: &str, title: &str, n_factors: usize, hidden: usize) -> Res
     );
     // Some of many, with dots for the others.
     const SHOWN: usize = 4;
-    Figure::draw(name, &alt, 720, 350, |c| {
+    Figure::fixed(name, &alt, 720, 350, |c| {
         let body = header(c, title, "", &[]);
         let layer = |c: &mut Canvas, x: f64, top: f64, n: usize, apart: f64| -> Vec<(f64, f64)> {
             if n > SHOWN {
@@ -210,12 +229,15 @@ pub fn mini_net(name: &str, title: &str, n_factors: usize, hidden: usize) -> Res
         let inner = layer(c, middle, body.y + 70.0, hidden, 34.0);
         let answer = (right, body.y + 126.0);
         for &unit in &inner {
-            user.iter().chain(&movie).for_each(|&input| c.line(&[input, unit], palette::PALE, 1.0));
-            c.line(&[unit, answer], palette::PALE, 1.0);
+            user.iter().chain(&movie).for_each(|&input| c.line(&[input, unit], LINK, 1.0));
+            c.line(&[unit, answer], LINK, 1.0);
         }
-        for (units, color) in
-            [(&user, palette::SKY), (&movie, palette::ORANGE), (&inner, palette::GREEN), (&vec![answer], palette::INK)]
-        {
+        for (units, color) in [
+            (&user, palette::SKY),
+            (&movie, palette::ORANGE),
+            (&inner, palette::GREEN),
+            (&vec![answer], palette::INK),
+        ] {
             units.iter().for_each(|&at| c.mark(Shape::Disc, at, 8.0, color));
         }
         for (units, text) in [(&user, "the user's"), (&movie, "the movie's")] {
@@ -307,11 +329,14 @@ pub fn backpropagation(name: &str, title: &str, (a, b): (f64, f64), (x, y): (f64
     );
     let legend = [
         (Key::Line(palette::OURS, 1.8), "forward: values"),
-        (Key::Line(palette::VERMILION, 1.8), "backward: the error's derivative by what stands there"),
+        (
+            Key::Line(palette::VERMILION, 1.8),
+            "backward: the derivative of the error with respect to each value",
+        ),
     ];
     const BOX: (f64, f64) = (96.0, 40.0);
     let value = |v: f64| number(v, if v.fract() == 0.0 { 0 } else { 2 });
-    Figure::draw(name, &alt, 720, 290, |c| {
+    Figure::fixed(name, &alt, 720, 290, |c| {
         let body = header(c, title, "", &legend);
         let middle = body.y + 78.0;
         let left = |i: usize| body.x + 76.0 + 162.0 * i as f64;
@@ -344,7 +369,13 @@ pub fn backpropagation(name: &str, title: &str, (a, b): (f64, f64), (x, y): (f64
         enter(c, 0, format!("a = {}", value(a)), Some(format!("de/da = {}", value(2.0 * apart * x))));
         enter(c, 1, format!("b = {}", value(b)), Some(format!("de/db = {}", value(2.0 * apart))));
         enter(c, 2, format!("y = {}", value(y)), None);
-        c.text(&format!("x = {}", value(x)), body.x, middle + 4.0, Align::Left, Face::NOTE.in_color(palette::OURS));
+        c.text(
+            &format!("x = {}", value(x)),
+            body.x,
+            middle + 4.0,
+            Align::Left,
+            Face::NOTE.in_color(palette::OURS),
+        );
         arrow(c, (body.x + 44.0, middle), (left(0) - 5.0, middle), palette::OURS);
         Ok(())
     })
@@ -363,14 +394,16 @@ pub fn points_and_lines(
     ensure!(!points.is_empty(), "{name}: there is no point to draw");
     let names: Vec<&str> = lines.iter().map(|line| line.0).collect();
     let alt = format!("{} points, and the lines: {}.", points.len(), names.join("; "));
-    let ink = |i: usize| if i == 0 { Key::Line(palette::GREEN, 1.8) } else { Key::Dashes(palette::VERMILION, 1.8) };
+    let ink =
+        |i: usize| if i == 0 { Key::Line(palette::GREEN, 1.8) } else { Key::Dashes(palette::VERMILION, 1.8) };
     let mut legend = vec![(Key::Mark(Shape::Disc, palette::OURS), "data")];
     legend.extend(names.iter().enumerate().map(|(i, name)| (ink(i), *name)));
     Figure::draw(name, &alt, 640, 400, |c| {
         let body = header(c, title, "", &[]);
         let x = Axis::around(range_of(points.iter().map(|p| p.0)).unwrap_or((0.0, 1.0)), 8, "x");
         let ends = [x.lo, x.hi];
-        let ys = lines.iter().flat_map(|&(_, a, b)| ends.map(|x| b + a * x)).chain(points.iter().map(|p| p.1));
+        let ys =
+            lines.iter().flat_map(|&(_, a, b)| ends.map(|x| b + a * x)).chain(points.iter().map(|p| p.1));
         let y = Axis::around(range_of(ys).unwrap_or((0.0, 1.0)), 6, "y").with_grid();
         let mut axes = Axes::within(c, body, x, y)?;
         axes.draw(c);

@@ -62,7 +62,7 @@ pub fn intervals(name: &str, title: &str, measure: &str, rows: &[Interval]) -> R
         legend.push((Key::Mark(Shape::BeyondRight, palette::GRAY), "beyond the plot"));
     }
     const ROW: f64 = 25.0;
-    Figure::draw(name, &alt, 820, 135 + (ROW * rows.len() as f64) as u32, |c| {
+    Figure::fixed(name, &alt, 820, 135 + (ROW * rows.len() as f64) as u32, |c| {
         let body = header(c, title, "", &legend);
         let figures = |row: &Interval| format!("{:.4}", row.value);
         let right = rows.iter().map(|r| Face::NOTE.bold().width(&figures(r))).fold(0.0, f64::max) + 12.0;

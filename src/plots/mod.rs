@@ -35,7 +35,9 @@ pub mod scatter;
 mod strips;
 pub mod surface;
 
+use std::cell::Cell;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -77,12 +79,66 @@ pub const DESIGN_DPI: u32 = 100;
 /// The usual resolution of a PNG, twice the design's: sharp in print and on a dense screen.
 pub const PRINT_DPI: u32 = 200;
 
+/// A kind of file that a picture is written as.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Format {
+    /// Pixels, at the resolution of `--dpi`.
+    Png,
+    /// Lines and text, for web pages.
+    Svg,
+    /// Lines and text, for LaTeX.
+    Pdf,
+}
+
+impl FromStr for Format {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "png" => Ok(Self::Png),
+            "svg" => Ok(Self::Svg),
+            "pdf" => Ok(Self::Pdf),
+            _ => bail!("'{text}' is not a format of pictures; there are png, svg and pdf"),
+        }
+    }
+}
+
+/// On slides type is this many times as large.
+const SLIDES: f64 = 1.3;
+
+thread_local! {
+    static TYPE: Cell<f64> = const { Cell::new(1.0) };
+}
+
+/// Draws the pictures of this thread with larger type from here on, for slides; those whose size follows from their
+/// contents, such as tables and drawings, stay as they are.
+pub fn for_slides() {
+    TYPE.set(SLIDES);
+}
+
 impl Figure {
-    /// Draws on a white page of `width` by `height` hundredths of an inch.
+    /// Draws on a white page of `width` by `height` hundredths of an inch. For slides, the page is laid out smaller and then
+    /// enlarged, type and all.
     ///
     /// # Errors
     /// When plotters cannot draw: for SVG in memory that is a bug in this program.
     fn draw(
+        name: &str,
+        alt: &str,
+        width: u32,
+        height: u32,
+        paint: impl FnOnce(&mut Canvas) -> Result<()>,
+    ) -> Result<Self> {
+        let laid_out = |size: u32| (f64::from(size) / TYPE.get()).round() as u32;
+        let figure = Self::fixed(name, alt, laid_out(width), laid_out(height), paint)?;
+        Ok(Self { width, height, ..figure })
+    }
+
+    /// The same for contents that need a page of this size.
+    ///
+    /// # Errors
+    /// When plotters cannot draw: for SVG in memory that is a bug in this program.
+    fn fixed(
         name: &str,
         alt: &str,
         width: u32,
@@ -115,41 +171,60 @@ impl Figure {
     /// # Errors
     /// When `dpi` is 0 or the picture would be larger than 20,000 pixels on a side.
     pub fn png(&self, dpi: u32) -> Result<Vec<u8>> {
-        let scale = f64::from(dpi) / f64::from(DESIGN_DPI);
-        let pixels = |n: u32| (f64::from(n) * scale).round() as u32;
+        let pixels = |n: u32| (f64::from(n) * f64::from(dpi) / f64::from(DESIGN_DPI)).round() as u32;
         let (width, height) = (pixels(self.width), pixels(self.height));
         ensure!(
             (1..=20_000).contains(&width.max(height)),
             "{}: at {dpi} dpi it would be {width} by {height} pixels; choose a dpi between 20 and 1200",
             self.name
         );
-        let font_resolver =
-            usvg::FontResolver { select_fallback: canvas::other_font(), ..usvg::FontResolver::default() };
-        let fontdb = Arc::clone(canvas::fonts());
-        let options = usvg::Options { fontdb, font_resolver, ..usvg::Options::default() };
-        let tree = usvg::Tree::from_str(&self.svg, &options)
-            .with_context(|| format!("{}: its own SVG cannot be read back", self.name))?;
+        let tree = self.tree()?;
         let mut page = tiny_skia::Pixmap::new(width, height)
             .with_context(|| format!("{}: no memory for {width} by {height} pixels", self.name))?;
         page.fill(tiny_skia::Color::WHITE);
-        let transform = tiny_skia::Transform::from_scale(scale as f32, scale as f32);
+        let scale = width as f32 / tree.size().width();
+        let transform = tiny_skia::Transform::from_scale(scale, scale);
         resvg::render(&tree, transform, &mut page.as_mut());
         encoded(page, dpi).with_context(|| format!("{}: encoding the PNG", self.name))
     }
 
-    /// Writes `NAME.png` into `dir`, which is created if missing, and `NAME.svg` next to it if requested. Each file is
+    /// The picture as a PDF document of its size, with its text as text.
+    ///
+    /// # Errors
+    /// When the SVG cannot be converted: a bug in this program.
+    pub fn pdf(&self) -> Result<Vec<u8>> {
+        let tree = self.tree()?;
+        let dpi = DESIGN_DPI as f32 * tree.size().width() / self.width as f32;
+        svg2pdf::to_pdf(&tree, svg2pdf::ConversionOptions::default(), svg2pdf::PageOptions { dpi })
+            .map_err(|error| anyhow::anyhow!("{}: no PDF can be made of it: {error}", self.name))
+    }
+
+    fn tree(&self) -> Result<usvg::Tree> {
+        let font_resolver =
+            usvg::FontResolver { select_fallback: canvas::other_font(), ..usvg::FontResolver::default() };
+        let fontdb = Arc::clone(canvas::fonts());
+        let options = usvg::Options { fontdb, font_resolver, ..usvg::Options::default() };
+        usvg::Tree::from_str(&self.svg, &options)
+            .with_context(|| format!("{}: its own SVG cannot be read back", self.name))
+    }
+
+    /// Writes the picture into `dir`, which is created if missing, as `NAME.png` and so on, one file per format. Each file is
     /// complete or absent. Returns the PNG's bytes, to be shown as well.
     ///
     /// # Errors
-    /// When the folder or a file cannot be written, or the PNG not made (see [`Figure::png`]).
-    pub fn save(&self, dir: &Path, dpi: u32, with_svg: bool) -> Result<Vec<u8>> {
+    /// When the folder or a file cannot be written, or the PNG or PDF not made (see [`Figure::png`]).
+    pub fn save(&self, dir: &Path, dpi: u32, formats: &[Format]) -> Result<Vec<u8>> {
         if self.name.is_empty() || self.name.contains(['/', '\\']) {
             bail!("'{}' cannot be the name of a picture: it needs letters and no slash", self.name);
         }
         let png = self.png(dpi)?;
-        write_whole(&dir.join(format!("{}.png", self.name)), &png)?;
-        if with_svg {
-            write_whole(&dir.join(format!("{}.svg", self.name)), self.svg.as_bytes())?;
+        for format in formats {
+            let file = |ending: &str| dir.join(format!("{}.{ending}", self.name));
+            match format {
+                Format::Png => write_whole(&file("png"), &png)?,
+                Format::Svg => write_whole(&file("svg"), self.svg.as_bytes())?,
+                Format::Pdf => write_whole(&file("pdf"), &self.pdf()?)?,
+            }
         }
         Ok(png)
     }

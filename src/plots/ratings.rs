@@ -85,7 +85,7 @@ pub fn crosstab_heatmap(
     let beside = rows.iter().map(|r| face.width(r)).fold(0.0, f64::max).min(240.0) + 30.0;
     let width = 2.0 * super::axes::MARGIN + beside + CELL.0 * columns.len() as f64;
     let height = 2.0 * super::axes::MARGIN + 66.0 + above + CELL.1 * rows.len() as f64;
-    Figure::draw(name, &alt, (width.ceil() as u32).max(420), height.ceil() as u32, |c| {
+    Figure::fixed(name, &alt, (width.ceil() as u32).max(420), height.ceil() as u32, |c| {
         let subtitle = format!(
             "{filled} of {} ratings are known; a cell without a number is a movie not rated",
             values.len()
@@ -285,7 +285,7 @@ pub fn residuals_by_popularity(
         (Key::Patch(palette::sequential(0.14)), "middle 90 %"),
         (Key::Patch(palette::ORANGE), "cold start: never seen in training"),
     ];
-    Figure::draw(name, &alt, 760, 470, |c| {
+    Figure::fixed(name, &alt, 760, 470, |c| {
         let body = header(c, title, "", &legend);
         let middle: Vec<Vec<f64>> = groups.iter().map(|g| sorted(g.residuals.iter().copied())).collect();
         let outer =

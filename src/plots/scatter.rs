@@ -244,7 +244,7 @@ pub fn labeled_scatter(
     let alt = format!("{} named points by {x_label} and {y_label}.", points.len());
     let face = Face::NOTE.sized(10.5);
     let (mut unplaced, mut all) = (0, 0);
-    let figure = Figure::draw(name, &alt, 960, 720, |c| {
+    let figure = Figure::fixed(name, &alt, 960, 720, |c| {
         let body = header(c, title, "", &[]);
         let range = |f: fn(&(f64, f64)) -> f64| range_of(points.iter().map(f)).unwrap_or((0.0, 1.0));
         let x = Axis::around(range(|p| p.0), 8, x_label);

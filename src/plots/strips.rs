@@ -83,7 +83,7 @@ pub fn strips(name: &str, title: &str, numbers: &[Strip]) -> Result<Figure> {
     if rows.iter().any(|(s, mean, sd)| s.ensemble.iter().any(|v| ((v - mean) / sd).abs() >= REACH)) {
         legend.push((Key::Mark(Shape::BeyondRight, palette::SKY), "further out"));
     }
-    Figure::draw(name, &alt, 720, height, |c| {
+    Figure::fixed(name, &alt, 720, height, |c| {
         let body = header(c, title, "", &legend);
         let values: Vec<String> = rows.iter().map(|(_, mean, sd)| format!("{mean:.4} ± {sd:.4}")).collect();
         let right = values.iter().map(|v| Face::NOTE.width(v)).fold(0.0, f64::max) + 10.0;

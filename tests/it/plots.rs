@@ -382,15 +382,41 @@ fn parsed(figure: &Figure) -> usvg::Tree {
 
 #[test]
 fn no_text_leaves_the_page_or_covers_another() {
-    for figure in every_figure() {
-        let (width, height) = figure.size();
+    check_texts(every_figure());
+}
+
+#[test]
+fn slides_have_larger_type_on_pages_of_the_same_size() {
+    let figures = std::thread::spawn(|| {
+        for_slides();
+        draw_every_figure()
+    });
+    let figures = figures.join().expect("they are drawn");
+    check_texts(&figures);
+    let height =
+        |figure: &Figure| texts(figure).iter().find(|(text, _)| text == "epochs").map(|t| t.1.height());
+    let find = |figures: &[Figure]| figures.iter().find(|f| f.name == "all_validation_losses").cloned();
+    let (usual, larger) = (find(every_figure()).expect("drawn"), find(&figures).expect("drawn"));
+    assert_eq!(usual.size(), larger.size());
+    let page = |figure: &Figure| parsed(figure).size().width();
+    assert!(page(&larger) < 0.8 * page(&usual) && height(&larger) == height(&usual));
+    let pdf = larger.pdf().expect("a PDF");
+    let inches = f64::from(larger.size().0) / 100.0;
+    let media = String::from_utf8_lossy(&pdf);
+    let media = media.split("/MediaBox [").nth(1).and_then(|rest| rest.split(']').next()).expect("a page");
+    let points: f64 = media.split_whitespace().nth(2).and_then(|x| x.parse().ok()).expect("its width");
+    assert!((points - 72.0 * inches).abs() < 1.0, "{points} points for {inches} inches");
+}
+
+fn check_texts(figures: &[Figure]) {
+    for figure in figures {
+        let page = parsed(figure).size();
+        let (width, height) = (page.width(), page.height());
         let texts = texts(figure);
         assert!(texts.len() > 5, "{} has {} texts only", figure.name, texts.len());
         for (text, r) in &texts {
-            let inside = r.left() >= 4.0
-                && r.top() >= 4.0
-                && r.right() <= width as f32 - 4.0
-                && r.bottom() <= height as f32 - 4.0;
+            let inside =
+                r.left() >= 4.0 && r.top() >= 4.0 && r.right() <= width - 4.0 && r.bottom() <= height - 4.0;
             assert!(inside, "{}: '{text}' at {r:?} leaves the page of {width} by {height}", figure.name);
         }
         for (i, (one, a)) in texts.iter().enumerate() {
@@ -537,7 +563,7 @@ fn a_png_has_the_resolution_that_was_asked_for_and_says_so() {
 }
 
 #[test]
-fn files_are_written_completely_with_the_svg_only_on_request() {
+fn files_are_written_completely_and_only_in_the_formats_that_are_asked_for() {
     let folder = std::env::temp_dir().join(format!("lecture5-plots-{}", std::process::id()));
     let figure = descent("descent", "title & <more>", &[2.8, 1.0, 0.5]).expect("good data draws");
     let listing = || -> Vec<String> {
@@ -548,22 +574,22 @@ fn files_are_written_completely_with_the_svg_only_on_request() {
         names.sort();
         names
     };
-    let png = figure.save(&folder.join("deeper"), 50, false).expect("saved");
+    let png = figure.save(&folder.join("deeper"), 50, &[Format::Png]).expect("saved");
     assert_eq!(fs::read(folder.join("deeper").join("descent.png")).expect("the file"), png);
-    figure.save(&folder, 50, true).expect("saved");
-    assert_eq!(listing(), ["deeper", "descent.png", "descent.svg"], "no temporary file stays");
+    figure.save(&folder, 50, &[Format::Png, Format::Svg, Format::Pdf]).expect("saved");
+    assert_eq!(listing(), ["deeper", "descent.pdf", "descent.png", "descent.svg"], "no temporary file stays");
     assert_eq!(fs::read(folder.join("descent.png")).expect("the file"), figure.png(50).expect("a PNG"));
 
     // If a file cannot be written, nothing is left behind and the error names the path.
     fs::create_dir(folder.join("blocked.png")).expect("a folder in the way");
     let mut blocked = figure.clone();
     blocked.name = "blocked".to_owned();
-    let error = blocked.save(&folder, 50, false).expect_err("a folder is in the way");
+    let error = blocked.save(&folder, 50, &[Format::Png]).expect_err("a folder is in the way");
     assert!(format!("{error:#}").contains("blocked.png"), "{error:#}");
-    assert_eq!(listing(), ["blocked.png", "deeper", "descent.png", "descent.svg"]);
+    assert_eq!(listing(), ["blocked.png", "deeper", "descent.pdf", "descent.png", "descent.svg"]);
     let mut outside = figure;
     outside.name = "../escape".to_owned();
-    assert!(outside.save(&folder, 50, false).is_err());
+    assert!(outside.save(&folder, 50, &[Format::Png]).is_err());
     fs::remove_dir_all(&folder).expect("tidied up");
 }
 
@@ -637,7 +663,7 @@ fn the_pictures_look_as_they_did() {
     let update = std::env::var_os("UPDATE_GOLDENS").is_some();
     for figure in every_figure() {
         if update {
-            figure.save(&folder, 16, false).expect("a golden written");
+            figure.save(&folder, 16, &[Format::Png]).expect("a golden written");
         }
         let path = folder.join(format!("{}.png", figure.name));
         let wanted = Pixmap::load_png(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));

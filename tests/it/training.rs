@@ -486,7 +486,7 @@ fn what_a_cell_changes_is_in_the_saved_settings_and_in_the_plots_label() {
         split: SplitBy::LECTURE,
         out: out.path().to_owned(),
         dpi: 100,
-        svg: false,
+        formats: vec![],
         telling: Telling::Quiet,
     };
     let ml = MovieLens::read(Path::new("data/ml-latest-small")).unwrap();
