@@ -14,6 +14,7 @@ use polars::prelude::AnyValue;
 use tch::Tensor;
 
 use lecture5::notebook::{Notebook, Table};
+use lecture5::plots;
 use lecture5::run::lecture::{Lecture, shown};
 
 #[lecture5::notebook::cells]
@@ -28,6 +29,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let b = Tensor::from_slice2(&[[2f32, 2.], [10., 10.]]).to_device(lecture.run.device);
     nb.print(format!("a\n{}\nb\n{}", shown(&a)?, shown(&b)?));
 
+    // %% plumbing
+    lecture.plot(nb, plots::tensors("tensors", "Tensors of no, one, two and three dimensions")?)?;
+
     // %% [markdown]
     // `a * b` multiplies element by element:
 
@@ -40,6 +44,11 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %% sum
     nb.show(shown(&(&a * &b).sum_dim_intlist(1, false, None))?);
+
+    // %% plumbing
+    let rows = [Vec::<Vec<f64>>::try_from(&a)?, Vec::<Vec<f64>>::try_from(&b)?];
+    let title = "The dot product of each row of a with the same row of b";
+    lecture.plot(nb, plots::dot_product("dot_product", title, &rows[0], &rows[1])?)?;
 
     // %% [markdown]
     // ## Our first custom layer
@@ -126,8 +135,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // | | the lecture | here | | why |
     // |---|---|---|---|---|
-    // | P4 | picture: rows times columns | [`sum`](#dot_product-sum) | differs | in numbers, not as a picture |
-    // | P5 | picture: tensors | [`a`](#dot_product-a) | differs | in numbers, not as a picture |
+    // | P4 | picture: rows times columns | [`sum`](#dot_product-sum) | differs | row by row, as the lecture's code computes it |
+    // | P5 | picture: tensors | [`a`](#dot_product-a) | same | |
     // | 16 | `a`, `b` | [`a`](#dot_product-a) | same | |
     // | 17 | `a*b` | [`a*b`](#dot_product-a_b) | same | |
     // | 18 | `(a*b).sum(1)` | [`sum`](#dot_product-sum) | same | |

@@ -66,6 +66,13 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     }
 
     // %% plumbing
+    let (cf, _) = lecture.ratings();
+    let [n_users, n_movies] = [cf.users.len(), cf.items.len()].map(|n| n as usize);
+    let title = "An embedding: an index picks a row";
+    let picture = plots::embedding_lookup("embedding_lookup", title, n_users, n_movies, n_factors as usize)?;
+    lecture.plot(nb, picture)?;
+
+    // %% plumbing
     let middle = (init.0 + init.1) / 2.0;
     nb.markdown(format!(
         "Why from {} to {}? The first predictions are then near {n_factors} × {middle}² = {:.2} stars, which is small and leaves \

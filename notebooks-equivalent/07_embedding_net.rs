@@ -88,6 +88,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         }
     }
 
+    // %% plumbing
+    let title = "The net over the embeddings";
+    lecture.plot(nb, plots::mini_net("mini_net", title, n_factors as usize, 10)?)?;
+
     // %% [markdown]
     // This struct is the one that is trained below: change it (`tanh` instead of `relu`, one more layer) and run the section
     // again.
@@ -202,7 +206,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // |---|---|---|---|---|
     // | P7 | picture: the sheet of the dot product | [`crosstab`](#excel_subset-crosstab) | same | in the section on the subset |
     // | P8 | picture: all users next to all movies | the first paragraph | differs | in words |
-    // | P9 | picture: mini net | [`EmbeddingNet`](#embedding_net-EmbeddingNet) | differs | in code |
+    // | P9 | picture: mini net | [`EmbeddingNet`](#embedding_net-EmbeddingNet) | same | |
     // | 36 | `class EmbeddingNet` | [`EmbeddingNet`](#embedding_net-EmbeddingNet), [`get_emb`](#embedding_net-get_emb) | same | `training` of dropout is false, which was the default in 2017; the layers come from the next cell |
     // | 37 | `wd`, `model`, `opt` | [`opt`](#embedding_net-opt) | same | |
     // | 38 | `fit(model, data, 3, …)` | [`fit`](#embedding_net-fit) | same | another random start |

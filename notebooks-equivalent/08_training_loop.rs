@@ -41,6 +41,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         table.push([x.to_string(), y.to_string()]);
     }
     nb.show(table);
+    let lines = [("y = 2x + 30", TRUTH.a, TRUTH.b), ("the guess: y = x + 1", START.a, START.b)];
+    lecture.plot(nb, plots::points_and_lines("points", "The data, and the first guess", &points, &lines)?)?;
 
     // %% [markdown]
     // ## The error
@@ -65,6 +67,18 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% finite differences
     let estimated = descent::finite_difference(START, x, y, 0.01);
     nb.print(format!("estimated: de/db = {:.2}, de/da = {:.2}", estimated.b, estimated.a));
+
+    // %% [markdown]
+    // The estimate is the slope of a *secant*, through two points of the curve. The smaller the step, the nearer it comes to the
+    // slope of the *tangent*. A step of 0.01 could not be seen, so the picture has one of 20:
+
+    // %% plumbing
+    let slope = descent::gradient(START, x, y).b;
+    let error_at = |b| descent::squared_error(Pair { b, ..START }, x, y);
+    let (title, labels) = ("Secant and tangent of the first point's error", ("intercept b", "squared error"));
+    let picture =
+        plots::secant_and_tangent("secant_and_tangent", title, labels, error_at, (START.b, slope), 20.0)?;
+    lecture.plot(nb, picture)?;
 
     // %% [markdown]
     // ## The chain rule
@@ -94,6 +108,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     table.push(row("chain rule", exact.b, exact.a));
     table.push(row("autograd", autograd.0, autograd.1));
     nb.show(table);
+    let title = "The chain, forward and backward";
+    lecture.plot(nb, plots::backpropagation("backpropagation", title, (START.a, START.b), (x, y))?)?;
 
     // %% [markdown]
     // ## Caveat: finite differencing in many dimensions
@@ -301,18 +317,22 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %% plumbing
     let start = descent::rmse(START, &points);
-    let curves: Vec<(&str, Vec<f64>)> = traces
+    let curves: Vec<(String, Vec<f64>)> = traces
         .iter()
         .map(|trace| {
             let ends = trace.epochs.iter().filter_map(|epoch| epoch.rows.last());
             let after = ends.map(|row| descent::rmse(row.new, &points));
-            (trace.optimizer.name(), std::iter::once(start).chain(after).collect())
+            (
+                trace.optimizer.name().replace("_ann", ", annealed"),
+                std::iter::once(start).chain(after).collect(),
+            )
         })
         .collect();
     let borrowed: Vec<(&str, &[f64])> =
-        curves.iter().map(|(name, curve)| (*name, curve.as_slice())).collect();
+        curves.iter().map(|(name, curve)| (name.as_str(), curve.as_slice())).collect();
     let title = "The sheets' optimizers on y = 2x + 30";
-    lecture.plot(nb, plots::loss_by_epoch("descent_loss", title, "RMSE over all 29 points", &borrowed)?)?;
+    lecture
+        .plot(nb, plots::loss_by_epoch("descent_loss", title, "RMSE over all 29 points", 0, &borrowed)?)?;
 
     // %% [markdown]
     // ### A rate at which Adam wins
@@ -361,20 +381,20 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // jumps around on the way.
 
     // %% plumbing
-    let paths: Vec<(&str, Vec<(f64, f64)>)> = traces
+    let paths: Vec<(String, Vec<(f64, f64)>)> = traces
         .iter()
         .map(|trace| {
             let ends = trace.epochs.iter().filter_map(|epoch| epoch.rows.last());
             let path = std::iter::once(START).chain(ends.map(|row| row.new)).map(|w| (w.a, w.b));
-            (trace.optimizer.name(), path.collect())
+            (trace.optimizer.name().replace("_ann", ", annealed"), path.collect())
         })
         .collect();
     let borrowed: Vec<(&str, &[(f64, f64)])> =
-        paths.iter().map(|(name, path)| (*name, path.as_slice())).collect();
+        paths.iter().map(|(name, path)| (name.as_str(), path.as_slice())).collect();
     let range = |pick: fn(&(f64, f64)) -> f64, truth: f64| {
         let all = paths.iter().flat_map(|(_, path)| path).map(pick).chain([truth]);
         let (low, high) = all.fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
-        let margin = 0.08 * (high - low);
+        let margin = 0.12 * (high - low);
         (low - margin, high + margin)
     };
     let (across, up) = (range(|p| p.0, TRUTH.a), range(|p| p.1, TRUTH.b));
@@ -584,9 +604,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // | P11 | picture: slope and intercept | [`points`](#training_loop-points) | same | in words |
     // | P12 | picture: the error, 1,849 | [`error`](#training_loop-error) | same | |
     // | P13 | picture: a larger intercept, 419 | [`error`](#training_loop-error) | differs | these points give 1,806.25 |
-    // | P14 | picture: secant and tangent | [`finite differences`](#training_loop-finite_differences) | differs | in numbers, not as a picture |
+    // | P14 | picture: secant and tangent | [`finite differences`](#training_loop-finite_differences) | same | |
     // | P15 | picture: finite differences on the sheet | [`finite differences`](#training_loop-finite_differences) | same | |
-    // | P16 | picture: backpropagation through a net | [`backward`](#training_loop-backward) | differs | in numbers, not as a picture |
+    // | P16 | picture: backpropagation through a net | [`backward`](#training_loop-backward) | differs | through the chain of these points, not a net |
     // | P17 | picture: a new a and b on the sheet | [`sgd`](#training_loop-sgd) | same | |
     // | 41 | `avg_loss = …` | [`running mean`](#training_loop-running_mean) | same | |
     // | 42 | `def fit(…)` | [`fit`](#training_loop-fit) | same | `metrics` are left out; what is drawn and printed comes from callbacks |

@@ -84,9 +84,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.show(table);
 
     // %%
-    let curves: Vec<(&str, &[f64])> = curves.iter().map(|(name, losses)| (*name, &losses[..])).collect();
+    let curves: Vec<(&str, &[f64])> = curves.iter().map(|(name, losses)| (*name, &losses[1..])).collect();
     let title = "Variations of EmbeddingNet, on a fifth of the training rows";
-    lecture.plot(nb, plots::loss_by_epoch("variations", title, "validation loss, MSE (stars²)", &curves)?)?;
+    lecture
+        .plot(nb, plots::loss_by_epoch("variations", title, "validation loss, MSE (stars²)", 1, &curves)?)?;
 
     // %% [markdown]
     // ## The models

@@ -11,7 +11,7 @@ use super::data::Data;
 use super::parse::whole;
 use lecture5::fast::{self, StepperKind};
 use lecture5::libtorch::{self, device, device::Choice};
-use lecture5::plots;
+use lecture5::plots::{self, Format};
 use lecture5::run::lecture::Lecture;
 use lecture5::run::options::RunOptions;
 use lecture5::run::progress::Telling;
@@ -44,9 +44,12 @@ pub struct Common {
     /// Resolution of the PNG plots, in dots per inch.
     #[arg(long, value_name = "N", default_value_t = plots::PRINT_DPI, allow_negative_numbers = true, value_parser = whole::<u32>(20, 1200))]
     pub dpi: u32,
-    /// Write each plot as SVG too.
+    /// The formats that each plot is written in: png, svg, pdf. A page or notebook shows it in any case.
+    #[arg(long, value_name = "FORMAT,…", value_delimiter = ',', default_value = "png")]
+    pub format: Vec<Format>,
+    /// Draw the plots with larger type, for slides.
     #[arg(long)]
-    pub svg: bool,
+    pub slides: bool,
     /// Print nothing but errors.
     #[arg(long, conflicts_with = "json")]
     pub quiet: bool,
@@ -83,7 +86,7 @@ impl Common {
             arguments.extend([name.into(), number.to_string().into()]);
         }
         arguments.extend(["--device".into(), (&self.device).into(), "--out".into(), (&self.out).into()]);
-        let flags = [("--fast", self.fast), ("--svg", self.svg)];
+        let flags = [("--fast", self.fast), ("--slides", self.slides)];
         arguments.extend(flags.iter().filter(|(_, on)| *on).map(|(name, _)| name.into()));
         arguments
     }
@@ -118,6 +121,9 @@ impl Common {
     /// Sets the process up, reads the data and begins a run.
     pub fn begin(&self) -> Result<Lecture> {
         self.data.check().map_err(wrong_use)?;
+        if self.slides {
+            plots::for_slides();
+        }
         machine::check_threads(self.threads as usize)?;
         let Choice { device, reason } = self.choose_device()?;
         // Before libtorch starts its threads, which inherit it.
@@ -140,7 +146,7 @@ impl Common {
             all_splits: false,
             out: self.out.clone(),
             dpi: self.dpi,
-            svg: self.svg,
+            formats: self.format.clone(),
             telling: self.telling(),
         };
         Lecture::new(run, ml)

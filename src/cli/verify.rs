@@ -231,7 +231,7 @@ impl Verify {
         verify::figure(&ensemble, Some(&ours))?.save(
             &self.common.out.join("plots"),
             self.common.dpi,
-            self.common.svg,
+            &self.common.format,
         )?;
         self.tell(report.table(judged).to_text());
         self.tell(report.fits_table().to_text());

@@ -9,21 +9,22 @@ use std::sync::{Arc, Once, OnceLock};
 use anyhow::Result;
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
-use plotters::element::{Circle, PathElement, Polygon, Rectangle, Text};
+use plotters::element::{PathElement, Polygon, Rectangle, Text};
 use plotters::prelude::SVGBackend;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{
     Color, FontDesc, FontFamily, FontStyle, FontTransform, RGBAColor, RGBColor, ShapeStyle, TextStyle,
+    register_font,
 };
-use plotters::style::{IntoTextStyle, register_font};
 use resvg::usvg::{self, FallbackSelectionFn, fontdb};
 
 use crate::system::failure::complain;
 
+use super::marks::{Key, Mark, Shape, Swatch};
 use super::palette;
 
 /// Units of the SVG in one hundredth of an inch.
-const SUB: f64 = 20.0;
+pub(super) const SUB: f64 = 20.0;
 /// The names a viewer of the SVG tries in turn; plotters knows the compiled-in face under the whole string.
 const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
 /// plotters writes `font-size` as the size it is given divided by this.
@@ -137,6 +138,12 @@ impl Face {
         FontDesc::new(FontFamily::Name(FAMILY), size, style)
     }
 
+    /// The same for plotters.
+    pub fn style(self) -> TextStyle<'static> {
+        let color = self.color.to_backend_color();
+        TextStyle { color, ..TextStyle::from(self.description(self.size * PLOTTERS_EM * SUB)) }
+    }
+
     /// How wide the text will be.
     pub fn width(self, text: &str) -> f64 {
         let measured = self.description(self.size * FACE_HEIGHT * SUB).box_size(text);
@@ -182,18 +189,8 @@ impl Face {
     }
 }
 
-/// The shapes of marks; those that stand for the lecture are open, ours are full.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Shape {
-    Disc,
-    Diamond,
-    OpenDiamond,
-    OpenTriangle,
-    Square,
-}
-
 pub(super) struct Canvas<'a> {
-    area: DrawingArea<SVGBackend<'a>, Shift>,
+    pub area: DrawingArea<SVGBackend<'a>, Shift>,
     /// The first error, checked once at the end.
     failure: Option<anyhow::Error>,
     pub width: f64,
@@ -201,7 +198,12 @@ pub(super) struct Canvas<'a> {
 }
 
 /// A white page, painted by `paint`, as an SVG document that carries `alt` for screen readers.
-pub(super) fn paint(alt: &str, width: u32, height: u32, paint: impl FnOnce(&mut Canvas)) -> Result<String> {
+pub(super) fn paint(
+    alt: &str,
+    width: u32,
+    height: u32,
+    paint: impl FnOnce(&mut Canvas) -> Result<()>,
+) -> Result<String> {
     fonts();
     let fine = |n: u32| n * SUB as u32;
     let mut svg = String::new();
@@ -213,10 +215,11 @@ pub(super) fn paint(alt: &str, width: u32, height: u32, paint: impl FnOnce(&mut 
         height: f64::from(height),
     };
     canvas.rect(Rect { x: 0.0, y: 0.0, w: canvas.width, h: canvas.height }, palette::WHITE);
-    paint(&mut canvas);
+    let painted = paint(&mut canvas);
     let presented = canvas.area.present().map_err(anyhow::Error::from);
     let failure = canvas.failure.take();
     drop(canvas);
+    painted?;
     presented?;
     failure.map_or(Ok(()), Err)?;
 
@@ -231,7 +234,7 @@ pub(super) fn paint(alt: &str, width: u32, height: u32, paint: impl FnOnce(&mut 
 }
 
 impl Canvas<'_> {
-    fn keep<E: Into<anyhow::Error>>(&mut self, outcome: Result<(), E>) {
+    pub fn keep<E: Into<anyhow::Error>>(&mut self, outcome: Result<(), E>) {
         if let Err(error) = outcome {
             self.failure.get_or_insert(error.into());
         }
@@ -245,20 +248,6 @@ impl Canvas<'_> {
         fine.dedup();
         let drawn = self.area.draw(&PathElement::new(fine, stroke(color, width)));
         self.keep(drawn);
-    }
-
-    /// A line of dashes `on` long with gaps of `off`.
-    pub fn dashed(
-        &mut self,
-        points: &[(f64, f64)],
-        color: impl Into<RGBAColor>,
-        width: f64,
-        (on, off): (f64, f64),
-    ) {
-        let color = color.into();
-        for dash in dashes(points, on, off) {
-            self.line(&dash, color, width);
-        }
     }
 
     pub fn polygon(&mut self, points: &[(f64, f64)], fill: impl Into<RGBAColor>) {
@@ -278,40 +267,15 @@ impl Canvas<'_> {
         self.line(&[(r.x, r.y), (right, r.y), (right, bottom), (r.x, bottom), (r.x, r.y)], color, width);
     }
 
-    pub fn disc(&mut self, center: (f64, f64), radius: f64, fill: impl Into<RGBAColor>) {
-        let radius = (radius * SUB).round() as u32;
-        let drawn = self.area.draw(&Circle::new(fine_point(center), radius, fill.into().filled()));
+    pub fn mark(&mut self, shape: Shape, at: (f64, f64), radius: f64, color: RGBColor) {
+        let drawn = self.area.draw(&Mark { at: fine_point(at), shape, radius, color });
         self.keep(drawn);
     }
 
-    /// A mark with a thin white edge, so that it stands out from the line or color under it.
-    pub fn mark(&mut self, shape: Shape, (x, y): (f64, f64), radius: f64, color: RGBColor) {
-        let diamond = |r: f64| [(x, y - r), (x + r, y), (x, y + r), (x - r, y)];
-        let triangle = |r: f64| [(x, y - r), (x + 0.87 * r, y + 0.5 * r), (x - 0.87 * r, y + 0.5 * r)];
-        let square = |r: f64| Rect { x: x - r, y: y - r, w: 2.0 * r, h: 2.0 * r };
-        match shape {
-            Shape::Disc => {
-                self.disc((x, y), radius + 1.0, palette::WHITE);
-                self.disc((x, y), radius, color);
-            }
-            Shape::Diamond => {
-                self.polygon(&diamond(1.25 * radius + 1.6), palette::WHITE);
-                self.polygon(&diamond(1.25 * radius), color);
-            }
-            Shape::OpenDiamond => self.ring(&diamond(1.2 * radius), color),
-            Shape::OpenTriangle => self.ring(&triangle(1.3 * radius), color),
-            Shape::Square => {
-                self.rect(square(0.85 * radius + 1.0), palette::WHITE);
-                self.rect(square(0.85 * radius), color);
-            }
-        }
-    }
-
-    /// The outline of an open mark; what is inside stays visible, such as another mark.
-    fn ring(&mut self, corners: &[(f64, f64)], color: RGBColor) {
-        // Past its first corner, so that this corner is rounded like the others.
-        let closed: Vec<(f64, f64)> = corners.iter().chain(&corners[..2]).copied().collect();
-        self.line(&closed, color, 1.7);
+    /// A legend's symbol; `at` is the middle of its left side.
+    pub fn key(&mut self, key: Key, at: (f64, f64)) {
+        let drawn = self.area.draw(&Swatch { at: fine_point(at), key });
+        self.keep(drawn);
     }
 
     /// Text on a white background, for places where lines may pass.
@@ -344,52 +308,16 @@ impl Canvas<'_> {
             Align::Center => HPos::Center,
             Align::Right => HPos::Right,
         };
-        let style: TextStyle = face
-            .description(face.size * PLOTTERS_EM * SUB)
-            .transform(turn)
-            .color(&face.color)
-            .into_text_style(&self.area)
-            .pos(Pos::new(h_pos, VPos::Top));
+        let style = face.style().transform(turn).pos(Pos::new(h_pos, VPos::Top));
         let drawn = self.area.draw(&Text::new(text, fine_point(place), style));
         self.keep(drawn);
     }
 }
 
-fn fine_point((x, y): (f64, f64)) -> (i32, i32) {
+pub(super) fn fine_point((x, y): (f64, f64)) -> (i32, i32) {
     ((x * SUB).round() as i32, (y * SUB).round() as i32)
 }
 
-fn stroke(color: impl Into<RGBAColor>, width: f64) -> ShapeStyle {
+pub(super) fn stroke(color: impl Into<RGBAColor>, width: f64) -> ShapeStyle {
     ShapeStyle { color: color.into(), filled: false, stroke_width: (width * SUB).round() as u32 }
-}
-
-/// Cuts a line into dashes.
-fn dashes(points: &[(f64, f64)], on: f64, off: f64) -> Vec<Vec<(f64, f64)>> {
-    let mut pieces = Vec::new();
-    let (mut drawing, mut left) = (true, on);
-    let mut piece: Vec<(f64, f64)> = points.iter().take(1).copied().collect();
-    for pair in points.windows(2) {
-        let (mut from, to) = (pair[0], pair[1]);
-        loop {
-            let length = (to.0 - from.0).hypot(to.1 - from.1);
-            if length <= left {
-                left -= length;
-                piece.push(to);
-                break;
-            }
-            let share = left / length;
-            from = (from.0 + share * (to.0 - from.0), from.1 + share * (to.1 - from.1));
-            piece.push(from);
-            let finished = std::mem::replace(&mut piece, vec![from]);
-            if drawing {
-                pieces.push(finished);
-            }
-            drawing = !drawing;
-            left = if drawing { on } else { off };
-        }
-    }
-    if drawing && piece.len() > 1 {
-        pieces.push(piece);
-    }
-    pieces
 }

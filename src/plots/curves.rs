@@ -1,9 +1,11 @@
 //! Numbers in the order they came: losses, learning rates, gradients.
 
 use anyhow::{Result, ensure};
+use plotters::chart::SeriesLabelPosition;
 
-use super::axes::{Axes, Axis, Key, header, short};
-use super::canvas::{Align, Canvas, Face, Rect, Shape};
+use super::axes::{Axes, Axis, header, short};
+use super::canvas::{Align, Canvas, Face, Rect};
+use super::marks::{KEY, Key, Shape};
 use super::{Figure, number, palette, quantile, range_of, sorted};
 
 /// The losses of one fit.
@@ -80,19 +82,25 @@ pub fn loss_curves(name: &str, title: &str, fit: &FitLosses) -> Result<Figure> {
         legend.push((Key::Mark(Shape::OpenTriangle, palette::LECTURE), "lecture's trn"));
         legend.push((Key::Mark(Shape::OpenDiamond, palette::LECTURE), "lecture's val"));
     }
+    let changes: Vec<String> =
+        fit.set_lrs.iter().map(|(_, rate)| format!("from here, learning rate {}", short(*rate))).collect();
+    legend.extend(changes.iter().map(|change| (Key::Dashes(palette::GRAY, 1.0), change.as_str())));
     Figure::draw(name, &alt, 720, 430, |c| {
-        let body = header(c, title, &subtitle, &legend);
+        let body = header(c, title, &subtitle, &[]);
         let epochs = fit.epochs.len();
         let label = format!("epochs ({} batches each)", number(batches.round(), 0));
         let x = epoch_axis(epochs, 0.0, &label);
-        let axes =
-            Axes::within(body, x, Axis::around((lo, hi), 6, "mean squared error (stars²)").with_grid());
+        let mut axes =
+            Axes::within(c, body, x, Axis::around((lo, hi), 6, "mean squared error (stars²)").with_grid())?;
         axes.draw(c);
-        mark_rates(c, &axes, fit.set_lrs);
+        mark_rates(c, &mut axes, fit.set_lrs);
         let running: Vec<(f64, f64)> =
             fit.running.iter().enumerate().map(|(i, &loss)| ((i + 1) as f64 / batches, loss)).collect();
         axes.line(c, &running, TRN, 1.1);
-        draw_epochs(c, &axes, fit, true);
+        draw_epochs(c, &mut axes, fit, true);
+        // Losses fall, which leaves this corner free.
+        axes.legend(c, SeriesLabelPosition::UpperRight, &legend);
+        Ok(())
     })
 }
 
@@ -116,29 +124,37 @@ pub fn all_validation_losses(name: &str, title: &str, fits: &[FitLosses]) -> Res
     let all = fits.iter().flat_map(|f| f.epochs.iter().chain(f.lecture())).map(|[_, val]| *val);
     let (lo, hi) = range_of(all).unwrap_or((0.0, 1.0));
     let mut legend = vec![(Key::LineMark(Shape::Disc, palette::OURS), "ours")];
+    let subtitle = "The numbers are the losses of the last epoch.";
     if fits.iter().any(|f| !f.lecture().is_empty()) {
         legend.push((Key::Mark(Shape::OpenDiamond, palette::LECTURE), "lecture's"));
     }
     if fits.iter().any(|f| !f.set_lrs.is_empty()) {
-        legend.push((Key::Dashes(palette::GRAY, 1.0), "set_lrs: a lower rate from here"));
+        legend.push((Key::Dashes(palette::GRAY, 1.0), "from here, a lower rate"));
     }
     // At most four panels in a row.
     let per_row = fits.len().min(4);
     let rows = fits.len().div_ceil(per_row);
     let width = (230 * per_row as u32).max(460);
-    Figure::draw(name, &alt, width, 80 + 340 * rows as u32, |c| {
-        let body = header(c, title, "", &legend);
+    Figure::draw(name, &alt, width, 96 + 340 * rows as u32, |c| {
+        let body = header(c, title, subtitle, &legend);
         let height = body.h / rows as f64;
         for (row, fits) in fits.chunks(per_row).enumerate() {
             let strip = Rect { y: body.y + row as f64 * height, h: height - 6.0, ..body };
-            draw_panels(c, strip, fits, per_row, (lo, hi));
+            draw_panels(c, strip, fits, per_row, (lo, hi))?;
         }
+        Ok(())
     })
 }
 
 /// One row of panels: the first has the scale, the others only its grid.
-fn draw_panels(c: &mut Canvas, strip: Rect, fits: &[FitLosses], columns: usize, range: (f64, f64)) {
-    let scale = Axis::around(range, 6, "validation loss, MSE (stars²)").with_grid();
+fn draw_panels(
+    c: &mut Canvas,
+    strip: Rect,
+    fits: &[FitLosses],
+    columns: usize,
+    range: (f64, f64),
+) -> Result<()> {
+    let scale = Axis::log(range.0 / 1.04, range.1 * 1.04, "validation loss, MSE (stars²)").with_grid();
     let left = Axes::room_left(&scale);
     let panels = Rect { x: strip.x + left, w: strip.w - left, ..strip }.columns(columns, 16.0);
     for (i, (fit, panel)) in fits.iter().zip(panels).enumerate() {
@@ -146,10 +162,10 @@ fn draw_panels(c: &mut Canvas, strip: Rect, fits: &[FitLosses], columns: usize, 
         let below = Axes::room_below(&x);
         let inner = Rect { y: panel.y + 40.0, h: panel.h - 40.0 - below, ..panel };
         let y = if i == 0 { scale.clone() } else { scale.clone().unlabeled() };
-        let axes = Axes { inner, x, y };
+        let mut axes = Axes::around(c, inner, x, y)?;
         axes.draw(c);
-        mark_rates(c, &axes, fit.set_lrs);
-        draw_epochs(c, &axes, fit, false);
+        mark_rates(c, &mut axes, fit.set_lrs);
+        draw_epochs(c, &mut axes, fit, false);
         let face = Face::LABEL.bold();
         c.text(&face.shorten(fit.name, panel.w), panel.x, panel.y + 12.0, Align::Left, face);
         if let Some([_, last]) = fit.epochs.last() {
@@ -168,6 +184,7 @@ fn draw_panels(c: &mut Canvas, strip: Rect, fits: &[FitLosses], columns: usize, 
             }
         }
     }
+    Ok(())
 }
 
 fn epoch_axis(epochs: usize, from: f64, label: &str) -> Axis {
@@ -191,21 +208,16 @@ fn ends(name: &str, fit: &FitLosses) -> Result<(f64, f64)> {
     }
 }
 
-/// A dashed line where `set_lrs` changed the rate; with the rate at the top when there is room for it.
-fn mark_rates(c: &mut Canvas, axes: &Axes, set_lrs: &[(usize, f64)]) {
-    for &(after, rate) in set_lrs {
-        let x = after as f64;
-        axes.dashed(c, &[(x, axes.y.lo), (x, axes.y.hi)], palette::GRAY, 1.0, (4.0, 3.0));
-        let text = format!("set_lrs({})", short(rate));
-        let (left, _) = axes.at(x, axes.y.hi);
-        if axes.inner.w > 400.0 && left + 6.0 + Face::TICK.width(&text) < axes.inner.right() {
-            c.text_on_white(&text, left + 5.0, axes.inner.y + 11.0, Align::Left, Face::TICK);
-        }
+/// A dashed line where `set_lrs` changed the rate; the legend has the rate.
+fn mark_rates(c: &mut Canvas, axes: &mut Axes, set_lrs: &[(usize, f64)]) {
+    for &(after, _) in set_lrs {
+        let (x, ends) = (after as f64, (axes.y.lo, axes.y.hi));
+        axes.dashed(c, &[(x, ends.0), (x, ends.1)], palette::GRAY, 1.0, (4.0, 3.0));
     }
 }
 
 /// The figures at the ends of the epochs.
-fn draw_epochs(c: &mut Canvas, axes: &Axes, fit: &FitLosses, with_trn: bool) {
+fn draw_epochs(c: &mut Canvas, axes: &mut Axes, fit: &FitLosses, with_trn: bool) {
     let val: Vec<(f64, f64)> =
         fit.epochs.iter().enumerate().map(|(i, [_, val])| ((i + 1) as f64, *val)).collect();
     axes.line(c, &val, palette::OURS, 1.6);
@@ -241,7 +253,7 @@ pub fn lr_schedule(name: &str, title: &str, rates: &[f64], batches_per_epoch: us
         let body = header(c, title, "", &[]);
         let label = format!("epochs ({} batches each)", number(batches_per_epoch as f64, 0));
         let x = epoch_axis(epochs.ceil() as usize, 0.0, &label).with_grid();
-        let axes = Axes::within(body, x, Axis::from_zero(hi, 5, "learning rate").with_grid());
+        let mut axes = Axes::within(c, body, x, Axis::from_zero(hi, 5, "learning rate").with_grid())?;
         axes.draw(c);
         let place = |i: usize| i as f64 / batches_per_epoch as f64;
         // A rate holds for its batch: a step from one batch to the next, seen where the rate jumps.
@@ -250,11 +262,12 @@ pub fn lr_schedule(name: &str, title: &str, rates: &[f64], batches_per_epoch: us
             line.extend([(place(i), rate), (place(i + 1), rate)]);
         }
         axes.line(c, &line, palette::OURS, 1.8);
+        Ok(())
     })
 }
 
-/// What the learning-rate finder found: the running loss at each rate, the rates on a logarithmic scale; `taken` is
-/// marked if a rate was chosen.
+/// What the learning-rate finder found: the running loss at each rate, the rates on a logarithmic scale. The lowest loss is
+/// marked, and the rate `taken` if one was chosen.
 ///
 /// # Errors
 /// When there are fewer than two rates, or one is not above 0, or a loss is not finite.
@@ -268,27 +281,30 @@ pub fn lr_finder(name: &str, title: &str, found: &[(f64, f64)], taken: Option<f6
     let (lo, highest) = range_of(losses.iter().copied()).unwrap_or((0.0, 1.0));
     // Past the lowest loss the curve shoots up; the start and a little of that are what matters.
     let hi = highest.min(lo + 1.5 * (losses[0].max(quantile(&sorted(losses.iter().copied()), 0.5)) - lo));
-    let lowest = found.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(from, |f| f.0);
+    let at = found.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(from, |f| f.0);
     let alt = format!(
         "Loss while the learning rate grows from {} to {}; lowest at {}.",
         short_rate(from),
         short_rate(to),
-        short_rate(lowest)
+        short_rate(at)
     );
-    Figure::draw(name, &alt, 720, 380, |c| {
-        let body = header(c, title, "", &[]);
+    let lowest = format!("lowest loss, at {}", short_rate(at));
+    let mut legend = vec![(Key::Mark(Shape::OpenDiamond, palette::OURS), lowest.as_str())];
+    let used = taken.map(|rate| format!("rate used: {}", short_rate(rate)));
+    legend.extend(used.iter().map(|used| (Key::Dashes(palette::GRAY, 1.2), used.as_str())));
+    Figure::draw(name, &alt, 720, 400, |c| {
+        let body = header(c, title, "", &legend);
         let x = Axis::log(from, to, "learning rate").with_grid();
         let y = Axis::around((lo, hi), 6, "running training loss, MSE (stars²)").with_grid();
-        let axes = Axes::within(body, x, y);
+        let mut axes = Axes::within(c, body, x, y)?;
         axes.draw(c);
         if let Some(rate) = taken {
-            axes.dashed(c, &[(rate, axes.y.lo), (rate, axes.y.hi)], palette::GRAY, 1.0, (4.0, 3.0));
-            let (x, y) = axes.at(rate, axes.y.hi);
-            let text = format!("taken: {}", short_rate(rate));
-            c.text_on_white(&text, x - 6.0, y + 14.0, Align::Right, Face::NOTE);
+            let ends = (axes.y.lo, axes.y.hi);
+            axes.dashed(c, &[(rate, ends.0), (rate, ends.1)], palette::GRAY, 1.2, (5.0, 3.0));
         }
-        let shown: Vec<(f64, f64)> = found.iter().copied().filter(|(_, loss)| *loss <= axes.y.hi).collect();
-        axes.line(c, &shown, palette::OURS, 2.0);
+        axes.line(c, found, palette::OURS, 1.8);
+        axes.mark(c, Shape::OpenDiamond, (at, lo), 5.6, palette::OURS);
+        Ok(())
     })
 }
 
@@ -296,70 +312,71 @@ fn short_rate(rate: f64) -> String {
     short(format!("{rate:.2e}").parse().unwrap_or(rate))
 }
 
-/// A loss after each epoch for several methods, on a logarithmic scale; the first value of a curve is before
-/// training (epoch 0). A curve that stops early, or leaves the finite numbers, ends there.
+/// A loss after each epoch for several methods, on a logarithmic scale; the first value of a curve is that after `first`
+/// epochs, where 0 is before training. A curve that stops early, or leaves the finite numbers, ends there. The names are at
+/// the right, in the order of the curves' ends.
 ///
 /// # Errors
 /// When there is no curve or no loss above 0.
-pub fn loss_by_epoch(name: &str, title: &str, loss: &str, curves: &[(&str, &[f64])]) -> Result<Figure> {
+pub fn loss_by_epoch(
+    name: &str,
+    title: &str,
+    loss: &str,
+    first: usize,
+    curves: &[(&str, &[f64])],
+) -> Result<Figure> {
     let drawable = |v: &f64| v.is_finite() && *v > 0.0;
-    let all: Vec<f64> =
-        curves.iter().flat_map(|(_, curve)| curve.iter().copied()).filter(|v| drawable(v)).collect();
-    let Some((lo, hi)) = range_of(all.iter().copied()) else {
+    let all = curves.iter().flat_map(|(_, curve)| curve.iter().copied()).filter(|v| drawable(v));
+    let Some((lo, hi)) = range_of(all) else {
         anyhow::bail!("{name}: none of the {} curves has a loss above 0 to draw", curves.len());
     };
     let longest = curves.iter().map(|(_, curve)| curve.len()).max().unwrap_or(1);
     let lasts: Vec<String> =
         curves.iter().filter_map(|(n, v)| Some(format!("{n} {}", figures(*v.last()?)))).collect();
     let alt = format!(
-        "{loss} after each of {} epochs, logarithmic scale; at the end: {}.",
-        longest - 1,
+        "{loss} up to epoch {}, logarithmic scale; at the end: {}.",
+        first + longest - 1,
         lasts.join(", ")
     );
     Figure::draw(name, &alt, 720, 440, |c| {
         let body = header(c, title, "", &[]);
-        // The names are at the ends of their curves, which makes a legend unnecessary.
-        let room = curves.iter().map(|(name, _)| Face::NOTE.width(name)).fold(0.0, f64::max) + 26.0;
-        let x = epoch_axis(longest - 1, 0.0, "epochs");
-        let y = Axis::log(lo / 1.25, hi * 1.15, loss).with_grid();
-        let axes = Axes::within(Rect { w: body.w - room, ..body }, x, y);
+        let room = curves.iter().map(|(name, _)| Face::NOTE.width(name)).fold(0.0, f64::max) + KEY + 18.0;
+        let last = (first + longest - 1) as f64;
+        let epochs = (first..first + longest).map(|epoch| (epoch as f64, epoch.to_string())).collect();
+        let x = Axis::linear(first as f64, last + 0.03 * longest as f64, 6, "epochs").with_ticks(epochs);
+        let y = Axis::log(lo / 1.06, hi * 1.06, loss).with_grid();
+        let mut axes = Axes::within(c, Rect { w: body.w - room, ..body }, x, y)?;
         axes.draw(c);
         let mut ends = Vec::new();
         for (i, (label, curve)) in curves.iter().enumerate() {
-            let color = palette::SERIES[i % palette::SERIES.len()];
+            let series = palette::SERIES[i % palette::SERIES.len()];
+            let (color, dashed) = palette::optimizer(label).unwrap_or((series, i >= palette::SERIES.len()));
             let points: Vec<(f64, f64)> = curve
                 .iter()
                 .enumerate()
                 .take_while(|(_, v)| drawable(v))
-                .map(|(e, &v)| (e as f64, v))
+                .map(|(e, &v)| ((first + e) as f64, v))
                 .collect();
-            match i < palette::SERIES.len() {
-                true => axes.line(c, &points, color, 1.8),
-                false => axes.dashed(c, &points, color, 1.8, (5.0, 3.0)),
+            let key = if dashed { Key::Dashes(color, 1.8) } else { Key::LineMark(Shape::Disc, color) };
+            match dashed {
+                true => axes.dashed(c, &points, color, 1.8, (5.0, 3.0)),
+                false => axes.line(c, &points, color, 1.8),
             }
             for &point in &points {
                 axes.mark(c, Shape::Disc, point, 2.4, color);
             }
-            if let Some(&(x, y)) = points.last() {
-                ends.push((axes.at(x, y), *label, color));
-            }
+            ends.extend(points.last().map(|&(x, y)| (axes.at(x, y).1, key, *label)));
         }
-        name_ends(c, &axes, &mut ends);
+        ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let wanted: Vec<f64> = ends.iter().map(|end| end.0).collect();
+        let places = spread(&wanted, 17.0, (axes.inner.y, axes.inner.bottom()));
+        for ((_, key, name), y) in ends.into_iter().zip(places) {
+            let x = axes.inner.right() + 12.0;
+            c.key(key, (x, y));
+            c.text(name, x + KEY + 6.0, y + Face::NOTE.half_capital(), Align::Left, Face::NOTE);
+        }
+        Ok(())
     })
-}
-
-/// Writes each name next to the end of its curve, moved up or down until none touches another, with a thin line back.
-fn name_ends(c: &mut Canvas, axes: &Axes, ends: &mut [((f64, f64), &str, plotters::style::RGBColor)]) {
-    const LINE: f64 = 15.0;
-    ends.sort_by(|a, b| a.0.1.total_cmp(&b.0.1));
-    let wanted: Vec<f64> = ends.iter().map(|e| e.0.1).collect();
-    let x = axes.inner.right() + 18.0;
-    for (((end_x, end_y), name, color), y) in
-        ends.iter().zip(spread(&wanted, LINE, (axes.inner.y, axes.inner.bottom())))
-    {
-        c.line(&[(end_x + 5.0, *end_y), (x - 3.0, y)], *color, 1.6);
-        c.text(name, x, y + Face::NOTE.half_capital(), Align::Left, Face::NOTE);
-    }
 }
 
 /// Places at least `gap` apart and within the range, in the same order and near the wanted (sorted) ones.
@@ -407,13 +424,13 @@ pub fn gradient_trace(
     );
     let legend = [
         (Key::LineMark(Shape::Disc, palette::SKY), "gradient of one row"),
-        (Key::Line(palette::VERMILION, 2.4), "its moving average (momentum)"),
+        (Key::Line(palette::GREEN, 2.4), "its moving average (momentum)"),
     ];
     Figure::draw(name, &alt, 720, 380, |c| {
         let body = header(c, title, "", &legend);
         let (lo, hi) = range_of(raw.iter().chain(averaged).copied().chain([0.0])).unwrap_or((0.0, 1.0));
         let x = Axis::linear(0.0, raw.len() as f64 * 1.01, 8, "steps");
-        let axes = Axes::within(body, x, Axis::around((lo, hi), 6, gradient).with_grid());
+        let mut axes = Axes::within(c, body, x, Axis::around((lo, hi), 6, gradient).with_grid())?;
         axes.draw(c);
         axes.line(c, &[(axes.x.lo, 0.0), (axes.x.hi, 0.0)], palette::GRAY, 0.9);
         let points = |v: &[f64]| -> Vec<(f64, f64)> {
@@ -421,11 +438,12 @@ pub fn gradient_trace(
         };
         axes.line(c, &points(raw), palette::SKY, 1.0);
         if raw.len() <= 200 {
-            for (x, y) in points(raw) {
-                c.disc(axes.at(x, y), 1.9, palette::SKY);
+            for at in points(raw) {
+                axes.mark(c, Shape::Dot, at, 1.9, palette::SKY);
             }
         }
-        axes.line(c, &points(averaged), palette::VERMILION, 2.4);
+        axes.line(c, &points(averaged), palette::GREEN, 2.4);
+        Ok(())
     })
 }
 
@@ -447,7 +465,7 @@ pub fn descent(name: &str, title: &str, rmse: &[f64]) -> Result<Figure> {
         let wide = lo > 0.0 && hi / lo > 20.0;
         let label = "root mean squared error (stars)";
         let y = if wide { Axis::log(lo / 1.2, hi * 1.2, label) } else { Axis::from_zero(hi, 6, label) };
-        let axes = Axes::within(body, x, y.with_grid());
+        let mut axes = Axes::within(c, body, x, y.with_grid())?;
         axes.draw(c);
         let points: Vec<(f64, f64)> = rmse.iter().enumerate().map(|(i, &v)| (i as f64, v)).collect();
         axes.line(c, &points, palette::OURS, 2.0);
@@ -460,6 +478,7 @@ pub fn descent(name: &str, title: &str, rmse: &[f64]) -> Result<Figure> {
             let (x, y) = axes.at(points[points.len() - 1].0, last);
             c.text_on_white(&format!("solved: {last:.3}"), x, y - 11.0, Align::Right, Face::NOTE);
         }
+        Ok(())
     })
 }
 

@@ -2,8 +2,9 @@
 
 use anyhow::{Result, ensure};
 
-use super::axes::{Axes, Axis, Key, header};
+use super::axes::{Axes, Axis, header};
 use super::canvas::{Align, Canvas, Face, Rect};
+use super::marks::Key;
 use super::{Figure, number, palette, quantile, range_of, sorted};
 use crate::system::arithmetic::mean;
 
@@ -56,33 +57,37 @@ pub fn embeddings_before_after(name: &str, title: &str, embeddings: &[EmbeddingW
             [(Key::Patch(palette::SKY), "before training"), (Key::Patch(palette::OURS), "after training")];
         let body = header(c, title, "", &legend);
         for ((embedding, pair), place) in columns.iter().zip(body.columns(embeddings.len(), 20.0)) {
-            draw_column(c, place, embedding, pair);
+            draw_column(c, place, embedding, pair)?;
         }
+        Ok(())
     })
 }
 
-fn draw_column(c: &mut Canvas, place: Rect, embedding: &EmbeddingWeights, pair: &[Vec<f64>; 2]) {
+fn draw_column(
+    c: &mut Canvas,
+    place: Rect,
+    embedding: &EmbeddingWeights,
+    pair: &[Vec<f64>; 2],
+) -> Result<()> {
     const HEAD: f64 = 20.0;
-    let face = Face::LABEL.bold();
-    c.text(embedding.name, place.x, place.y + 10.0, Align::Left, face);
-    c.text(
-        embedding.rows,
-        place.x + face.width(embedding.name) + 8.0,
-        place.y + 10.0,
-        Align::Left,
-        Face::TICK,
-    );
+    c.text(embedding.rows, place.x, place.y + 10.0, Align::Left, Face::LABEL.bold());
 
     let ends = pair.iter().flat_map(|w| [quantile(w, 0.001), quantile(w, 0.999)]);
     let (lo, hi) = range_of(ends).unwrap_or((-1.0, 1.0));
     let x = Axis::around((lo, hi), 5, "weight");
-    // Bars of one width for both, so that their areas compare: a start packed into a narrow range gives tall bars.
-    const BINS: usize = 60;
-    let width = (x.hi - x.lo) / BINS as f64;
+    // Bars of one width for both, so that their areas compare: a start packed into a narrow range gives tall bars. They
+    // begin and end where the start does, or its outermost bars would be cut.
+    let (from, to) = range_of(pair[0].iter().copied()).unwrap_or((x.lo, x.hi));
+    let about = (x.hi - x.lo) / 60.0;
+    let width = (1.0 + 1e-9) * (to - from) / ((to - from) / about).round().max(1.0);
+    let width = if width > 0.0 { width } else { about };
+    let first = ((x.lo - from) / width).floor();
+    let bins = ((x.hi - from) / width - first).ceil() as usize;
+    let edge = |bin: usize| from + (first + bin as f64) * width;
     let counts = pair.each_ref().map(|weights| {
-        let mut counts = vec![0_u32; BINS];
+        let mut counts = vec![0_u32; bins];
         for w in weights.iter().filter(|w| (x.lo..x.hi).contains(*w)) {
-            counts[(((w - x.lo) / width) as usize).min(BINS - 1)] += 1;
+            counts[(((w - from) / width).floor() - first) as usize] += 1;
         }
         counts
     });
@@ -102,16 +107,16 @@ fn draw_column(c: &mut Canvas, place: Rect, embedding: &EmbeddingWeights, pair: 
             h: panel_height - 12.0 - if i == 0 { 6.0 } else { 0.0 },
         };
         let axis = if i == 1 { x.clone() } else { x.clone().bare() };
-        let axes = Axes { inner, x: axis, y: scale };
+        let mut axes = Axes::around(c, inner, axis, scale)?;
         axes.draw(c);
         for (bin, &count) in counts.iter().enumerate() {
-            let from = x.lo + bin as f64 * width;
-            axes.bar(c, (from, from + 0.92 * width), f64::from(count), color);
+            axes.bar(c, (edge(bin), edge(bin) + 0.92 * width), f64::from(count), color);
         }
         let mean = mean(&pair[i]);
-        let text = format!("mean {}, sd {}", number(mean, 3), number(deviation(&pair[i]), 3));
+        let text = format!("mean {}, standard deviation {}", number(mean, 3), number(deviation(&pair[i]), 3));
         c.text(&text, inner.right(), inner.y - 3.0, Align::Right, Face::TICK);
     }
+    Ok(())
 }
 
 /// The standard deviation.

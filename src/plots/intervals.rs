@@ -2,8 +2,9 @@
 
 use anyhow::{Result, ensure};
 
-use super::axes::{Axes, Axis, Key, header};
-use super::canvas::{Align, Face, Rect, Shape};
+use super::axes::{Axes, Axis, header};
+use super::canvas::{Align, Face, Rect};
+use super::marks::{Key, Shape};
 use super::{Figure, palette, range_of};
 
 /// A number with its interval.
@@ -25,7 +26,7 @@ pub struct Interval<'a> {
 /// from the lowest value to the median.
 const FAR: f64 = 1.6;
 
-/// One row per number, from the top down: a dot with a line from `low` to `high`, and the number at the right. A value
+/// One row per number, the lowest on top: a dot with a line from `low` to `high`, and the number at the right. A value
 /// so far out that it would flatten the others is drawn at the edge.
 ///
 /// # Errors
@@ -42,8 +43,9 @@ pub fn intervals(name: &str, title: &str, measure: &str, rows: &[Interval]) -> R
             row.high
         );
     }
-    let mut values: Vec<f64> = rows.iter().map(|r| r.value).collect();
-    values.sort_by(f64::total_cmp);
+    let mut rows = rows.to_vec();
+    rows.sort_by(|a, b| a.value.total_cmp(&b.value));
+    let values: Vec<f64> = rows.iter().map(|r| r.value).collect();
     let (least, middle) = (values[0], values[values.len() / 2]);
     let edge = middle + FAR * (middle - least).max(0.02 * middle);
     let inside = rows.iter().filter(|r| r.value <= edge);
@@ -51,13 +53,16 @@ pub fn intervals(name: &str, title: &str, measure: &str, rows: &[Interval]) -> R
     let best = rows.iter().min_by(|a, b| a.value.total_cmp(&b.value)).map_or("", |r| r.name);
     let alt =
         format!("{measure} of {} models with 95 % intervals; the lowest is {best}, {least:.4}.", rows.len());
-    let legend = [
+    let mut legend = vec![
         (Key::Mark(Shape::Disc, palette::OURS), "beyond the lecture"),
         (Key::Mark(Shape::OpenDiamond, palette::LECTURE), "the lecture's models"),
         (Key::Line(palette::SKY, 2.0), "95 % interval, by user"),
     ];
+    if rows.iter().any(|r| r.value > edge) {
+        legend.push((Key::Mark(Shape::BeyondRight, palette::GRAY), "beyond the plot"));
+    }
     const ROW: f64 = 25.0;
-    Figure::draw(name, &alt, 820, 135 + (ROW * rows.len() as f64) as u32, |c| {
+    Figure::fixed(name, &alt, 820, 135 + (ROW * rows.len() as f64) as u32, |c| {
         let body = header(c, title, "", &legend);
         let figures = |row: &Interval| format!("{:.4}", row.value);
         let right = rows.iter().map(|r| Face::NOTE.bold().width(&figures(r))).fold(0.0, f64::max) + 12.0;
@@ -65,25 +70,24 @@ pub fn intervals(name: &str, title: &str, measure: &str, rows: &[Interval]) -> R
         let ticks = ticks.map(|(i, r)| (-(i as f64), Face::TICK.shorten(r.name, 260.0))).collect();
         let y = Axis::linear(0.5 - rows.len() as f64, 0.5, 1, "").with_ticks(ticks);
         let x = Axis::around((lo, hi), 8, measure).with_grid();
-        let axes = Axes::within(Rect { w: body.w - right, ..body }, x, y);
+        let mut axes = Axes::within(c, Rect { w: body.w - right, ..body }, x, y)?;
         axes.draw(c);
         for (i, row) in rows.iter().enumerate() {
             let at = -(i as f64);
             let within = |v: f64| v.clamp(axes.x.lo, axes.x.hi);
             axes.line(c, &[(within(row.low), at), (within(row.high), at)], palette::SKY, 2.0);
-            let outside = row.value > axes.x.hi;
-            if outside {
-                let (x, y) = axes.at(axes.x.hi, at);
-                let arrow = [(x, y), (x - 8.0, y - 4.5), (x - 8.0, y + 4.5)];
-                c.polygon(&arrow, if row.lecture { palette::LECTURE } else { palette::OURS });
+            let color = if row.lecture { palette::LECTURE } else { palette::OURS };
+            if row.value > axes.x.hi {
+                axes.mark(c, Shape::BeyondRight, (axes.x.hi, at), 4.2, color);
             } else if row.lecture {
-                axes.mark(c, Shape::OpenDiamond, (row.value, at), 5.2, palette::LECTURE);
+                axes.mark(c, Shape::OpenDiamond, (row.value, at), 5.2, color);
             } else {
-                axes.mark(c, Shape::Disc, (row.value, at), 4.2, palette::OURS);
+                axes.mark(c, Shape::Disc, (row.value, at), 4.2, color);
             }
             let face = if row.name == best { Face::NOTE.bold() } else { Face::NOTE };
             let y = axes.at(axes.x.lo, at).1 + face.half_capital();
             c.text(&figures(row), axes.inner.right() + right, y, Align::Right, face);
         }
+        Ok(())
     })
 }

@@ -1,10 +1,17 @@
 //! Predictions against true ratings: the lecture's `sns.jointplot(preds, y, kind='hex')`.
 
-use anyhow::{Result, ensure};
+use std::iter::{Once, once};
 
-use super::axes::{Axes, Axis, Key, header, short, ticks};
-use super::canvas::{Align, Canvas, Face, Rect, Shape};
-use super::hexbin::{Extent, Hexagon, hexbin};
+use anyhow::{Result, ensure};
+use plotters::chart::SeriesLabelPosition;
+use plotters::element::{Drawable, PointCollection};
+use plotters::style::RGBColor;
+use plotters_backend::{BackendCoord, DrawingBackend, DrawingErrorKind};
+
+use super::axes::{Axes, Axis, color_bar, header, short, ticks};
+use super::canvas::{Align, Canvas, Face, Rect, SUB};
+use super::hexbin::{Extent, hexbin};
+use super::marks::{Key, Shape};
 use super::{Figure, number, palette, range_of};
 use crate::system::arithmetic::mean;
 
@@ -14,10 +21,16 @@ const CELL: f64 = 1.732_050_807_568_877_2;
 const MARGINAL: f64 = 84.0;
 /// Between the hexagons and a marginal.
 const GAP: f64 = 9.0;
+/// The darkest color is that of this share of all ratings in one hexagon, or more: the same for every model, so that their
+/// plots compare.
+const DARKEST: f64 = 0.05;
 
 /// The hexagons of predictions (x) against true ratings (y), a histogram of each along its side, and the number of
 /// ratings in a hexagon as a color bar. With `mean_marks` a mark on each row of true ratings shows the mean of the
 /// predictions for them; if the predictions were perfect, all marks would be on the dashed line.
+///
+/// Range and colors depend on the true ratings only, so that plots of several models compare: one step below the ratings to
+/// two above them. Predictions further out are counted at the edge, and the line under the title says how many they are.
 ///
 /// Ratings come in steps. The rows of hexagons are laid so that each step has its middle on a row, and a
 /// column of the upper histogram is half as wide as a hexagon.
@@ -51,68 +64,83 @@ pub fn joint(name: &str, title: &str, preds: &[f32], targets: &[f32], mean_marks
         number(n, 0),
         mse.sqrt()
     );
-    Figure::draw(name, &alt, 700, 680, |c| draw(c, title, &x, &y, mean_marks, (mse, r)))
+    Figure::draw(name, &alt, 700, 666, |c| draw(c, title, &x, &y, mean_marks, (mse, r)))
 }
 
-fn draw(c: &mut Canvas, title: &str, x: &[f64], y: &[f64], mean_marks: bool, (mse, r): (f64, f64)) {
-    let perfect = (Key::Dashes(palette::GRAY, 1.3), "prediction = true rating");
-    let mut legend = vec![perfect];
+fn draw(
+    c: &mut Canvas,
+    title: &str,
+    x: &[f64],
+    y: &[f64],
+    mean_marks: bool,
+    (mse, r): (f64, f64),
+) -> Result<()> {
     let levels = levels(y);
-    let means = levels.as_ref().filter(|_| mean_marks).map(|levels| mean_predictions(x, y, levels));
-    if means.is_some() {
-        legend.push((Key::Mark(Shape::Diamond, palette::ORANGE), "mean prediction for that true rating"));
-    }
-    let body = header(c, title, "", &legend);
-
-    // The true ratings' range upwards; that and the predictions' to the right; a little more than half a step
-    // of air.
     let (lowest, highest) = range_of(y.iter().copied()).unwrap_or((0.0, 5.0));
     let least_gap = |l: &Vec<f64>| l.windows(2).map(|w| w[1] - w[0]).fold(f64::INFINITY, f64::min);
     let step = levels.as_ref().map_or((highest - lowest) / 10.0, least_gap);
     let step = if step > 0.0 { step } else { 1.0 };
-    let (left_end, right_end) = range_of(x.iter().copied().chain([lowest, highest])).unwrap_or((0.0, 5.0));
-    let axis = |lo: f64, hi: f64, label: &str| Axis::linear(lo - 0.6 * step, hi + 0.6 * step, 6, label);
-    let mut x_axis = axis(left_end, right_end, "predicted rating (stars)");
-    let mut y_axis = axis(lowest, highest, "true rating (stars)");
-    // A figure at the very end would run into the 0 of the marginal there.
-    for axis in [&mut x_axis, &mut y_axis] {
-        let end = axis.lo + 0.975 * (axis.hi - axis.lo);
-        axis.ticks.retain(|(value, _)| *value < end);
-    }
+    let (lo, hi) = (lowest - step, highest + 2.0 * step);
+    let subtitle = match x.iter().filter(|p| !(lo..=hi).contains(*p)).count() {
+        0 => String::new(),
+        n => format!("Predictions beyond the plot, counted at its edge: {}", number(n as f64, 0)),
+    };
+    let body = header(c, title, &subtitle, &[]);
 
+    let axis = |label: &str| {
+        let mut axis = Axis::linear(lo, hi, 6, label);
+        // A figure at the very end would run into the 0 of the marginal there.
+        axis.ticks.retain(|(value, _)| *value < lo + 0.975 * (hi - lo));
+        axis
+    };
+    let (x_axis, y_axis) = (axis("predicted rating (stars)"), axis("true rating (stars)"));
     let left = Axes::room_left(&y_axis);
     let side =
-        (body.w - left - MARGINAL - GAP - 74.0).min(body.h - MARGINAL - GAP - Axes::room_below(&x_axis));
+        (body.w - left - MARGINAL - GAP - 78.0).min(body.h - MARGINAL - GAP - Axes::room_below(&x_axis));
     let inner = Rect { x: body.x + left, y: body.y + MARGINAL + GAP, w: side, h: side };
-    let main = Axes { inner, x: x_axis, y: y_axis };
+    let mut main = Axes::around(c, inner, x_axis, y_axis)?;
 
-    // Rows of hexagons: every rating step has its own middle row, with three more between two steps.
+    // Rows of hexagons: every rating step has its own middle row, with three more between two steps. Both axes have one
+    // range, so columns of this width make the hexagons regular.
     let cell_height = step / 2.0;
     let rows = ((highest - lowest) / cell_height).ceil() as usize + 4;
-    // As wide on the page as makes the hexagons regular.
-    let cell_width = cell_height / CELL * (main.x.hi - main.x.lo) / (main.y.hi - main.y.lo);
-    let columns = ((main.x.hi - main.x.lo) / cell_width).ceil() as usize;
-    let (lo, first) = (main.x.lo, lowest - 2.0 * cell_height);
+    let cell_width = cell_height / CELL;
+    let columns = ((hi - lo) / cell_width).ceil() as usize;
+    let first = lowest - 2.0 * cell_height;
     let extent =
         Extent { x: (lo, lo + columns as f64 * cell_width), y: (first, first + rows as f64 * cell_height) };
     let mut hexagons = hexbin(x, y, extent, (columns, rows));
     hexagons.sort_by_key(|h| h.count);
-    let most = hexagons.last().map_or(1, |h| h.count);
+    let most = (DARKEST * x.len() as f64).ceil() as u32;
 
     main.draw(c);
-    for hexagon in &hexagons {
-        draw_hexagon(c, &main, hexagon, cell_width * side / (main.x.hi - main.x.lo), most);
+    // A hair wider than its cell: neighbors overlap instead of leaving a pale seam.
+    let half = 0.5 * cell_width * side / (hi - lo) + 0.25;
+    main.series(
+        c,
+        hexagons.iter().map(|h| Cell {
+            center: h.center,
+            half,
+            color: palette::sequential(shade(h.count, most)),
+        }),
+    );
+    main.dashed(c, &[lo, hi].map(|v| (v, v)), palette::GRAY, 1.3, (5.0, 3.0));
+    let mut legend = vec![(Key::Dashes(palette::GRAY, 1.3), "prediction = true rating")];
+    if let Some(levels) = levels.as_ref().filter(|_| mean_marks) {
+        for (level, mean) in mean_predictions(x, y, levels) {
+            main.mark(c, Shape::Diamond, (mean, level), 4.4, palette::ORANGE);
+        }
+        legend.push((Key::Mark(Shape::Diamond, palette::ORANGE), "mean prediction for that true rating"));
     }
-    let ends = [lo.min(main.y.lo), main.x.hi.max(main.y.hi)];
-    main.dashed(c, &ends.map(|v| (v, v)), palette::GRAY, 1.3, (5.0, 3.0));
-    for (level, mean) in means.into_iter().flatten() {
-        main.mark(c, Shape::Diamond, (mean, level), 4.4, palette::ORANGE);
-    }
+    // There is no rating above the highest.
+    main.legend(c, SeriesLabelPosition::Coordinate(60, 20), &legend);
 
     // Above: how often each prediction is made.
-    let bins = histogram(x, lo, cell_width / 2.0, 2 * columns);
+    let width = cell_width / 2.0;
+    let bins = histogram(x, lo, width, 2 * columns).into_iter().enumerate();
+    let bars = bins.map(|(i, count)| (lo + (i as f64 - 0.5) * width, lo + (i as f64 + 0.42) * width, count));
     let above = Rect { y: body.y, h: MARGINAL, ..inner };
-    marginal_above(c, above, &main.x, &bins, cell_width / 2.0);
+    marginal_above(c, above, &main.x, &bars.collect::<Vec<_>>())?;
     // Right: how often each rating is given.
     let right = Rect { x: inner.right() + GAP, w: MARGINAL, ..inner };
     let bars: Vec<(f64, f64, f64)> = match &levels {
@@ -121,17 +149,14 @@ fn draw(c: &mut Canvas, title: &str, x: &[f64], y: &[f64], mean_marks: bool, (ms
             levels.iter().map(|&l| (l - 0.3 * step, l + 0.3 * step, count(l))).collect()
         }
         None => {
-            let bins = histogram(y, first, cell_height / 2.0, 2 * rows);
-            let middle = |i: usize| first + i as f64 * cell_height / 2.0;
-            let half = 0.46 * cell_height / 2.0;
-            let bars = bins.iter().enumerate().filter(|&(_, &count)| count > 0.0);
-            bars.map(|(i, &count)| (middle(i) - half, middle(i) + half, count)).collect()
+            let bins = histogram(y, first, cell_height / 2.0, 2 * rows).into_iter().enumerate();
+            let edge = |i: f64| first + i * cell_height / 2.0;
+            bins.map(|(i, count)| (edge(i as f64 - 0.46), edge(i as f64 + 0.46), count)).collect()
         }
     };
-    marginal_right(c, right, &main.y, &bars);
+    marginal_right(c, right, &main.y, &bars)?;
 
     // The corner between the marginals: the summary.
-    let face = Face::NOTE;
     for (i, line) in [
         format!("{} rating{}", number(x.len() as f64, 0), if x.len() == 1 { "" } else { "s" }),
         format!("RMSE {:.3}", mse.sqrt()),
@@ -140,25 +165,45 @@ fn draw(c: &mut Canvas, title: &str, x: &[f64], y: &[f64], mean_marks: bool, (ms
     .iter()
     .enumerate()
     {
-        c.text(line, right.x, above.y + 14.0 + 17.0 * i as f64, Align::Left, face);
+        c.text(line, right.x, above.y + 14.0 + 17.0 * i as f64, Align::Left, Face::NOTE);
     }
-    color_bar(c, Rect { x: right.right() + 18.0, y: inner.y + 0.2 * side, w: 12.0, h: 0.6 * side }, most);
+    let over = hexagons.last().is_some_and(|h| h.count > most);
+    key_of_counts(
+        c,
+        Rect { x: body.right() - 13.0, y: inner.y + 0.2 * side, w: 12.0, h: 0.6 * side },
+        most,
+        over,
+    )
 }
 
-fn draw_hexagon(c: &mut Canvas, axes: &Axes, hexagon: &Hexagon, width: f64, most: u32) {
-    let (x, y) = axes.at(hexagon.center.0, hexagon.center.1);
-    // A hair wider than its cell: neighbors overlap instead of leaving a pale seam.
-    let half = 0.5 * width + 0.25;
-    let (long, short) = (2.0 * half / CELL, half / CELL);
-    let corners = [
-        (x, y - long),
-        (x + half, y - short),
-        (x + half, y + short),
-        (x, y + long),
-        (x - half, y + short),
-        (x - half, y - short),
-    ];
-    c.polygon(&corners, palette::sequential(shade(hexagon.count, most)));
+/// A hexagon at a point of the data, `half` as wide on the page, in hundredths of an inch; plotters has none.
+struct Cell {
+    center: (f64, f64),
+    half: f64,
+    color: RGBColor,
+}
+
+impl<'a> PointCollection<'a, (f64, f64)> for &'a Cell {
+    type Point = &'a (f64, f64);
+    type IntoIter = Once<&'a (f64, f64)>;
+    fn point_iter(self) -> Self::IntoIter {
+        once(&self.center)
+    }
+}
+
+impl<DB: DrawingBackend> Drawable<DB> for Cell {
+    fn draw<I: Iterator<Item = BackendCoord>>(
+        &self,
+        mut points: I,
+        backend: &mut DB,
+        _: (u32, u32),
+    ) -> Result<(), DrawingErrorKind<DB::ErrorType>> {
+        let Some((x, y)) = points.next() else { return Ok(()) };
+        let [half, long, short] =
+            [1.0, 2.0 / CELL, 1.0 / CELL].map(|share| (share * self.half * SUB).round() as i32);
+        let corners = [(0, -long), (half, -short), (half, short), (0, long), (-half, short), (-half, -short)];
+        backend.fill_polygon(corners.map(|(right, down)| (x + right, y + down)), &self.color)
+    }
 }
 
 /// Counts differ a hundredfold, so color follows the square root: few still differ from none, many from very
@@ -167,57 +212,50 @@ fn shade(count: u32, most: u32) -> f64 {
     (f64::from(count) / f64::from(most.max(1))).sqrt()
 }
 
-fn marginal_above(c: &mut Canvas, rect: Rect, x: &Axis, bins: &[f64], width: f64) {
-    let highest = bins.iter().copied().fold(0.0, f64::max);
-    let top = two_ticks(highest);
-    let axes = Axes { inner: rect, x: x.clone().bare(), y: Axis::from_zero(highest, 2, "").with_ticks(top) };
-    for (i, &count) in bins.iter().enumerate() {
-        let from = x.lo + (i as f64 - 0.5) * width;
-        axes.bar(c, (from, from + 0.92 * width), count, palette::sequential(0.52));
-    }
-    axes.draw(c);
-}
-
-fn marginal_right(c: &mut Canvas, rect: Rect, y: &Axis, bars: &[(f64, f64, f64)]) {
-    let highest = bars.iter().map(|b| b.2).fold(0.0, f64::max);
-    let axis = Axis::from_zero(highest, 2, "").with_ticks(two_ticks(highest));
-    let axes = Axes { inner: rect, x: axis, y: y.clone().bare() };
+fn marginal_above(c: &mut Canvas, rect: Rect, x: &Axis, bars: &[(f64, f64, f64)]) -> Result<()> {
+    let mut axes = Axes::around(c, rect, x.clone().bare(), counts(bars))?;
     for &(from, to, count) in bars {
-        let (left, bottom) = axes.at(0.0, from);
-        let (right, top) = axes.at(count, to);
-        c.rect(Rect { x: left, y: top, w: right - left, h: bottom - top }, palette::sequential(0.52));
+        axes.bar(c, (from, to), count, palette::sequential(0.52));
     }
     axes.draw(c);
+    Ok(())
 }
 
-/// 0 and one round number near the top: a marginal has room for no more.
-fn two_ticks(highest: f64) -> Vec<(f64, String)> {
+fn marginal_right(c: &mut Canvas, rect: Rect, y: &Axis, bars: &[(f64, f64, f64)]) -> Result<()> {
+    let mut axes = Axes::around(c, rect, counts(bars), y.clone().bare())?;
+    for &(from, to, count) in bars {
+        axes.area(c, (0.0, from), (count, to), palette::sequential(0.52));
+    }
+    axes.draw(c);
+    Ok(())
+}
+
+/// From 0 to the highest bar; labeled at 0 and at one round number near the top, as a marginal has room for no more.
+fn counts(bars: &[(f64, f64, f64)]) -> Axis {
+    let highest = bars.iter().map(|b| b.2).fold(0.0, f64::max);
     let all = ticks(0.0, highest.max(1.0), 2);
     let last = all.last().cloned();
-    all.into_iter().take(1).chain(last.filter(|t| t.0 > 0.0)).collect()
+    let two = all.into_iter().take(1).chain(last.filter(|t| t.0 > 0.0)).collect();
+    Axis::from_zero(highest, 2, "").with_ticks(two)
 }
 
-fn color_bar(c: &mut Canvas, rect: Rect, most: u32) {
-    const STRIPES: usize = 96;
-    for i in 0..STRIPES {
-        let (from, to) = (i as f64 / STRIPES as f64, (i + 1) as f64 / STRIPES as f64);
-        let stripe = Rect { y: rect.bottom() - to * rect.h, h: (to - from) * rect.h + 0.4, ..rect };
-        c.rect(stripe, palette::sequential((from + to) / 2.0));
-    }
-    // Round counts, no two of them closer than a line of text.
-    let mut last = f64::INFINITY;
-    let all = (0..7).flat_map(|power| [1_u32, 2, 5].map(|lead| lead * 10_u32.pow(power)));
-    for count in all.take_while(|&n| n < most).filter(|&n| shade(n, most) < 0.96).chain([most]) {
-        let y = rect.bottom() - shade(count, most) * rect.h;
-        if last - y < 1.7 * Face::TICK.size {
-            continue;
+/// The colors and their counts, no two of these closer than a line of text; `over` if there is a hexagon with more than the
+/// darkest color stands for.
+fn key_of_counts(c: &mut Canvas, rect: Rect, most: u32, over: bool) -> Result<()> {
+    const COLORS: usize = 96;
+    let place = |count: u32| shade(count, most) * COLORS as f64;
+    let mut ticks =
+        vec![(place(most), format!("{}{}", if over { "≥ " } else { "" }, short(f64::from(most))))];
+    let apart = 1.7 * Face::TICK.size * COLORS as f64 / rect.h;
+    let round = (0..9).flat_map(|power| [1_u32, 2, 5].map(|lead| lead * 10_u32.pow(power)));
+    for count in round.filter(|&n| n < most).collect::<Vec<_>>().into_iter().rev() {
+        if ticks.last().is_some_and(|(last, _)| last - place(count) > apart) {
+            ticks.push((place(count), short(f64::from(count))));
         }
-        last = y;
-        c.line(&[(rect.right(), y), (rect.right() + 3.0, y)], palette::GRAY, 0.9);
-        let text = short(f64::from(count));
-        c.text(&text, rect.right() + 6.0, y + Face::TICK.half_capital(), Align::Left, Face::TICK);
     }
-    c.text_upwards("ratings in a hexagon", rect.x - 5.0, rect.y + rect.h / 2.0, Align::Center, Face::TICK);
+    let colors: Vec<RGBColor> =
+        (0..COLORS).map(|i| palette::sequential((i as f64 + 0.5) / COLORS as f64)).collect();
+    color_bar(c, rect, "ratings in a hexagon", &colors, ticks)
 }
 
 /// The different values, when there are few enough to be steps of a scale.

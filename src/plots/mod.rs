@@ -11,27 +11,33 @@
 //! | [`joint`](fn@joint) | predictions against true ratings, with both marginals |
 //! | [`curves`] | losses, learning rates, gradients: numbers in the order they came |
 //! | [`ratings`] | what the ratings look like: histogram, crosstab, squashed sigmoid, residuals |
+//! | [`diagrams`] | the lecture's drawings: tensors, an embedding, a net, a derivative |
 //! | [`embeddings`] | the weights before and after training |
 //! | [`surface`] | the error over (a, b), and the paths that optimizers take down it |
 //! | [`scatter`] | labeled points, no two labels on top of each other |
 //! | [`intervals`](fn@intervals) | models side by side, one number per model with its interval |
 //! | [`strips`](fn@strips) | an ensemble of runs for each of the lecture's numbers |
 //!
-//! `canvas` and `axes` are the thin layer that all of them share: one look, and room made for every label.
+//! plotters' charts draw the axes, series and most legends. `canvas`, `axes` and `marks` give them one look, make room
+//! for every label, and add what plotters cannot do: titles of several lines, marks with an edge, lines cut at the edge.
 
 mod axes;
 mod canvas;
 pub mod curves;
+pub mod diagrams;
 pub mod embeddings;
 pub mod hexbin;
 mod intervals;
 mod joint;
+mod marks;
 pub mod ratings;
 pub mod scatter;
 mod strips;
 pub mod surface;
 
+use std::cell::Cell;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -43,6 +49,9 @@ use canvas::Canvas;
 pub use curves::{
     FitLosses, all_validation_losses, descent, gradient_trace, loss_by_epoch, loss_curves, lr_finder,
     lr_schedule,
+};
+pub use diagrams::{
+    backpropagation, dot_product, embedding_lookup, mini_net, points_and_lines, secant_and_tangent, tensors,
 };
 pub use embeddings::{EmbeddingWeights, embeddings_before_after};
 pub use hexbin::{Extent, Hexagon, hexbin};
@@ -70,12 +79,72 @@ pub const DESIGN_DPI: u32 = 100;
 /// The usual resolution of a PNG, twice the design's: sharp in print and on a dense screen.
 pub const PRINT_DPI: u32 = 200;
 
+/// A kind of file that a picture is written as.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Format {
+    /// Pixels, at the resolution of `--dpi`.
+    Png,
+    /// Lines and text, for web pages.
+    Svg,
+    /// Lines and text, for LaTeX.
+    Pdf,
+}
+
+impl FromStr for Format {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "png" => Ok(Self::Png),
+            "svg" => Ok(Self::Svg),
+            "pdf" => Ok(Self::Pdf),
+            _ => bail!("'{text}' is not a format of pictures; there are png, svg and pdf"),
+        }
+    }
+}
+
+/// On slides type is this many times as large.
+const SLIDES: f64 = 1.3;
+
+thread_local! {
+    static TYPE: Cell<f64> = const { Cell::new(1.0) };
+}
+
+/// Draws the pictures of this thread with larger type from here on, for slides; those whose size follows from their
+/// contents, such as tables and drawings, stay as they are.
+pub fn for_slides() {
+    TYPE.set(SLIDES);
+}
+
 impl Figure {
-    /// Draws on a white page of `width` by `height` hundredths of an inch.
+    /// Draws on a white page of `width` by `height` hundredths of an inch. For slides, the page is laid out smaller and then
+    /// enlarged, type and all.
     ///
     /// # Errors
     /// When plotters cannot draw: for SVG in memory that is a bug in this program.
-    fn draw(name: &str, alt: &str, width: u32, height: u32, paint: impl FnOnce(&mut Canvas)) -> Result<Self> {
+    fn draw(
+        name: &str,
+        alt: &str,
+        width: u32,
+        height: u32,
+        paint: impl FnOnce(&mut Canvas) -> Result<()>,
+    ) -> Result<Self> {
+        let laid_out = |size: u32| (f64::from(size) / TYPE.get()).round() as u32;
+        let figure = Self::fixed(name, alt, laid_out(width), laid_out(height), paint)?;
+        Ok(Self { width, height, ..figure })
+    }
+
+    /// The same for contents that need a page of this size.
+    ///
+    /// # Errors
+    /// When plotters cannot draw: for SVG in memory that is a bug in this program.
+    fn fixed(
+        name: &str,
+        alt: &str,
+        width: u32,
+        height: u32,
+        paint: impl FnOnce(&mut Canvas) -> Result<()>,
+    ) -> Result<Self> {
         let svg = canvas::paint(alt, width, height, paint).with_context(|| format!("drawing {name}"))?;
         Ok(Self { name: name.to_owned(), alt: alt.to_owned(), svg, width, height })
     }
@@ -102,41 +171,60 @@ impl Figure {
     /// # Errors
     /// When `dpi` is 0 or the picture would be larger than 20,000 pixels on a side.
     pub fn png(&self, dpi: u32) -> Result<Vec<u8>> {
-        let scale = f64::from(dpi) / f64::from(DESIGN_DPI);
-        let pixels = |n: u32| (f64::from(n) * scale).round() as u32;
+        let pixels = |n: u32| (f64::from(n) * f64::from(dpi) / f64::from(DESIGN_DPI)).round() as u32;
         let (width, height) = (pixels(self.width), pixels(self.height));
         ensure!(
             (1..=20_000).contains(&width.max(height)),
             "{}: at {dpi} dpi it would be {width} by {height} pixels; choose a dpi between 20 and 1200",
             self.name
         );
-        let font_resolver =
-            usvg::FontResolver { select_fallback: canvas::other_font(), ..usvg::FontResolver::default() };
-        let fontdb = Arc::clone(canvas::fonts());
-        let options = usvg::Options { fontdb, font_resolver, ..usvg::Options::default() };
-        let tree = usvg::Tree::from_str(&self.svg, &options)
-            .with_context(|| format!("{}: its own SVG cannot be read back", self.name))?;
+        let tree = self.tree()?;
         let mut page = tiny_skia::Pixmap::new(width, height)
             .with_context(|| format!("{}: no memory for {width} by {height} pixels", self.name))?;
         page.fill(tiny_skia::Color::WHITE);
-        let transform = tiny_skia::Transform::from_scale(scale as f32, scale as f32);
+        let scale = width as f32 / tree.size().width();
+        let transform = tiny_skia::Transform::from_scale(scale, scale);
         resvg::render(&tree, transform, &mut page.as_mut());
         encoded(page, dpi).with_context(|| format!("{}: encoding the PNG", self.name))
     }
 
-    /// Writes `NAME.png` into `dir`, which is created if missing, and `NAME.svg` next to it if requested. Each file is
+    /// The picture as a PDF document of its size, with its text as text.
+    ///
+    /// # Errors
+    /// When the SVG cannot be converted: a bug in this program.
+    pub fn pdf(&self) -> Result<Vec<u8>> {
+        let tree = self.tree()?;
+        let dpi = DESIGN_DPI as f32 * tree.size().width() / self.width as f32;
+        svg2pdf::to_pdf(&tree, svg2pdf::ConversionOptions::default(), svg2pdf::PageOptions { dpi })
+            .map_err(|error| anyhow::anyhow!("{}: no PDF can be made of it: {error}", self.name))
+    }
+
+    fn tree(&self) -> Result<usvg::Tree> {
+        let font_resolver =
+            usvg::FontResolver { select_fallback: canvas::other_font(), ..usvg::FontResolver::default() };
+        let fontdb = Arc::clone(canvas::fonts());
+        let options = usvg::Options { fontdb, font_resolver, ..usvg::Options::default() };
+        usvg::Tree::from_str(&self.svg, &options)
+            .with_context(|| format!("{}: its own SVG cannot be read back", self.name))
+    }
+
+    /// Writes the picture into `dir`, which is created if missing, as `NAME.png` and so on, one file per format. Each file is
     /// complete or absent. Returns the PNG's bytes, to be shown as well.
     ///
     /// # Errors
-    /// When the folder or a file cannot be written, or the PNG not made (see [`Figure::png`]).
-    pub fn save(&self, dir: &Path, dpi: u32, with_svg: bool) -> Result<Vec<u8>> {
+    /// When the folder or a file cannot be written, or the PNG or PDF not made (see [`Figure::png`]).
+    pub fn save(&self, dir: &Path, dpi: u32, formats: &[Format]) -> Result<Vec<u8>> {
         if self.name.is_empty() || self.name.contains(['/', '\\']) {
             bail!("'{}' cannot be the name of a picture: it needs letters and no slash", self.name);
         }
         let png = self.png(dpi)?;
-        write_whole(&dir.join(format!("{}.png", self.name)), &png)?;
-        if with_svg {
-            write_whole(&dir.join(format!("{}.svg", self.name)), self.svg.as_bytes())?;
+        for format in formats {
+            let file = |ending: &str| dir.join(format!("{}.{ending}", self.name));
+            match format {
+                Format::Png => write_whole(&file("png"), &png)?,
+                Format::Svg => write_whole(&file("svg"), self.svg.as_bytes())?,
+                Format::Pdf => write_whole(&file("pdf"), &self.pdf()?)?,
+            }
         }
         Ok(png)
     }
@@ -155,7 +243,8 @@ fn encoded(page: tiny_skia::Pixmap, dpi: u32) -> Result<Vec<u8>> {
         unit: png::Unit::Meter,
     }));
     let mut writer = encoder.write_header()?;
-    writer.write_image_data(&page.take_demultiplied())?;
+    // The page is opaque, so no color is multiplied by its alpha.
+    writer.write_image_data(page.data())?;
     writer.finish()?;
     Ok(bytes)
 }
@@ -176,7 +265,6 @@ mod palette {
     pub const BAND: RGBColor = RGBColor(0xee, 0xee, 0xee);
     pub const WHITE: RGBColor = RGBColor(0xff, 0xff, 0xff);
     pub const BLACK: RGBColor = RGBColor(0, 0, 0);
-    pub const YELLOW: RGBColor = RGBColor(0xf0, 0xe4, 0x42);
     pub const BLUE: RGBColor = RGBColor(0x00, 0x72, 0xb2);
     pub const SKY: RGBColor = RGBColor(0x56, 0xb4, 0xe9);
     pub const GREEN: RGBColor = RGBColor(0x00, 0x9e, 0x73);
@@ -189,11 +277,27 @@ mod palette {
     pub const OURS: RGBColor = BLUE;
     /// What the lecture printed.
     pub const LECTURE: RGBColor = VERMILION;
-    /// For an eighth path, where the background takes blue and sky.
+    /// For a sixth optimizer.
     pub const BROWN: RGBColor = RGBColor(0x8c, 0x51, 0x0a);
     /// Several curves of equal standing, in this order.
     pub const SERIES: [RGBColor; 8] =
         [BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, RGBColor(0x99, 0x99, 0x99)];
+
+    /// The color of an optimizer in every picture, and whether its line is dashed, as that of an annealed variant is.
+    /// Blue is left to the ground that the paths of optimizers run over. `None` for another name.
+    pub fn optimizer(name: &str) -> Option<(RGBColor, bool)> {
+        let (of, annealed) = name.strip_suffix(", annealed").map_or((name, false), |of| (of, true));
+        let color = match of.to_lowercase().as_str() {
+            "sgd" | "basic sgd" => VERMILION,
+            "momentum" => GREEN,
+            "adagrad" => PURPLE,
+            "rmsprop" => ORANGE,
+            "adam" => BLACK,
+            "eve" => BROWN,
+            _ => return None,
+        };
+        Some((color, annealed))
+    }
 
     /// From few (light) to many (dark): even steps of lightness from nearly white to a deep blue.
     const LIGHT_TO_DARK: [(u8, u8, u8); 6] =

@@ -2,8 +2,9 @@
 
 use anyhow::{Result, ensure};
 
-use super::axes::{Axes, Axis, Key, header, short};
-use super::canvas::{Align, Canvas, Face, Rect, Shape};
+use super::axes::{Axes, Axis, header, short};
+use super::canvas::{Align, Canvas, Face, Rect};
+use super::marks::{Key, Shape};
 use super::{Figure, number, palette, quantile, range_of, sorted};
 use crate::system::arithmetic;
 
@@ -35,7 +36,7 @@ pub fn rating_histogram(name: &str, title: &str, values: &[f64], counts: &[u64])
         let step = values.windows(2).map(|w| (w[1] - w[0]).abs()).fold(hi - lo, f64::min).max(1e-9);
         let stars = values.iter().map(|&v| (v, short(v))).collect();
         let x = Axis::linear(lo - 0.7 * step, hi + 0.7 * step, 6, "rating (stars)").with_ticks(stars);
-        let axes = Axes::within(body, x, Axis::from_zero(1.04 * most as f64, 6, "number of ratings"));
+        let mut axes = Axes::within(c, body, x, Axis::from_zero(1.04 * most as f64, 6, "number of ratings"))?;
         axes.draw(c);
         for (&value, &count) in values.iter().zip(counts) {
             axes.bar(c, (value - 0.4 * step, value + 0.4 * step), count as f64, palette::OURS);
@@ -43,7 +44,7 @@ pub fn rating_histogram(name: &str, title: &str, values: &[f64], counts: &[u64])
             let share = format!("{:.1} %", 100.0 * count as f64 / total.max(1) as f64);
             c.text(&share, x, y - 5.0, Align::Center, Face::TICK.sized(10.5).in_color(palette::INK));
         }
-        axes.draw_frame(c);
+        Ok(())
     })
 }
 
@@ -84,7 +85,7 @@ pub fn crosstab_heatmap(
     let beside = rows.iter().map(|r| face.width(r)).fold(0.0, f64::max).min(240.0) + 30.0;
     let width = 2.0 * super::axes::MARGIN + beside + CELL.0 * columns.len() as f64;
     let height = 2.0 * super::axes::MARGIN + 66.0 + above + CELL.1 * rows.len() as f64;
-    Figure::draw(name, &alt, (width.ceil() as u32).max(420), height.ceil() as u32, |c| {
+    Figure::fixed(name, &alt, (width.ceil() as u32).max(420), height.ceil() as u32, |c| {
         let subtitle = format!(
             "{filled} of {} ratings are known; a cell without a number is a movie not rated",
             values.len()
@@ -118,6 +119,7 @@ pub fn crosstab_heatmap(
                 draw_cell(c, cell, values[i * columns.len() + j].map(f64::from), (lo, hi));
             }
         }
+        Ok(())
     })
 }
 
@@ -191,13 +193,13 @@ pub fn squashed_sigmoid(
         let body = header(c, title, "", &legend);
         let ends = ranges.iter().flat_map(|r| [r.1, r.2]).chain([ratings.0, ratings.1]);
         let x = Axis::linear(-8.0, 8.0, 8, "what the model adds up to, before the sigmoid");
-        let axes = Axes::within(
+        let mut axes = Axes::within(
+            c,
             body,
             x,
             Axis::around(range_of(ends).unwrap_or((0.0, 1.0)), 6, "predicted rating (stars)"),
-        );
-        let ((left, top), (right, bottom)) = (axes.at(-8.0, ratings.1), axes.at(8.0, ratings.0));
-        c.rect(Rect { x: left, y: top, w: right - left, h: bottom - top }, palette::BAND);
+        )?;
+        axes.area(c, (-8.0, ratings.0), (8.0, ratings.1), palette::BAND);
         axes.draw(c);
         for (i, (_, min, max)) in ranges.iter().enumerate() {
             let color = palette::SERIES[i % palette::SERIES.len()];
@@ -210,6 +212,7 @@ pub fn squashed_sigmoid(
                 .collect();
             axes.line(c, &curve, color, 2.2);
         }
+        Ok(())
     })
 }
 
@@ -282,7 +285,7 @@ pub fn residuals_by_popularity(
         (Key::Patch(palette::sequential(0.14)), "middle 90 %"),
         (Key::Patch(palette::ORANGE), "cold start: never seen in training"),
     ];
-    Figure::draw(name, &alt, 760, 470, |c| {
+    Figure::fixed(name, &alt, 760, 470, |c| {
         let body = header(c, title, "", &legend);
         let middle: Vec<Vec<f64>> = groups.iter().map(|g| sorted(g.residuals.iter().copied())).collect();
         let outer =
@@ -304,7 +307,7 @@ pub fn residuals_by_popularity(
         )
         .with_ticks(ticks);
         let table = 36.0;
-        let axes = Axes::within(Rect { y: body.y + table, h: body.h - table, ..body }, x, y);
+        let mut axes = Axes::within(c, Rect { y: body.y + table, h: body.h - table, ..body }, x, y)?;
         axes.draw(c);
         for (row, text) in ["rows", "RMSE"].iter().enumerate() {
             let y = body.y + 10.0 + 15.0 * row as f64;
@@ -325,14 +328,16 @@ pub fn residuals_by_popularity(
                 (palette::sequential(0.14), palette::SKY, palette::OURS)
             };
             for (q, half, color) in [(0.05, 0.36, wide), (0.25, 0.24, narrow)] {
-                let (left, top) = axes.at(x - half, quantile(values, 1.0 - q));
-                let (right, bottom) = axes.at(x + half, quantile(values, q));
-                c.rect(Rect { x: left, y: top, w: right - left, h: (bottom - top).max(1.0) }, color);
+                let (low, high) = (quantile(values, q), quantile(values, 1.0 - q));
+                // Where all residuals are equal, still a line.
+                let thin = 0.001 * (axes.y.hi - axes.y.lo);
+                axes.area(c, (x - half, low - thin), (x + half, high + thin), color);
             }
             let average = arithmetic::mean(values);
             axes.mark(c, Shape::Disc, (x, average), 3.6, mean);
         }
         axes.line(c, &[(axes.x.lo, 0.0), (axes.x.hi, 0.0)], palette::INK, 0.8);
+        Ok(())
     })
 }
 

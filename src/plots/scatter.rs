@@ -3,7 +3,8 @@
 use anyhow::{Result, ensure};
 
 use super::axes::{Axes, Axis, header};
-use super::canvas::{Align, Face, Rect, Shape};
+use super::canvas::{Align, Face, Rect};
+use super::marks::Shape;
 use super::{Figure, palette, range_of};
 
 /// Where a label went, in the units of the page: its upper left corner and size, and the point that it names.
@@ -243,11 +244,11 @@ pub fn labeled_scatter(
     let alt = format!("{} named points by {x_label} and {y_label}.", points.len());
     let face = Face::NOTE.sized(10.5);
     let (mut unplaced, mut all) = (0, 0);
-    let figure = Figure::draw(name, &alt, 960, 720, |c| {
+    let figure = Figure::fixed(name, &alt, 960, 720, |c| {
         let body = header(c, title, "", &[]);
         let range = |f: fn(&(f64, f64)) -> f64| range_of(points.iter().map(f)).unwrap_or((0.0, 1.0));
         let x = Axis::around(range(|p| p.0), 8, x_label);
-        let axes = Axes::within(body, x, Axis::around(range(|p| p.1), 8, y_label));
+        let mut axes = Axes::within(c, body, x, Axis::around(range(|p| p.1), 8, y_label))?;
         axes.draw(c);
         let on_page: Vec<(f64, f64)> = points.iter().map(|p| axes.at(p.0, p.1)).collect();
         let names: Vec<Vec<String>> = labels.iter().map(|l| lines_of(face, l)).collect();
@@ -278,6 +279,7 @@ pub fn labeled_scatter(
                 c.text(line, x, label.y + 0.5 + LINE * (i as f64 + 0.5) + face.half_capital(), align, face);
             }
         }
+        Ok(())
     })?;
     ensure!(
         unplaced == 0,

@@ -2,14 +2,17 @@
 
 use anyhow::{Result, ensure};
 
-use super::axes::{Axes, Axis, Key, header};
-use super::canvas::{Align, Face, Rect, Shape};
+use super::axes::{Axes, Axis, header};
+use super::canvas::{Align, Face, Rect};
+use super::marks::{Key, Shape};
 use super::{Figure, palette};
 
 /// One number: what it is called, its value in every run of the ensemble, in the lecture and in this run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Strip<'a> {
-    /// Such as `embedding_dot, epoch 2, val`.
+    /// What it belongs to, such as `EmbeddingDot`: numbers of one group follow each other under its name.
+    pub group: &'a str,
+    /// Such as `epoch 2, val`.
     pub name: &'a str,
     /// The value for each seed.
     pub ensemble: &'a [f64],
@@ -37,16 +40,17 @@ pub fn strips(name: &str, title: &str, numbers: &[Strip]) -> Result<Figure> {
         let deviation = (number.ensemble.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
         ensure!(
             number.ensemble.len() >= 2 && deviation > 0.0 && deviation.is_finite(),
-            "{name}: the ensemble of {} has {} runs and no spread; it takes at least two different seeds",
+            "{name}: the ensemble of {}, {} has {} runs and no spread; it takes at least two different seeds",
+            number.group,
             number.name,
             number.ensemble.len()
         );
         rows.push((number, mean, deviation));
     }
-    let outside: Vec<&str> = rows
+    let outside: Vec<String> = rows
         .iter()
         .filter(|(s, mean, sd)| s.lecture.is_some_and(|v| ((v - mean) / sd).abs() > 1.96))
-        .map(|(s, ..)| s.name)
+        .map(|(s, ..)| format!("{}, {}", s.group, s.name))
         .collect();
     let verdict = match outside.len() {
         0 => "the lecture's value lies within 1.96 standard deviations everywhere".to_owned(),
@@ -56,36 +60,61 @@ pub fn strips(name: &str, title: &str, numbers: &[Strip]) -> Result<Figure> {
         ),
     };
     let alt = format!("Strips of {} numbers over the seeds of an ensemble; {verdict}.", rows.len());
-    const ROW: f64 = 21.0;
-    let height = 130 + (ROW * rows.len() as f64) as u32;
-    let legend = [
-        (Key::Mark(Shape::Disc, palette::SKY), "a seed"),
+    // The place of each row down the page; a group has a line for its name.
+    let mut lines = 0;
+    let mut groups: Vec<(usize, &str)> = Vec::new();
+    let mut places = Vec::new();
+    for (strip, ..) in &rows {
+        if groups.last().is_none_or(|(_, group)| *group != strip.group) {
+            groups.push((lines, strip.group));
+            lines += 1;
+        }
+        places.push(-(lines as f64));
+        lines += 1;
+    }
+    const ROW: f64 = 22.0;
+    let height = 132 + (ROW * lines as f64) as u32;
+    let mut legend = vec![
+        (Key::Mark(Shape::Dot, palette::SKY), "a seed"),
         (Key::Mark(Shape::Disc, palette::OURS), "this run"),
         (Key::Mark(Shape::OpenDiamond, palette::LECTURE), "the lecture"),
         (Key::Patch(palette::BAND), "±1.96 standard deviations"),
     ];
-    Figure::draw(name, &alt, 860, height, |c| {
+    if rows.iter().any(|(s, mean, sd)| s.ensemble.iter().any(|v| ((v - mean) / sd).abs() >= REACH)) {
+        legend.push((Key::Mark(Shape::BeyondRight, palette::SKY), "further out"));
+    }
+    Figure::fixed(name, &alt, 720, height, |c| {
         let body = header(c, title, "", &legend);
         let values: Vec<String> = rows.iter().map(|(_, mean, sd)| format!("{mean:.4} ± {sd:.4}")).collect();
-        let right = values.iter().map(|v| Face::TICK.width(v)).fold(0.0, f64::max) + 10.0;
-        let ticks = rows
-            .iter()
-            .enumerate()
-            .map(|(i, (s, ..))| (-(i as f64), Face::TICK.shorten(s.name, 260.0)))
-            .collect();
-        let y = Axis::linear(0.5 - rows.len() as f64, 0.5, 1, "").with_ticks(ticks).with_grid();
+        let right = values.iter().map(|v| Face::NOTE.width(v)).fold(0.0, f64::max) + 10.0;
+        let ticks = rows.iter().zip(&places);
+        let ticks = ticks.map(|((s, ..), &at)| (at, Face::TICK.shorten(s.name, 260.0))).collect();
+        let y = Axis::linear(0.5 - lines as f64, 0.5, 1, "").with_ticks(ticks).with_grid();
         let x = Axis::linear(-REACH - 0.4, REACH + 0.4, 10, "standard deviations from the ensemble's mean");
-        let axes = Axes::within(Rect { w: body.w - right, ..body }, x, y);
-        let (left, edge) = (axes.at(-1.96, 0.0).0, axes.at(1.96, 0.0).0);
-        c.rect(Rect { x: left, w: edge - left, ..axes.inner }, palette::BAND);
+        // The names of the groups may be wider than those of their numbers.
+        let wide = groups.iter().map(|(_, group)| Face::NOTE.bold().width(group)).fold(0.0, f64::max);
+        let shift = (wide + 8.0 - Axes::room_left(&y)).max(0.0);
+        let place = Rect { x: body.x + shift, w: body.w - shift - right, ..body };
+        let mut axes = Axes::within(c, place, x, y)?;
+        axes.area(c, (-1.96, axes.y.lo), (1.96, axes.y.hi), palette::BAND);
         axes.draw(c);
         axes.line(c, &[(0.0, axes.y.lo), (0.0, axes.y.hi)], palette::GRAY, 0.8);
-        for (i, ((strip, mean, deviation), value)) in rows.iter().zip(&values).enumerate() {
-            let row = -(i as f64);
+        for &(line, group) in &groups {
+            let y = axes.at(0.0, -(line as f64)).1 + Face::NOTE.half_capital();
+            c.text(group, body.x, y, Align::Left, Face::NOTE.bold());
+            if line == 0 {
+                c.text("mean ± sd", axes.inner.right() + right, y, Align::Right, Face::TICK);
+            }
+        }
+        for (((strip, mean, deviation), value), &row) in rows.iter().zip(&values).zip(&places) {
             let standard = |v: f64| (v - mean) / deviation;
             for (k, &v) in strip.ensemble.iter().enumerate() {
-                let (x, y) = axes.at(standard(v).clamp(-REACH, REACH), row + 0.46 * jitter(k));
-                c.disc((x, y), 1.9, palette::SKY);
+                let at = (standard(v).clamp(-REACH, REACH), row + 0.5 * jitter(k));
+                match at.0 {
+                    REACH => axes.mark(c, Shape::BeyondRight, at, 3.4, palette::SKY),
+                    x if x == -REACH => axes.mark(c, Shape::BeyondLeft, at, 3.4, palette::SKY),
+                    _ => axes.mark(c, Shape::Dot, at, 1.9, palette::SKY),
+                }
             }
             for (mark, shape, size, color) in [
                 (strip.lecture, Shape::OpenDiamond, 5.2, palette::LECTURE),
@@ -106,9 +135,10 @@ pub fn strips(name: &str, title: &str, numbers: &[Strip]) -> Result<Figure> {
                     );
                 }
             }
-            let y = axes.at(0.0, row).1 + Face::TICK.half_capital();
-            c.text(value, axes.inner.right() + right, y, Align::Right, Face::TICK);
+            let y = axes.at(0.0, row).1 + Face::NOTE.half_capital();
+            c.text(value, axes.inner.right() + right, y, Align::Right, Face::NOTE);
         }
+        Ok(())
     })
 }
 

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
+use plotters::style::RGBColor;
 
-use super::axes::{Axes, Axis, Key, header, short};
-use super::canvas::{Align, Canvas, Face, Rect, Shape};
+use super::axes::{Axes, Axis, color_bar, header, short};
+use super::canvas::Rect;
+use super::marks::{Key, Shape};
 use super::{Figure, palette, range_of};
 
 /// A function's values on a grid of slopes `a` and intercepts `b`.
@@ -32,7 +34,7 @@ impl Grid {
 }
 
 /// Bands of equal error from dark (small) to light (large), each a round factor above the last, with the path of each
-/// optimizer as `(a, b)` points from its start (a square) to its end (a disc). `minimum` is marked. A grid of some 200
+/// optimizer as `(a, b)` points, one per epoch, from its start (a square) to its end (a disc). `minimum` is marked. A grid of some 200
 /// by 200 points draws smooth bands. Meant for an error with one valley, as a mean squared error has: a hilltop inside
 /// the plot would not be seen.
 ///
@@ -67,62 +69,66 @@ pub fn error_surface(
         short(minimum.1),
         ends.join("; ")
     );
-    let mut legend: Vec<(Key, &str)> = paths
-        .iter()
-        .enumerate()
-        .map(|(i, (label, _))| (Key::LineMark(Shape::Disc, PATHS[i % PATHS.len()]), *label))
-        .collect();
-    legend.push((Key::Mark(Shape::Square, palette::INK), "start"));
-    legend.push((Key::Mark(Shape::OpenDiamond, palette::INK), "minimum"));
+    let color = |i: usize, label| {
+        let series = palette::SERIES[(i + 1) % palette::SERIES.len()];
+        palette::optimizer(label).unwrap_or((series, false))
+    };
+    let mut legend: Vec<(Key, &str)> = Vec::new();
+    for (i, (label, _)) in paths.iter().enumerate() {
+        let (color, dashed) = color(i, label);
+        legend.push((if dashed { Key::Dashes(color, 1.9) } else { Key::Line(color, 1.9) }, label));
+    }
+    legend.extend([
+        (Key::Mark(Shape::Square, palette::INK), "start"),
+        (Key::Mark(Shape::Dot, palette::INK), "after an epoch"),
+        (Key::Mark(Shape::Disc, palette::INK), "end"),
+        (Key::Mark(Shape::OpenDiamond, palette::INK), "minimum"),
+    ]);
     Figure::draw(name, &alt, 760, 560, |c| {
         let body = header(c, title, "", &legend);
         let (x, y) = (
             Axis::linear(grid.a[0], grid.a[width - 1], 7, "slope a"),
             Axis::linear(grid.b[0], grid.b[height - 1], 7, "intercept b"),
         );
-        let axes = Axes::within(Rect { w: body.w - 76.0, ..body }, x, y);
+        let mut axes = Axes::within(c, Rect { w: body.w - 90.0, ..body }, x, y)?;
         // From the widest region inward, each over the last.
-        c.rect(axes.inner, band_color(levels.len(), levels.len()));
+        axes.area(c, (axes.x.lo, axes.y.lo), (axes.x.hi, axes.y.hi), band_color(levels.len(), levels.len()));
         for (i, &level) in levels.iter().enumerate().rev() {
             for ring in below(grid, level) {
-                let ring: Vec<(f64, f64)> = ring.iter().map(|&(a, b)| axes.at(a, b)).collect();
-                c.polygon(&ring, band_color(i, levels.len()));
+                axes.polygon(c, ring, band_color(i, levels.len()));
             }
         }
         axes.draw(c);
-        for (i, (_, path)) in paths.iter().enumerate() {
-            let color = PATHS[i % PATHS.len()];
+        for (i, (label, path)) in paths.iter().enumerate() {
             // A white edge under the line keeps it visible on any band.
             axes.line(c, path, palette::WHITE, 3.4);
-            axes.line(c, path, color, 1.9);
+            match color(i, label) {
+                (color, false) => axes.line(c, path, color, 1.9),
+                (color, true) => axes.dashed(c, path, color, 1.9, (5.0, 3.0)),
+            }
         }
         // White inside, so that it is seen on the darkest band.
         axes.mark(c, Shape::Diamond, minimum, 5.2, palette::WHITE);
         axes.mark(c, Shape::OpenDiamond, minimum, 5.0, palette::INK);
-        for (i, (_, path)) in paths.iter().enumerate() {
+        for (i, (label, path)) in paths.iter().enumerate() {
+            let color = color(i, label).0;
+            path.iter().for_each(|&at| axes.mark(c, Shape::Dot, at, 2.6, color));
             if let (Some(&start), Some(&end)) = (path.first(), path.last()) {
                 axes.mark(c, Shape::Square, start, 4.0, palette::INK);
-                axes.mark(c, Shape::Disc, end, 4.2, PATHS[i % PATHS.len()]);
+                axes.mark(c, Shape::Disc, end, 4.2, color);
             }
         }
-        key_of_bands(c, &axes, &levels);
+        let colors: Vec<RGBColor> = (0..=levels.len()).map(|i| band_color(i, levels.len())).collect();
+        let borders = levels.iter().enumerate().map(|(i, &level)| (i as f64 + 1.0, short(level))).collect();
+        let high = (0.62 * axes.inner.h).min(30.0 * colors.len() as f64);
+        let middle = axes.inner.y + axes.inner.h / 2.0;
+        let bar = Rect { x: body.right() - 13.0, y: middle - high / 2.0, w: 13.0, h: high };
+        color_bar(c, bar, "mean squared error, log scale", &colors, borders)
     })
 }
 
-/// Colors of paths: those of the series that stand out from blue bands.
-const PATHS: [plotters::style::RGBColor; 8] = [
-    palette::VERMILION,
-    palette::GREEN,
-    palette::PURPLE,
-    palette::ORANGE,
-    palette::BLACK,
-    palette::YELLOW,
-    palette::GRAY,
-    palette::BROWN,
-];
-
 /// The color of the band below `levels[i]`: the smaller the error the darker.
-fn band_color(i: usize, n: usize) -> plotters::style::RGBColor {
+fn band_color(i: usize, n: usize) -> RGBColor {
     palette::sequential(0.78 * (1.0 - i as f64 / n as f64))
 }
 
@@ -141,28 +147,6 @@ fn levels(lowest: f64, highest: f64) -> Vec<f64> {
         (_, ..=9) => middling,
         _ => within(&[1.0]),
     }
-}
-
-/// The bands' colors next to the plot, with the error at each border.
-fn key_of_bands(c: &mut Canvas, axes: &Axes, levels: &[f64]) {
-    let n = levels.len() + 1;
-    let (x, height) = (axes.inner.right() + 26.0, (0.62 * axes.inner.h / n as f64).min(30.0));
-    let bottom = axes.inner.y + (axes.inner.h + height * n as f64) / 2.0;
-    for i in 0..n {
-        let y = bottom - (i + 1) as f64 * height;
-        c.rect(Rect { x, y, w: 13.0, h: height }, band_color(i, levels.len()));
-        if let Some(&level) = levels.get(i) {
-            c.line(&[(x + 13.0, y), (x + 16.0, y)], palette::GRAY, 0.9);
-            c.text(&short(level), x + 19.0, y + Face::TICK.half_capital(), Align::Left, Face::TICK);
-        }
-    }
-    c.text_upwards(
-        "mean squared error",
-        x - 5.0,
-        axes.inner.y + axes.inner.h / 2.0,
-        Align::Center,
-        Face::TICK,
-    );
 }
 
 /// The borders of the region where the grid's function, whose root is taken as linear between its points, is

@@ -15,7 +15,7 @@ use crate::learner::Learner;
 use crate::movielens::{CollabFilterDataset, MovieLens, Split, SplitBy};
 use crate::notebook::{Notebook, Picture, Table};
 use crate::optim::Optimizer;
-use crate::plots::{self, Figure};
+use crate::plots::{self, Figure, Format};
 use crate::ratings::ColumnarModelData;
 use crate::run::footprint::{Footprint, check_ratings};
 use crate::run::metrics::{FitMetrics, Metrics};
@@ -207,15 +207,15 @@ impl Lecture {
     pub fn plot(&self, nb: &mut Notebook, figure: Figure) -> Result<()> {
         nb.enter();
         let png = self.write_plot(&figure)?;
-        let svg = self.run.svg.then(|| figure.svg().to_owned());
+        let svg = self.run.formats.contains(&Format::Svg).then(|| figure.svg().to_owned());
         let size = figure.css_size();
         nb.show(Picture { name: figure.name, alt: figure.alt, size, png, svg });
         Ok(())
     }
 
-    /// Writes a plot into `plots/`: the PNG, whose bytes are returned, and the SVG if requested.
+    /// Writes a plot into `plots/`; the bytes of its PNG are returned.
     pub fn write_plot(&self, figure: &Figure) -> Result<Vec<u8>> {
-        figure.save(&self.run.out.join("plots"), self.run.dpi, self.run.svg)
+        figure.save(&self.run.out.join("plots"), self.run.dpi, &self.run.formats)
     }
 
     /// The loss curves of a recorded fit, with its changes of the rate between epochs.

@@ -6,6 +6,7 @@ use tch::Device;
 
 use crate::fast::StepperKind;
 use crate::movielens::SplitBy;
+use crate::plots::Format;
 use crate::run::progress::Telling;
 
 /// The device, the data split and the output of a run.
@@ -29,8 +30,8 @@ pub struct RunOptions {
     pub out: PathBuf,
     /// Resolution of the PNG plots, in dots per inch.
     pub dpi: u32,
-    /// Whether each plot is also written as SVG.
-    pub svg: bool,
+    /// The kinds of files that each plot is written as.
+    pub formats: Vec<Format>,
     /// How the run reports its progress.
     pub telling: Telling,
 }

@@ -409,7 +409,8 @@ pub fn figure(ensemble: &Ensemble, ours: Option<&Ensemble>) -> Result<Figure> {
         for j in 0..fit.runs.first().map_or(0, Vec::len) {
             let loss = if j % 2 == 0 { "training" } else { "validation" };
             strips.push((
-                format!("{}, epoch {}, {loss}", fit.name, j / 2),
+                reference::lecture(&fit.name).map_or(&*fit.name, |lecture| &lecture.title),
+                format!("epoch {}, {loss}", j / 2),
                 fit.runs.iter().map(|run| run[j]).collect::<Vec<f64>>(),
                 lecture.get(j).copied(),
                 ours.and_then(|run| run.get(j).copied()),
@@ -418,7 +419,8 @@ pub fn figure(ensemble: &Ensemble, ours: Option<&Ensemble>) -> Result<Figure> {
     }
     let strips: Vec<plots::Strip> = strips
         .iter()
-        .map(|(name, values, lecture, ours)| plots::Strip {
+        .map(|(group, name, values, lecture, ours)| plots::Strip {
+            group,
             name,
             ensemble: values,
             lecture: *lecture,

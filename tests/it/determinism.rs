@@ -80,8 +80,17 @@ fn same_files(arguments: &[&str], kinds: &[&str]) {
 fn the_same_run_twice_writes_the_same_bytes_in_every_file() {
     // Sections that together write every kind of file.
     same_files(
-        &["run", "excel_subset", "embedding_dot_bias", "training_loop", "--svg", "--dpi", "50"],
-        &["metrics.json", ".html", ".ipynb", ".png", ".svg", ".xlsx", ".csv", ".safetensors"],
+        &[
+            "run",
+            "excel_subset",
+            "embedding_dot_bias",
+            "training_loop",
+            "--format",
+            "png,svg,pdf",
+            "--dpi",
+            "50",
+        ],
+        &["metrics.json", ".html", ".ipynb", ".png", ".svg", ".pdf", ".xlsx", ".csv", ".safetensors"],
     );
 }
 

@@ -170,6 +170,7 @@ fn draw_every_figure() -> Vec<Figure> {
         .zip(&ensembles)
         .zip([0.86, 0.803, 0.798, 0.801])
         .map(|((name, ensemble), lecture)| Strip {
+            group: "fastai's learner",
             name,
             ensemble,
             lecture: Some(lecture),
@@ -189,6 +190,7 @@ fn draw_every_figure() -> Vec<Figure> {
         .map(|i| 1e-5 * 1.06_f64.powi(i))
         .map(|lr| (lr, 0.8 + 0.7 / (1.0 + 200.0 * lr) + 3.0 * lr * lr))
         .collect();
+    let (a, b) = ([vec![1.0, 2.0], vec![3.0, 4.0]], [vec![2.0, 2.0], vec![10.0, 10.0]]);
     let figures = [
         joint("joint", "Predictions are shy of the extremes", &preds, &targets, true),
         loss_curves("loss_curves", "embedding_dot: the losses as training goes on", &fits[0]),
@@ -199,6 +201,7 @@ fn draw_every_figure() -> Vec<Figure> {
             "loss_by_epoch",
             "Adam is ahead",
             "mean squared error",
+            0,
             &[("Adam", &falling), ("SGD", &slower), ("momentum", &slower)],
         ),
         gradient_trace(
@@ -245,6 +248,25 @@ fn draw_every_figure() -> Vec<Figure> {
         ),
         strips("strips", "Four numbers, each beside 20 seeds", &numbers),
         intervals("intervals", "Models, each with its interval", "MSE (stars²)", &models),
+        dot_product("dot_product", "The dot product", &a, &b),
+        tensors("tensors", "Tensors"),
+        embedding_lookup("embedding_lookup", "An index picks a row", 671, 9_066, 50),
+        mini_net("mini_net", "A net instead of the dot product", 50, 10),
+        secant_and_tangent(
+            "secant_and_tangent",
+            "The slope of the error",
+            ("b", "error²"),
+            |b| (b - 44.0).powi(2),
+            (1.0, -86.0),
+            20.0,
+        ),
+        backpropagation("backpropagation", "Forward, then backward", (1.0, 1.0), (14.0, 58.0)),
+        points_and_lines(
+            "points_and_lines",
+            "The data",
+            &[(14.0, 58.0), (86.0, 202.0), (28.0, 86.0)],
+            &[("y = 2x + 30", 2.0, 30.0), ("the start: y = x + 1", 1.0, 1.0)],
+        ),
         lr_finder("lr_finder", "The learning-rate finder", &found, Some(0.02)),
     ];
     figures.into_iter().map(|figure| figure.expect("good data draws")).collect()
@@ -338,7 +360,8 @@ fn texts(figure: &Figure) -> Vec<(String, usvg::Rect)> {
                 usvg::Node::Group(group) => collect(group, found),
                 usvg::Node::Text(text) => {
                     let content = text.chunks().iter().map(|chunk| chunk.text().trim()).collect();
-                    found.push((content, text.flattened().abs_bounding_box()));
+                    let bounds = text.flattened().bounding_box().transform(text.abs_transform());
+                    found.push((content, bounds.expect("a text has an extent")));
                 }
                 _ => {}
             }
@@ -359,15 +382,41 @@ fn parsed(figure: &Figure) -> usvg::Tree {
 
 #[test]
 fn no_text_leaves_the_page_or_covers_another() {
-    for figure in every_figure() {
-        let (width, height) = figure.size();
+    check_texts(every_figure());
+}
+
+#[test]
+fn slides_have_larger_type_on_pages_of_the_same_size() {
+    let figures = std::thread::spawn(|| {
+        for_slides();
+        draw_every_figure()
+    });
+    let figures = figures.join().expect("they are drawn");
+    check_texts(&figures);
+    let height =
+        |figure: &Figure| texts(figure).iter().find(|(text, _)| text == "epochs").map(|t| t.1.height());
+    let find = |figures: &[Figure]| figures.iter().find(|f| f.name == "all_validation_losses").cloned();
+    let (usual, larger) = (find(every_figure()).expect("drawn"), find(&figures).expect("drawn"));
+    assert_eq!(usual.size(), larger.size());
+    let page = |figure: &Figure| parsed(figure).size().width();
+    assert!(page(&larger) < 0.8 * page(&usual) && height(&larger) == height(&usual));
+    let pdf = larger.pdf().expect("a PDF");
+    let inches = f64::from(larger.size().0) / 100.0;
+    let media = String::from_utf8_lossy(&pdf);
+    let media = media.split("/MediaBox [").nth(1).and_then(|rest| rest.split(']').next()).expect("a page");
+    let points: f64 = media.split_whitespace().nth(2).and_then(|x| x.parse().ok()).expect("its width");
+    assert!((points - 72.0 * inches).abs() < 1.0, "{points} points for {inches} inches");
+}
+
+fn check_texts(figures: &[Figure]) {
+    for figure in figures {
+        let page = parsed(figure).size();
+        let (width, height) = (page.width(), page.height());
         let texts = texts(figure);
         assert!(texts.len() > 5, "{} has {} texts only", figure.name, texts.len());
         for (text, r) in &texts {
-            let inside = r.left() >= 4.0
-                && r.top() >= 4.0
-                && r.right() <= width as f32 - 4.0
-                && r.bottom() <= height as f32 - 4.0;
+            let inside =
+                r.left() >= 4.0 && r.top() >= 4.0 && r.right() <= width - 4.0 && r.bottom() <= height - 4.0;
             assert!(inside, "{}: '{text}' at {r:?} leaves the page of {width} by {height}", figure.name);
         }
         for (i, (one, a)) in texts.iter().enumerate() {
@@ -404,7 +453,7 @@ fn a_figure_says_what_it_shows() {
     }
     assert!(has(find("joint"), "4,000 ratings"));
     assert!(has(find("joint"), "true rating (stars)"));
-    assert!(has(find("loss_curves"), "set_lrs(0.01)"));
+    assert!(has(find("loss_curves"), "learning rate 0.01"));
     assert!(has(find("loss_curves"), "comes down from 12.7"), "a running mean that is cut off is said to be");
     assert!(!has(find("loss_curves_calm"), "comes down from"));
     assert!(!has(find("loss_curves_calm"), "lecture"), "no lecture in the legend where it has no figures");
@@ -416,6 +465,25 @@ fn a_figure_says_what_it_shows() {
         beyond.into_iter().any(|z| (15.0..30.0).contains(&z)),
         "a mark beyond the edge says how far out it is"
     );
+}
+
+#[test]
+fn the_diagrams_have_the_numbers_of_what_they_explain() {
+    let shown = |name: &str| -> Vec<String> {
+        let figure = every_figure().iter().find(|f| f.name == name).expect("it is drawn");
+        texts(figure).into_iter().map(|(text, _)| text).collect()
+    };
+    for (name, numbers) in [
+        ("dot_product", &["1", "4", "2", "30", "40", "6", "70"][..]),
+        // 15 is predicted, 58 is true: e = 43², de/db = −2 · 43, and de/da is 14 times that.
+        ("backpropagation", &["15", "−43", "1,849", "−86", "de/da = −1,204", "de/db = −86"]),
+        ("secant_and_tangent", &["tangent: slope −86.0", "secant over a step of 20: slope −66.0"]),
+    ] {
+        let texts = shown(name);
+        for number in numbers {
+            assert!(texts.iter().any(|text| text == number), "{name} lacks {number}: {texts:?}");
+        }
+    }
 }
 
 #[test]
@@ -495,7 +563,7 @@ fn a_png_has_the_resolution_that_was_asked_for_and_says_so() {
 }
 
 #[test]
-fn files_are_written_completely_with_the_svg_only_on_request() {
+fn files_are_written_completely_and_only_in_the_formats_that_are_asked_for() {
     let folder = std::env::temp_dir().join(format!("lecture5-plots-{}", std::process::id()));
     let figure = descent("descent", "title & <more>", &[2.8, 1.0, 0.5]).expect("good data draws");
     let listing = || -> Vec<String> {
@@ -506,22 +574,22 @@ fn files_are_written_completely_with_the_svg_only_on_request() {
         names.sort();
         names
     };
-    let png = figure.save(&folder.join("deeper"), 50, false).expect("saved");
+    let png = figure.save(&folder.join("deeper"), 50, &[Format::Png]).expect("saved");
     assert_eq!(fs::read(folder.join("deeper").join("descent.png")).expect("the file"), png);
-    figure.save(&folder, 50, true).expect("saved");
-    assert_eq!(listing(), ["deeper", "descent.png", "descent.svg"], "no temporary file stays");
+    figure.save(&folder, 50, &[Format::Png, Format::Svg, Format::Pdf]).expect("saved");
+    assert_eq!(listing(), ["deeper", "descent.pdf", "descent.png", "descent.svg"], "no temporary file stays");
     assert_eq!(fs::read(folder.join("descent.png")).expect("the file"), figure.png(50).expect("a PNG"));
 
     // If a file cannot be written, nothing is left behind and the error names the path.
     fs::create_dir(folder.join("blocked.png")).expect("a folder in the way");
     let mut blocked = figure.clone();
     blocked.name = "blocked".to_owned();
-    let error = blocked.save(&folder, 50, false).expect_err("a folder is in the way");
+    let error = blocked.save(&folder, 50, &[Format::Png]).expect_err("a folder is in the way");
     assert!(format!("{error:#}").contains("blocked.png"), "{error:#}");
-    assert_eq!(listing(), ["blocked.png", "deeper", "descent.png", "descent.svg"]);
+    assert_eq!(listing(), ["blocked.png", "deeper", "descent.pdf", "descent.png", "descent.svg"]);
     let mut outside = figure;
     outside.name = "../escape".to_owned();
-    assert!(outside.save(&folder, 50, false).is_err());
+    assert!(outside.save(&folder, 50, &[Format::Png]).is_err());
     fs::remove_dir_all(&folder).expect("tidied up");
 }
 
@@ -543,8 +611,12 @@ fn bad_numbers_are_answered_with_an_error_that_names_them() {
     );
     assert!(error(residuals_by_popularity("r", "t", &[1], &[])).contains("1 movies"));
     assert!(
-        error(strips("s", "t", &[Strip { name: "val", ensemble: &[0.8, 0.8], lecture: None, ours: None }]))
-            .contains("no spread")
+        error(strips(
+            "s",
+            "t",
+            &[Strip { group: "EmbeddingDot", name: "val", ensemble: &[0.8, 0.8], lecture: None, ours: None }]
+        ))
+        .contains("no spread")
     );
 }
 
@@ -557,7 +629,7 @@ fn few_or_odd_numbers_are_drawn_too() {
     gradient_trace("flat", "no gradient", "de/db", &[0.0], &[0.0]).expect("a gradient of 0");
     residuals_by_popularity("cold", "cold start only", &[0], &[0.0]).expect("one group");
     lr_schedule("zero", "a rate of 0", &[0.0, 0.0], 2).expect("a rate of 0");
-    loss_by_epoch("ends", "ends early", "loss", &[("a", &[1.0, f64::INFINITY]), ("b", &[])])
+    loss_by_epoch("ends", "ends early", "loss", 0, &[("a", &[1.0, f64::INFINITY]), ("b", &[])])
         .expect("a curve that ends");
     embeddings_before_after(
         "zeros",
@@ -591,7 +663,7 @@ fn the_pictures_look_as_they_did() {
     let update = std::env::var_os("UPDATE_GOLDENS").is_some();
     for figure in every_figure() {
         if update {
-            figure.save(&folder, 16, false).expect("a golden written");
+            figure.save(&folder, 16, &[Format::Png]).expect("a golden written");
         }
         let path = folder.join(format!("{}.png", figure.name));
         let wanted = Pixmap::load_png(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));

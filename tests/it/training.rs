@@ -487,7 +487,7 @@ fn what_a_cell_changes_is_in_the_saved_settings_and_in_the_plots_label() {
         all_splits: false,
         out: out.path().to_owned(),
         dpi: 100,
-        svg: false,
+        formats: vec![],
         telling: Telling::Quiet,
     };
     let ml = MovieLens::read(Path::new("data/ml-latest-small")).unwrap();
@@ -512,5 +512,5 @@ fn what_a_cell_changes_is_in_the_saved_settings_and_in_the_plots_label() {
         ((7, 7), init, 512, 5)
     );
     let figure = lecture.loss_curves("embedding_dot", "changed").unwrap();
-    assert!(figure.svg().contains("set_lrs(0.05)"), "the label has the rate that the cell set");
+    assert!(figure.svg().contains("learning rate 0.05"), "the label has the rate that the cell set");
 }
