@@ -71,19 +71,39 @@ pub fn run(args: Run) -> Result<()> {
     }
     let _lock = args.common.lock_out()?;
     let kept = earlier::of_an_earlier_run(&mut lecture, chosen.len() == SECTIONS.len(), args.fresh)?;
-    let mut page = Page { kept, new: Vec::new(), fits: 0 };
+    let page = Page { kept, new: Vec::new() };
+    let outcome = run_sections(&chosen, &mut lecture, page, args.step);
+    if lecture.n_fits() > 0 {
+        lecture.all_validation_losses()?.map(|figure| lecture.write_plot(&figure)).transpose()?;
+    }
+    let Some(failed) = outcome? else { return Ok(()) };
+    finish(&lecture)?;
+    match &failed[..] {
+        [] => Ok(()),
+        [one] => bail!("{one}"),
+        several => bail!("{} of {} sections failed: {}", several.len(), chosen.len(), several.join("; ")),
+    }
+}
+
+/// Runs sections one by one, and adds each to the page. Returns those that failed and why; `None` if the user quit.
+fn run_sections(
+    chosen: &[&Section],
+    lecture: &mut Lecture,
+    mut page: Page,
+    step: bool,
+) -> Result<Option<Vec<String>>> {
     let mut failed = Vec::new();
     for (at, section) in chosen.iter().enumerate() {
         lecture.at_section = (at + 1, chosen.len());
-        interrupt::last_words(missing(&chosen, at, &lecture.run.out));
-        let (notebook, outcome) = run_section(section, &mut lecture, args.step);
+        interrupt::last_words(missing(chosen, at, &lecture.run.out));
+        let (notebook, outcome) = run_section(section, lecture, step);
         if let Err(error) = outcome {
             if error.is::<Quit>() {
-                say(missing(&chosen, at, &lecture.run.out));
-                return Ok(());
+                say(missing(chosen, at, &lecture.run.out));
+                return Ok(None);
             }
             if error.is::<Interrupted>() {
-                return Err(Error::new(Interrupted).context(missing(&chosen, at, &lecture.run.out)));
+                return Err(Error::new(Interrupted).context(missing(chosen, at, &lecture.run.out)));
             }
             failed.push(format!("section {}: {error:#}{}", section.name, way_out(&error)));
             if at + 1 < chosen.len() {
@@ -91,17 +111,12 @@ pub fn run(args: Run) -> Result<()> {
             }
         }
         // After each section, so that the complete ones are there however the run ends.
-        page.add(section, notebook, &lecture)?;
+        page.add(section, notebook, lecture)?;
         if lecture.run.telling == Telling::Plain {
             say("");
         }
     }
-    finish(&lecture)?;
-    match &failed[..] {
-        [] => Ok(()),
-        [one] => bail!("{one}"),
-        several => bail!("{} of {} sections failed: {}", several.len(), chosen.len(), several.join("; ")),
-    }
+    Ok(Some(failed))
 }
 
 /// Runs a section, and returns its record as far as it got, with the error in the cell that failed.
@@ -116,6 +131,7 @@ fn run_section(section: &Section, lecture: &mut Lecture, step: bool) -> (Noteboo
     let mut notebook = section.notebook(echo);
     let run = || interrupt::check().and_then(|()| (section.run)(&mut notebook, lecture));
     let outcome = panics::caught(run).unwrap_or_else(|panic| Err(failure::of_panic(&panic)));
+    let outcome = outcome.and(lecture.complete_plots(&mut notebook));
     if let Err(error) = &outcome {
         notebook.fail(format!("{error:#}"));
     } else if let Some(steps) = steps {
@@ -135,8 +151,6 @@ struct Page {
     /// Sections of an earlier run that this one has not run again.
     kept: Vec<EarlierSection>,
     new: Vec<Notebook>,
-    /// Number of fits in the figure of all fits.
-    fits: usize,
 }
 
 impl Page {
@@ -151,10 +165,6 @@ impl Page {
         });
         let page = html::write_parts(&parts.collect::<Vec<_>>(), &run_info(lecture));
         files::write_whole(&lecture.run.out.join("lecture.html"), page.as_bytes())?;
-        if self.fits < lecture.n_fits() {
-            self.fits = lecture.n_fits();
-            lecture.all_validation_losses()?.map(|figure| lecture.write_plot(&figure)).transpose()?;
-        }
         write_metrics(lecture)
     }
 }

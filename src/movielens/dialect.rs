@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::columns::{ColumnKind, ColumnSpec, quoted};
+use super::columns::{ColumnKind, ColumnSpec};
+use super::shown::quoted;
 
 /// How a table is written as text. What is not stated here is inferred from the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

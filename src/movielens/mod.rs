@@ -8,6 +8,7 @@ pub mod file;
 mod ids;
 pub mod own;
 pub mod parquet;
+pub mod shown;
 mod snapshot;
 mod source;
 mod split;

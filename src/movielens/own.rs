@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use polars::prelude::*;
 
-use super::columns::{ColumnKind, ColumnSpec, quoted, whole};
+use super::columns::{ColumnKind, ColumnSpec, whole};
 use super::dialect::{Dialect, first_lines};
+use super::shown::quoted;
 use super::text::Text;
 use super::{file, parquet};
 
@@ -129,7 +130,10 @@ impl Found {
             let id = known(&IDS);
             Some(Found {
                 by_id: stated.item.is_none() && id.is_some(),
-                titles: id.is_some().then(|| known(&TITLES)).flatten().filter(|_| stated.item.is_none()),
+                titles: id
+                    .as_ref()
+                    .filter(|id| stated.item.is_none() && *id != "movieId")
+                    .and_then(|_| known(&TITLES)),
                 movie: stated.item.clone().or(id).or_else(|| known(&TITLES))?,
                 rating: stated.rating.clone().or_else(|| known(&RATINGS))?,
                 year: known(&YEARS),
@@ -137,7 +141,7 @@ impl Found {
             })
         };
         ways.iter().find_map(of).with_context(|| {
-            let longest = ways.iter().max_by_key(|names| names.len());
+            let longest = ways.iter().rev().max_by_key(|names| names.len()); // the first of these
             let is_row = longest.is_some_and(|names| names.iter().any(|name| name.parse::<f64>().is_ok()));
             let has = longest.map_or(String::new(), quoted);
             let numbers = if is_row { ", or count them if the first line is a row: --item 1 --rating 2" } else { "" };

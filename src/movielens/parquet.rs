@@ -9,7 +9,8 @@ use polars::prelude::*;
 use crate::system::memory;
 use crate::system::panics::caught;
 
-use super::columns::{ColumnSpec, Wrong, quoted, shortened, table};
+use super::columns::{ColumnSpec, Wrong, table};
+use super::shown::{quoted, shortened};
 
 /// Whether a file begins as Parquet files do.
 pub fn is_parquet(bytes: &[u8]) -> bool {

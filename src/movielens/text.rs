@@ -12,8 +12,9 @@ use polars::prelude::*;
 use crate::system::memory;
 use crate::system::panics::caught;
 
-use super::columns::{ColumnKind, ColumnSpec, Wrong, shortened, table, whole};
+use super::columns::{ColumnKind, ColumnSpec, Wrong, table, whole};
 use super::dialect::{Dialect, UNIT, byte_of, detect, fields, position, wholly_quoted};
+use super::shown::shortened;
 
 /// A text that polars can read, and where its fields are.
 #[derive(Debug)]

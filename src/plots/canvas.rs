@@ -20,7 +20,7 @@ use resvg::usvg::{self, FallbackSelectionFn, fontdb};
 
 use crate::system::failure::complain;
 
-use super::marks::{Key, Mark, Shape, Swatch};
+use super::marks::{Key, Shape, mark, symbol};
 use super::palette;
 
 /// Units of the SVG in one hundredth of an inch.
@@ -268,13 +268,13 @@ impl Canvas<'_> {
     }
 
     pub fn mark(&mut self, shape: Shape, at: (f64, f64), radius: f64, color: RGBColor) {
-        let drawn = self.area.draw(&Mark { at: fine_point(at), shape, radius, color });
+        let drawn = self.area.draw(&mark(fine_point(at), shape, radius, color));
         self.keep(drawn);
     }
 
     /// A legend's symbol; `at` is the middle of its left side.
     pub fn key(&mut self, key: Key, at: (f64, f64)) {
-        let drawn = self.area.draw(&Swatch { at: fine_point(at), key });
+        let drawn = self.area.draw(&symbol(fine_point(at), key));
         self.keep(drawn);
     }
 

@@ -2,7 +2,8 @@
 
 use anyhow::{Result, ensure};
 
-use super::axes::{Axes, Axis, header};
+use super::axes::{Axes, header};
+use super::axis::Axis;
 use super::canvas::{Align, Canvas, Face, Rect};
 use super::marks::Key;
 use super::{Figure, number, palette, quantile, range_of, sorted};
@@ -52,7 +53,7 @@ pub fn embeddings_before_after(name: &str, title: &str, embeddings: &[EmbeddingW
         spreads.join(", ")
     );
     let width = (350 * embeddings.len() as u32).clamp(480, 1400);
-    Figure::draw(name, &alt, width, 490, |c| {
+    Figure::fixed(name, &alt, width, 490, |c| {
         let legend =
             [(Key::Patch(palette::SKY), "before training"), (Key::Patch(palette::OURS), "after training")];
         let body = header(c, title, "", &legend);

@@ -1,17 +1,14 @@
 //! Predictions against true ratings: the lecture's `sns.jointplot(preds, y, kind='hex')`.
 
-use std::iter::{Once, once};
-
 use anyhow::{Result, ensure};
 use plotters::chart::SeriesLabelPosition;
-use plotters::element::{Drawable, PointCollection};
 use plotters::style::RGBColor;
-use plotters_backend::{BackendCoord, DrawingBackend, DrawingErrorKind};
 
-use super::axes::{Axes, Axis, color_bar, header, short, ticks};
-use super::canvas::{Align, Canvas, Face, Rect, SUB};
+use super::axes::{Axes, color_bar, header};
+use super::axis::{Axis, short, ticks};
+use super::canvas::{Align, Canvas, Face, Rect};
 use super::hexbin::{Extent, hexbin};
-use super::marks::{Key, Shape};
+use super::marks::{Key, Shape, hexagon};
 use super::{Figure, number, palette, range_of};
 use crate::system::arithmetic::mean;
 
@@ -116,14 +113,8 @@ fn draw(
     main.draw(c);
     // A hair wider than its cell: neighbors overlap instead of leaving a pale seam.
     let half = 0.5 * cell_width * side / (hi - lo) + 0.25;
-    main.series(
-        c,
-        hexagons.iter().map(|h| Cell {
-            center: h.center,
-            half,
-            color: palette::sequential(shade(h.count, most)),
-        }),
-    );
+    let cells = hexagons.iter().map(|h| hexagon(h.center, half, palette::sequential(shade(h.count, most))));
+    main.series(c, cells);
     main.dashed(c, &[lo, hi].map(|v| (v, v)), palette::GRAY, 1.3, (5.0, 3.0));
     let mut legend = vec![(Key::Dashes(palette::GRAY, 1.3), "prediction = true rating")];
     if let Some(levels) = levels.as_ref().filter(|_| mean_marks) {
@@ -174,36 +165,6 @@ fn draw(
         most,
         over,
     )
-}
-
-/// A hexagon at a point of the data, `half` as wide on the page, in hundredths of an inch; plotters has none.
-struct Cell {
-    center: (f64, f64),
-    half: f64,
-    color: RGBColor,
-}
-
-impl<'a> PointCollection<'a, (f64, f64)> for &'a Cell {
-    type Point = &'a (f64, f64);
-    type IntoIter = Once<&'a (f64, f64)>;
-    fn point_iter(self) -> Self::IntoIter {
-        once(&self.center)
-    }
-}
-
-impl<DB: DrawingBackend> Drawable<DB> for Cell {
-    fn draw<I: Iterator<Item = BackendCoord>>(
-        &self,
-        mut points: I,
-        backend: &mut DB,
-        _: (u32, u32),
-    ) -> Result<(), DrawingErrorKind<DB::ErrorType>> {
-        let Some((x, y)) = points.next() else { return Ok(()) };
-        let [half, long, short] =
-            [1.0, 2.0 / CELL, 1.0 / CELL].map(|share| (share * self.half * SUB).round() as i32);
-        let corners = [(0, -long), (half, -short), (half, short), (0, long), (-half, short), (-half, -short)];
-        backend.fill_polygon(corners.map(|(right, down)| (x + right, y + down)), &self.color)
-    }
 }
 
 /// Counts differ a hundredfold, so color follows the square root: few still differ from none, many from very

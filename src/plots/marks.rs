@@ -1,13 +1,13 @@
-//! Elements that plotters lacks: marks with a white edge or an open middle, and what stands next to a name in a legend.
-//! As elements they are drawn in a chart, by its legend and on the page alike.
+//! Elements that plotters lacks: marks with a white edge or an open middle, hexagons, and what stands next to a name in a
+//! legend. As elements they are drawn in a chart, by its legend and on the page alike.
 
 use std::iter::{Once, once};
 
 use plotters::element::{Drawable, PointCollection};
-use plotters::style::{RGBColor, ShapeStyle};
+use plotters::style::RGBColor;
 use plotters_backend::{BackendCoord, DrawingBackend, DrawingErrorKind};
 
-use super::canvas::{SUB, stroke};
+use super::canvas::{fine_point, stroke};
 use super::palette;
 
 /// The shapes of marks; those that stand for the lecture are open, ours are full.
@@ -25,68 +25,6 @@ pub(super) enum Shape {
     BeyondRight,
 }
 
-/// A mark at a point, with a thin white edge, so that it stands out from the line or color under it.
-#[derive(Clone, Copy)]
-pub(super) struct Mark<P> {
-    pub at: P,
-    pub shape: Shape,
-    pub radius: f64,
-    pub color: RGBColor,
-}
-
-impl<'a, P> PointCollection<'a, P> for &'a Mark<P> {
-    type Point = &'a P;
-    type IntoIter = Once<&'a P>;
-    fn point_iter(self) -> Self::IntoIter {
-        once(&self.at)
-    }
-}
-
-impl<P, DB: DrawingBackend> Drawable<DB> for Mark<P> {
-    fn draw<I: Iterator<Item = BackendCoord>>(
-        &self,
-        mut points: I,
-        backend: &mut DB,
-        _: (u32, u32),
-    ) -> Result<(), DrawingErrorKind<DB::ErrorType>> {
-        let Some((x, y)) = points.next() else { return Ok(()) };
-        let fine = |units: f64| (units * SUB).round() as i32;
-        let place = |corners: &[(f64, f64)], radius: f64| -> Vec<BackendCoord> {
-            corners.iter().map(|(right, down)| (x + fine(right * radius), y + fine(down * radius))).collect()
-        };
-        const DIAMOND: [(f64, f64); 4] = [(0.0, -1.0), (1.0, 0.0), (0.0, 1.0), (-1.0, 0.0)];
-        const TRIANGLE: [(f64, f64); 3] = [(0.0, -1.0), (0.87, 0.5), (-0.87, 0.5)];
-        const RIGHT: [(f64, f64); 3] = [(1.0, 0.0), (-1.0, 1.1), (-1.0, -1.1)];
-        const SQUARE: [(f64, f64); 4] = [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)];
-        let (radius, color) = (self.radius, &self.color);
-        // The outline of an open mark; what is inside stays visible, such as another mark. It goes on past its first
-        // corner, so that this corner is rounded like the others.
-        let ring = |corners: &[(f64, f64)], radius| {
-            let corners = place(corners, radius);
-            corners.iter().chain(&corners[..2]).copied().collect::<Vec<_>>()
-        };
-        match self.shape {
-            Shape::Dot => backend.draw_circle((x, y), fine(radius) as u32, color, true),
-            Shape::Disc => {
-                backend.draw_circle((x, y), fine(radius + 1.0) as u32, &palette::WHITE, true)?;
-                backend.draw_circle((x, y), fine(radius) as u32, color, true)
-            }
-            Shape::Diamond => {
-                backend.fill_polygon(place(&DIAMOND, 1.25 * radius + 1.6), &palette::WHITE)?;
-                backend.fill_polygon(place(&DIAMOND, 1.25 * radius), color)
-            }
-            Shape::Square => {
-                backend.fill_polygon(place(&SQUARE, 0.85 * radius + 1.0), &palette::WHITE)?;
-                backend.fill_polygon(place(&SQUARE, 0.85 * radius), color)
-            }
-            Shape::BeyondRight => backend.fill_polygon(place(&RIGHT, radius), color),
-            Shape::BeyondLeft => backend.fill_polygon(place(&RIGHT.map(|(x, y)| (-x, y)), radius), color),
-            Shape::OpenDiamond => backend.draw_path(ring(&DIAMOND, 1.2 * radius), &stroke(self.color, 1.7)),
-            Shape::OpenTriangle => backend.draw_path(ring(&TRIANGLE, 1.3 * radius), &stroke(self.color, 1.7)),
-        }
-    }
-}
-
 /// The symbol next to a name in a legend.
 #[derive(Clone, Copy)]
 pub(super) enum Key {
@@ -100,49 +38,108 @@ pub(super) enum Key {
 /// Width of a symbol in a legend.
 pub(super) const KEY: f64 = 22.0;
 
-/// A legend's symbol; `at` is the middle of its left side, in units of the SVG.
-#[derive(Clone, Copy)]
-pub(super) struct Swatch {
-    pub at: BackendCoord,
-    pub key: Key,
+/// A piece of a glyph, in hundredths of an inch from its point, right and down.
+enum Piece {
+    Disc((f64, f64), f64),
+    Polygon(Vec<(f64, f64)>),
+    Line(Vec<(f64, f64)>, f64),
 }
 
-impl<'a> PointCollection<'a, BackendCoord> for &'a Swatch {
-    type Point = &'a BackendCoord;
-    type IntoIter = Once<&'a BackendCoord>;
+/// Pieces at a point of the data or of the page (`P`), of a size on the page.
+pub(super) struct Glyph<P> {
+    at: P,
+    pieces: Vec<(RGBColor, Piece)>,
+}
+
+impl<'a, P> PointCollection<'a, P> for &'a Glyph<P> {
+    type Point = &'a P;
+    type IntoIter = Once<&'a P>;
     fn point_iter(self) -> Self::IntoIter {
         once(&self.at)
     }
 }
 
-impl<DB: DrawingBackend> Drawable<DB> for Swatch {
+impl<P, DB: DrawingBackend> Drawable<DB> for Glyph<P> {
     fn draw<I: Iterator<Item = BackendCoord>>(
         &self,
         mut points: I,
         backend: &mut DB,
-        size: (u32, u32),
+        _: (u32, u32),
     ) -> Result<(), DrawingErrorKind<DB::ErrorType>> {
         let Some((x, y)) = points.next() else { return Ok(()) };
-        let right = |units: f64| (x + (units * SUB).round() as i32, y);
-        let mut line =
-            |from: f64, to: f64, style: ShapeStyle| backend.draw_path([right(from), right(to)], &style);
-        let radius = |shape| if shape == Shape::Dot { 2.6 } else { 4.0 };
-        let mark = |shape, color| Mark { at: right(KEY / 2.0), shape, radius: radius(shape), color };
-        let middle = once(right(KEY / 2.0));
-        match self.key {
-            Key::Line(color, width) => line(0.0, KEY, stroke(color, width)),
-            Key::Dashes(color, width) => {
-                [0.0, 8.0, 16.0].into_iter().try_for_each(|from| line(from, from + 5.0, stroke(color, width)))
+        let place = |&offset: &(f64, f64)| {
+            let (right, down) = fine_point(offset);
+            (x + right, y + down)
+        };
+        self.pieces.iter().try_for_each(|(color, piece)| match piece {
+            Piece::Disc(middle, radius) => {
+                backend.draw_circle(place(middle), fine_point((*radius, 0.0)).0 as u32, color, true)
             }
-            Key::Mark(shape, color) => mark(shape, color).draw(middle, backend, size),
-            Key::LineMark(shape, color) => {
-                line(0.0, KEY, stroke(color, 1.6))?;
-                mark(shape, color).draw(middle, backend, size)
+            Piece::Polygon(corners) => backend.fill_polygon(corners.iter().map(place), color),
+            Piece::Line(points, width) => {
+                backend.draw_path(points.iter().map(place), &stroke(*color, *width))
             }
-            Key::Patch(color) => {
-                let half = (5.0 * SUB) as i32;
-                backend.draw_rect((right(4.0).0, y - half), (right(KEY - 4.0).0, y + half), &color, true)
-            }
-        }
+        })
     }
+}
+
+/// A mark with a thin white edge, so that it stands out from the line or color under it.
+pub(super) fn mark<P>(at: P, shape: Shape, radius: f64, color: RGBColor) -> Glyph<P> {
+    Glyph { at, pieces: pieces(shape, (0.0, 0.0), radius, color) }
+}
+
+fn pieces(shape: Shape, middle: (f64, f64), radius: f64, color: RGBColor) -> Vec<(RGBColor, Piece)> {
+    const DIAMOND: &[(f64, f64)] = &[(0.0, -1.0), (1.0, 0.0), (0.0, 1.0), (-1.0, 0.0)];
+    const TRIANGLE: &[(f64, f64)] = &[(0.0, -1.0), (0.87, 0.5), (-0.87, 0.5)];
+    const SQUARE: &[(f64, f64)] = &[(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)];
+    const RIGHT: &[(f64, f64)] = &[(1.0, 0.0), (-1.0, 1.1), (-1.0, -1.1)];
+    let place = |corners: &[(f64, f64)], radius: f64| -> Vec<(f64, f64)> {
+        corners.iter().map(|(x, y)| (middle.0 + radius * x, middle.1 + radius * y)).collect()
+    };
+    let full = |corners, radius| (color, Piece::Polygon(place(corners, radius)));
+    let edge = |corners, radius| (palette::WHITE, Piece::Polygon(place(corners, radius)));
+    // The outline of an open mark; what is inside stays visible, such as another mark. It goes on past its first corner, so
+    // that this corner is rounded like the others.
+    let open = |corners: &[(f64, f64)], radius| {
+        (color, Piece::Line(place(&[corners, &corners[..2]].concat(), radius), 1.7))
+    };
+    match shape {
+        Shape::Dot => vec![(color, Piece::Disc(middle, radius))],
+        Shape::Disc => {
+            vec![(palette::WHITE, Piece::Disc(middle, radius + 1.0)), (color, Piece::Disc(middle, radius))]
+        }
+        Shape::Diamond => vec![edge(DIAMOND, 1.25 * radius + 1.6), full(DIAMOND, 1.25 * radius)],
+        Shape::Square => vec![edge(SQUARE, 0.85 * radius + 1.0), full(SQUARE, 0.85 * radius)],
+        Shape::OpenDiamond => vec![open(DIAMOND, 1.2 * radius)],
+        Shape::OpenTriangle => vec![open(TRIANGLE, 1.3 * radius)],
+        Shape::BeyondRight => vec![full(RIGHT, radius)],
+        Shape::BeyondLeft => vec![full(RIGHT, -radius)],
+    }
+}
+
+/// A regular hexagon that stands on a corner, `half` as wide.
+pub(super) fn hexagon<P>(at: P, half: f64, color: RGBColor) -> Glyph<P> {
+    let (long, short) = (2.0 * half / 3.0_f64.sqrt(), half / 3.0_f64.sqrt());
+    let corners =
+        vec![(0.0, -long), (half, -short), (half, short), (0.0, long), (-half, short), (-half, -short)];
+    Glyph { at, pieces: vec![(color, Piece::Polygon(corners))] }
+}
+
+/// A legend's symbol; `at` is the middle of its left side.
+pub(super) fn symbol(at: BackendCoord, key: Key) -> Glyph<BackendCoord> {
+    let line = |from: f64, to: f64, color, width| (color, Piece::Line(vec![(from, 0.0), (to, 0.0)], width));
+    let radius = |shape| if shape == Shape::Dot { 2.6 } else { 4.0 };
+    let middle = (KEY / 2.0, 0.0);
+    let pieces = match key {
+        Key::Line(color, width) => vec![line(0.0, KEY, color, width)],
+        Key::Dashes(color, width) => [0.0, 8.0, 16.0].map(|from| line(from, from + 5.0, color, width)).into(),
+        Key::Mark(shape, color) => pieces(shape, middle, radius(shape), color),
+        Key::LineMark(shape, color) => {
+            let mut both = vec![line(0.0, KEY, color, 1.6)];
+            both.extend(pieces(shape, middle, radius(shape), color));
+            both
+        }
+        Key::Patch(color) => vec![(color, Piece::Line(vec![(4.0, 0.0), (KEY - 4.0, 0.0)], 10.0))],
+    };
+    Glyph { at, pieces }
 }

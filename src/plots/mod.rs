@@ -9,19 +9,22 @@
 //! |---|---|
 //! | [`hexbin`](mod@hexbin) | counts points in hexagons; a pure function, draws nothing |
 //! | [`joint`](fn@joint) | predictions against true ratings, with both marginals |
-//! | [`curves`] | losses, learning rates, gradients: numbers in the order they came |
+//! | [`curves`] | learning rates, losses of several methods, gradients: numbers in the order they came |
+//! | [`losses`] | the losses of the fits, next to the lecture's |
 //! | [`ratings`] | what the ratings look like: histogram, crosstab, squashed sigmoid, residuals |
-//! | [`diagrams`] | the lecture's drawings: tensors, an embedding, a net, a derivative |
+//! | [`diagrams`] | the lecture's drawings: tensors, an embedding, a net, backpropagation |
+//! | [`lines`] | the lecture's drawings with axes: points and lines, secant and tangent |
 //! | [`embeddings`] | the weights before and after training |
 //! | [`surface`] | the error over (a, b), and the paths that optimizers take down it |
 //! | [`scatter`] | labeled points, no two labels on top of each other |
 //! | [`intervals`](fn@intervals) | models side by side, one number per model with its interval |
 //! | [`strips`](fn@strips) | an ensemble of runs for each of the lecture's numbers |
 //!
-//! plotters' charts draw the axes, series and most legends. `canvas`, `axes` and `marks` give them one look, make room
+//! plotters' charts draw the axes, series and most legends. `canvas`, `axis`, `axes` and `marks` give them one look, make room
 //! for every label, and add what plotters cannot do: titles of several lines, marks with an edge, lines cut at the edge.
 
 mod axes;
+mod axis;
 mod canvas;
 pub mod curves;
 pub mod diagrams;
@@ -29,6 +32,8 @@ pub mod embeddings;
 pub mod hexbin;
 mod intervals;
 mod joint;
+pub mod lines;
+pub mod losses;
 mod marks;
 pub mod ratings;
 pub mod scatter;
@@ -46,17 +51,14 @@ use resvg::{tiny_skia, usvg};
 
 use crate::system::files::write_whole;
 use canvas::Canvas;
-pub use curves::{
-    FitLosses, all_validation_losses, descent, gradient_trace, loss_by_epoch, loss_curves, lr_finder,
-    lr_schedule,
-};
-pub use diagrams::{
-    backpropagation, dot_product, embedding_lookup, mini_net, points_and_lines, secant_and_tangent, tensors,
-};
+pub use curves::{descent, gradient_trace, loss_by_epoch, lr_finder, lr_schedule};
+pub use diagrams::{backpropagation, dot_product, embedding_lookup, mini_net, tensors};
 pub use embeddings::{EmbeddingWeights, embeddings_before_after};
 pub use hexbin::{Extent, Hexagon, hexbin};
 pub use intervals::{Interval, intervals};
 pub use joint::joint;
+pub use lines::{points_and_lines, secant_and_tangent};
+pub use losses::{FitLosses, all_validation_losses, loss_curves};
 pub use ratings::{crosstab_heatmap, rating_histogram, residuals_by_popularity, squashed_sigmoid};
 pub use scatter::{LabelBox, labeled_scatter, place_labels};
 pub use strips::{Strip, strips};

@@ -2,7 +2,8 @@
 
 use anyhow::{Result, ensure};
 
-use super::axes::{Axes, Axis, header, short};
+use super::axes::{Axes, header};
+use super::axis::{Axis, short};
 use super::canvas::{Align, Canvas, Face, Rect};
 use super::marks::{Key, Shape};
 use super::{Figure, number, palette, quantile, range_of, sorted};

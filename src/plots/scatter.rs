@@ -2,7 +2,8 @@
 
 use anyhow::{Result, ensure};
 
-use super::axes::{Axes, Axis, header};
+use super::axes::{Axes, header};
+use super::axis::Axis;
 use super::canvas::{Align, Face, Rect};
 use super::marks::Shape;
 use super::{Figure, palette, range_of};

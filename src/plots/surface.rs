@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use plotters::style::RGBColor;
 
-use super::axes::{Axes, Axis, color_bar, header, short};
+use super::axes::{Axes, color_bar, header};
+use super::axis::{Axis, short};
 use super::canvas::Rect;
 use super::marks::{Key, Shape};
 use super::{Figure, palette, range_of};

@@ -202,6 +202,7 @@ fn lists_of_other_programs_are_read_as_they_are() {
         "Title;YEAR;Stars\nSabrina;1995.0;4.5\nHeat;1996;5\n",
         "movie\trating\nSabrina (1995)\t4.5\nHeat\t5\n",
         "Name,Rating,Review\nSabrina (1995),4.5,\"Well,\nwell, well\"\nHeat,5,\n",
+        "sep=\t\nmovie\trating\nSabrina (1995)\t4.5\nHeat\t5\n",
         "movieId,rating\n7.0,4.5\n6.0,5\n",
         "movie_id,title,Rating\n7,Sabrina (1995),4.5\n6,Heat,5\n",
     ] {

@@ -132,9 +132,11 @@ fn devices_pipes_and_gigantic_files_are_refused_before_they_are_read() {
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let (gigantic, fifo) = (gigantic.to_str().unwrap(), fifo.to_str().unwrap());
     let no_file = "a device, a pipe or a socket, where a file is expected";
-    for (from, said) in
-        [(gigantic, "not a complete safetensors file"), (fifo, no_file), ("/dev/zero", no_file)]
-    {
+    for (from, said) in [
+        (gigantic, "not a safetensors file; only models that this program has saved"),
+        (fifo, no_file),
+        ("/dev/zero", no_file),
+    ] {
         fails(&lecture5(&[&SIMILAR[..], &["--from", from]].concat()), 1, said);
     }
     for (from, said) in [(gigantic, "longer than 256 MiB"), (fifo, no_file), ("/dev/zero", no_file)] {

@@ -5,7 +5,7 @@ use std::path::Path;
 use lecture5::movielens::columns::{ColumnKind, ColumnSpec};
 use lecture5::movielens::dialect::Quote;
 use lecture5::movielens::text::Text;
-use lecture5::movielens::{Dialect, columns, file};
+use lecture5::movielens::{Dialect, file, shown};
 use polars::prelude::DataFrame;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -50,7 +50,7 @@ type Row = (String, String, f32, i64);
 fn id(not: &'static str) -> impl Strategy<Value = String> {
     // What is cleaned at the door would come back cleaned.
     let words = "[^\u{0}]{1,12}".prop_map(move |text| text.replace(|c| not.contains(c), "_"));
-    let words = words.prop_map(|text| columns::clean(&text).replace('\u{feff}', "_"));
+    let words = words.prop_map(|text| shown::clean(&text).replace('\u{feff}', "_"));
     prop_oneof![any::<i64>().prop_map(|id| id.to_string()), words]
         .prop_filter("blank at an end", |id| !id.is_empty() && id.trim_ascii() == id)
 }

@@ -214,7 +214,6 @@ fn what_only_looks_wrong_is_read_as_it_is_meant() {
         ("blank lines", GOOD.replace('\n', "\n\n") + "\n \n"),
         ("columns in another order and one more", reversed.replace('\n', ",x\n")),
         ("a column of free text, over lines and with commas", reviewed),
-        ("Excel's line about a tab", "sep=\t\n".to_owned() + &written(&plain, "\t", "\n")),
     ] {
         let got = read(&[("ratings.csv", text.as_bytes())]);
         assert_eq!(got, meant, "{what}");

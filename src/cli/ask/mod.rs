@@ -15,7 +15,7 @@ use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
-use lecture5::movielens::columns::clean;
+use lecture5::movielens::shown::clean;
 use lecture5::movielens::{self, CollabFilterDataset, MovieLens};
 use lecture5::recommend::titles::{Found, Titles};
 use lecture5::saved::model_file::ModelCard;

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::super::data::{Written, range};
 use super::OpenModel;
-use lecture5::movielens::columns::clean;
 use lecture5::movielens::own::{self, List};
+use lecture5::movielens::shown::clean;
 use lecture5::recommend::titles::Found;
 use lecture5::saved::trained::Trained;
 use lecture5::system::failure::{complain, wrong_use};
