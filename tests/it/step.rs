@@ -111,15 +111,17 @@ fn in_a_terminal_each_cell_waits_for_enter_and_q_ends() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let (screen, status) = in_a_terminal(
-        "EEq",
+        "EEEq",
         &["run", "dot_product", "embedding_dot", "--step", "--out", out.to_str().unwrap()],
     );
     assert_eq!(status, Some(0), "{screen}");
     let places = [
-        "# The dot product",                      // the prose
-        "│ let a = Tensor::from_slice2(",         // the code
-        "<E>",                                    // waits
-        "[Float tensor of size 2x2]",             // what it shows
+        "# The dot product",              // the prose
+        "│ let a = Tensor::from_slice2(", // the code
+        "<E>",                            // waits
+        "[Float tensor of size 2x2]",     // what it shows
+        "│ lecture.plot(nb, plots::tensors(",
+        "<E>",
         "`a * b` multiplies element by element:", // the next prose
         "│ nb.show(shown(&(&a * &b))?);",
         "<E>",
