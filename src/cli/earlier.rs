@@ -41,8 +41,16 @@ pub fn of_an_earlier_run(lecture: &mut Lecture, whole: bool, fresh: bool) -> Res
     if !page.exists() {
         return Ok(Vec::new());
     }
-    let page = String::from_utf8_lossy(&files::read(&page, MOST)?).into_owned();
-    Ok(sections(&page, SECTIONS.iter().map(|section| section.name)))
+    let text = String::from_utf8_lossy(&files::read(&page, MOST)?).into_owned();
+    let sections = sections(&text, SECTIONS.iter().map(|section| section.name));
+    ensure!(
+        whole || !sections.is_empty(),
+        wrong_use(format!(
+            "{}: not a page of this program; take another --out, or --fresh to replace it",
+            page.display()
+        ))
+    );
+    Ok(sections)
 }
 
 /// The same for a fit, which leaves no section: it adds to a run of the lecture, and replaces other fits.

@@ -194,6 +194,10 @@ user and each movie, and predicts from them.
 The sections follow the lecture's notebook, cell by cell, and every cell was run to make this page. The last three go \
 beyond the lecture. The table shows how far each model got, next to what the lecture printed.";
 
+/// What the page says if a card has computed it.
+const ON_A_CARD: &str = "; batches of 64 are too small for a card, and take about as long on one core of a CPU (measured on an \
+                         H200: docs/performance.md)";
+
 /// What lecture.html says about the run as a whole.
 fn run_info(lecture: &Lecture) -> html::RunInfo {
     let m = &lecture.metrics;
@@ -213,7 +217,7 @@ fn run_info(lecture: &Lecture) -> html::RunInfo {
             pair("split", lecture.run.split.to_string()),
         ],
         machine: [
-            pair("device", m.device_and_card()),
+            pair("device", m.device_and_card() + if lecture.run.device.is_cuda() { ON_A_CARD } else { "" }),
             pair("threads", m.threads.to_string()),
             pair("libtorch", m.libtorch.clone()),
             pair("stepper", m.stepper.name().to_owned()),

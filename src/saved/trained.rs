@@ -2,7 +2,7 @@
 //! folded in from a few ratings, without any other training.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -202,10 +202,13 @@ fn check(card: &ModelCard, tensors: &HashMap<String, Tensor>) -> Result<()> {
         counted.0,
         counted.1
     );
+    for (what, ids) in [("users", &card.users), ("movies", &card.movies)] {
+        ensure!(ids.iter().collect::<HashSet<_>>().len() == ids.len(), "two of its {what} have the same id");
+    }
     let (low, high) = card.range;
     // Beyond this the solver for a new user does not converge.
     const MOST: f64 = 1e9;
-    ensure!(low.abs().max(high.abs()) <= MOST && low <= high, "ratings from {low} to {high}");
+    ensure!(low.abs().max(high.abs()) <= MOST && low < high, "ratings from {low:?} to {high:?}");
     card.settings.check()?;
     let Settings { wd, n_factors: (u, m), hidden, dropout, .. } = &card.settings;
     let (u, m) = (*u, *m);

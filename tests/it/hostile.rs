@@ -120,7 +120,12 @@ fn models_that_describe_nothing_or_do_not_answer_with_a_number_are_refused() {
     let decay = |card: &mut Value| card["settings"]["wd"] = json!(1e300);
     fails(&asked("decay.safetensors", decay, |_| {}, &recommend), 1, "a weight decay of ");
     let range = |card: &mut Value| card["range"] = json!([0.0, 1e300]);
-    fails(&asked("range.safetensors", range, |_| {}, &recommend), 1, "ratings from 0 to ");
+    fails(&asked("range.safetensors", range, |_| {}, &recommend), 1, "ratings from 0.0 to 1e300");
+    let point = |card: &mut Value| card["range"] = json!([5.0, 5.0]);
+    fails(&asked("point.safetensors", point, |_| {}, &recommend), 1, "ratings from 5.0 to 5.0");
+    let twins =
+        |card: &mut Value| card["movies"] = json!(vec!["31"; card["movies"].as_array().unwrap().len()]);
+    fails(&asked("twins.safetensors", twins, |_| {}, &user), 1, "two of its movies have the same id");
 }
 
 #[test]

@@ -81,6 +81,10 @@ fn sections_run_one_after_another_make_the_page_of_all() {
     assert_eq!(fits(&place, "apart"), [""; 0]);
     assert!(!place.read("apart/lecture.html").contains("<section id=\"embedding_dot\">"));
 
+    // Nor is another program's page replaced.
+    std::fs::write(place.path("apart/lecture.html"), "<html></html>").unwrap();
+    fails(&place.run(&["run", "movielens", "--seed", "1"], "apart"), 2, "not a page of this program");
+
     // A page whose metrics are gone cannot be added to.
     std::fs::remove_file(place.path("together/metrics.json")).unwrap();
     fails(&place.run(&["run", "movielens"], "together"), 2, "a page without the metrics.json of its run");
