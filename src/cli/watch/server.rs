@@ -44,14 +44,14 @@ impl Place {
     pub fn serve(self, page: Arc<Page>, wakes: Sender<Wake>) {
         for request in self.server.incoming_requests() {
             let (page, wakes) = (Arc::clone(&page), wakes.clone());
-            let answered = match self.wanted(&request) {
+            let answered = match self.route(&request) {
                 Err(status) => request.respond(Response::empty(status)),
-                Ok(ColumnSpec::Page) => request.respond(document()),
-                Ok(ColumnSpec::Wake(wake)) => {
+                Ok(Route::Page) => request.respond(document()),
+                Ok(Route::Wake(wake)) => {
                     drop(wakes.send(wake));
                     request.respond(Response::empty(204))
                 }
-                Ok(ColumnSpec::Events) => {
+                Ok(Route::Events) => {
                     std::thread::spawn(move || events(request, &page));
                     Ok(())
                 }
@@ -61,7 +61,7 @@ impl Place {
     }
 
     /// What a request asks for, or the status that refuses it.
-    fn wanted(&self, request: &Request) -> Result<ColumnSpec, u16> {
+    fn route(&self, request: &Request) -> Result<Route, u16> {
         let header = |name: &'static str| request.headers().iter().filter(move |h| h.field.equiv(name));
         let ours =
             |host: &str| ["127.0.0.1", "localhost"].iter().any(|us| host == format!("{us}:{}", self.port));
@@ -74,16 +74,16 @@ impl Place {
         }
         let path = request.url().strip_prefix('/').and_then(|path| path.strip_prefix(self.token.as_str()));
         match (request.method(), path) {
-            (Method::Get, Some("/")) => Ok(ColumnSpec::Page),
-            (Method::Get, Some("/events")) => Ok(ColumnSpec::Events),
-            (Method::Post, Some("/stop")) => Ok(ColumnSpec::Wake(Wake::Stop)),
-            (Method::Post, Some("/again")) => Ok(ColumnSpec::Wake(Wake::Again)),
+            (Method::Get, Some("/")) => Ok(Route::Page),
+            (Method::Get, Some("/events")) => Ok(Route::Events),
+            (Method::Post, Some("/stop")) => Ok(Route::Wake(Wake::Stop)),
+            (Method::Post, Some("/again")) => Ok(Route::Wake(Wake::Again)),
             _ => Err(404),
         }
     }
 }
 
-enum ColumnSpec {
+enum Route {
     Page,
     Events,
     Wake(Wake),
