@@ -1,7 +1,10 @@
 //! Axes with room for their labels, titles and legends: what makes the figures look alike.
 //!
-//! Nothing is placed by eye. Every text is measured first and room is made for it, so none is clipped. The legend has
-//! its own line above the data, so it covers none.
+//! Nothing is placed by eye. Every text is measured first and room is made for it, so none is clipped. A legend covers no
+//! data: it is in a corner that no data reaches, or has its own line above the plot.
+//!
+//! plotters' charts draw. By hand is what they cannot do: titles that are broken into lines, legends in a row, lines cut at
+//! the edge of the plot, and texts that are measured to place others next to them.
 
 use anyhow::Result;
 use plotters::chart::{ChartBuilder, ChartContext, SeriesLabelPosition};

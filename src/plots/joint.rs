@@ -61,7 +61,7 @@ pub fn joint(name: &str, title: &str, preds: &[f32], targets: &[f32], mean_marks
         number(n, 0),
         mse.sqrt()
     );
-    Figure::draw(name, &alt, 700, 666, |c| draw(c, title, &x, &y, mean_marks, (mse, r)))
+    Figure::draw(name, &alt, 700, 676, |c| draw(c, title, &x, &y, mean_marks, (mse, r)))
 }
 
 fn draw(

@@ -499,6 +499,39 @@ fn the_joint_plot_has_a_hexagon_for_every_count_and_a_mark_for_every_rating() {
 }
 
 #[test]
+fn joint_plots_of_two_models_have_the_same_axes_and_colors() {
+    let (preds, targets) = ratings_and_predictions(2_000);
+    let wild: Vec<f32> = preds.iter().map(|p| 9.0 * (p - 3.0)).collect();
+    let [one, other] = [&preds, &wild].map(|p| joint("joint", "t", p, &targets, true).expect("drawn"));
+    let label = |figure: &Figure, wanted: &str| -> Vec<(f32, f32)> {
+        let found = texts(figure).into_iter().filter(|(text, _)| text == wanted);
+        found.map(|(_, bounds)| (bounds.left(), bounds.height())).collect()
+    };
+    // Stars, and a count next to the colors.
+    for text in ["1", "5", "20"] {
+        assert_eq!(label(&one, text), label(&other, text), "{text}");
+    }
+    let says = |figure| texts(figure).iter().any(|(text, _)| text.starts_with("Predictions beyond the plot"));
+    assert!(!says(&one) && says(&other));
+}
+
+#[test]
+fn an_optimizer_has_one_color_in_every_picture() {
+    let path: &[(f64, f64)] = &[(1.0, 1.0), (2.0, 20.0)];
+    let grid = Grid::of((0.0, 4.0), (0.0, 60.0), 21, |a, b| (a - 2.0).powi(2) + (b - 30.0).powi(2));
+    let colors = |name: &str| {
+        let surface = error_surface("s", "t", &grid, (2.0, 30.0), &[("SGD", path), (name, path)]);
+        let losses = loss_by_epoch("l", "t", "loss", 0, &[(name, &[3.0, 2.0])]);
+        [surface.expect("drawn"), losses.expect("drawn")].map(|figure| {
+            ["#009E73", "#CC79A7"].map(|color| figure.svg().contains(&format!("stroke=\"{color}\"")))
+        })
+    };
+    assert_eq!(colors("momentum"), [[true, false]; 2]);
+    assert_eq!(colors("adagrad"), [[false, true]; 2]);
+    assert_eq!(colors("adagrad, annealed"), [[false, true]; 2]);
+}
+
+#[test]
 fn labels_neither_overlap_nor_leave_the_plot_nor_cover_a_point() {
     let (points, _) = crowded_movies();
     let area = (50.0, 40.0, 800.0, 600.0);
