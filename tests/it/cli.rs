@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::common::{lecture5, stderr, stdout};
 
@@ -24,9 +24,10 @@ fn json(path: &Path) -> Value {
 
 #[test]
 fn the_whole_lecture_runs_and_each_validation_loss_lies_within_the_spread_of_the_seeds() {
-    let (_folder, out, output) = run(&["run"]);
+    let (_folder, out, output) = run(&["run", "--all-splits"]);
     let metrics = json(&out.join("metrics.json"));
     assert_eq!(metrics["data"]["n_ratings"], 100_004);
+    check_splits(&metrics["beyond"]);
     let fits = metrics["fits"].as_array().unwrap();
     let mut epochs = 0;
     for fit in fits {
@@ -76,6 +77,22 @@ fn the_whole_lecture_runs_and_each_validation_loss_lies_within_the_spread_of_the
     assert!(html.contains("1.64501"), "the page has the lecture's losses beside ours");
     assert!(html.contains("Inside: nothing deviates."), "the page holds this run against the ensemble");
     assert!(out.join("plots/verify.png").exists());
+}
+
+/// On every way to split, no model that is offered as good is behind a number for each user and each movie.
+fn check_splits(beyond: &Value) {
+    let splits = beyond["splits"].as_array().unwrap();
+    let ways: Vec<&str> = splits.iter().map(|split| split["split"].as_str().unwrap()).collect();
+    assert_eq!(ways, ["random, seed 42", "user, seed 42", "time"]);
+    for split in splits {
+        assert_eq!(split["models"], json!(["biases", "Bayesian factorization", "Gaussian process", "blend"]));
+        let all = &split["groups"][0];
+        let rmse: Vec<f64> = all["rmse"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
+        assert!(rmse[1..].iter().all(|other| *other < rmse[0]), "{split}");
+        assert!(split["models"].as_array().unwrap().contains(&split["best"]), "{split}");
+        let n = |group: &Value| group["n"].as_u64().unwrap();
+        assert_eq!(split["groups"].as_array().unwrap()[1..].iter().map(n).sum::<u64>(), n(all), "{split}");
+    }
 }
 
 /// Validates the notebooks with Jupyter's own library, if installed (LECTURE5_PYTHON or python3).
