@@ -189,7 +189,7 @@ fn a_column_that_cannot_be_one_is_refused_by_its_type_or_row() {
         ),
         (
             with(users(), ("optional double r", F64(vec![Some(1.0), None, Some(1.0)])), times()),
-            "r.parquet row 2: no r",
+            "r.parquet row 2: no r; --missing '' leaves out rows without one",
         ),
         (
             with(users(), ("optional double r", F64(vec![Some(1.0), Some(7.0), None])), times()),

@@ -110,7 +110,11 @@ const OPTIONS: &[Case] = &[
     ("predict --user 1", 2, "--movie <TITLE|ID>"),
     ("similar --movie 1 --from {tmp}/none", 1, "none: no such model"),
     ("recommend --user 1 --from {tmp}", 1, "Is a directory"),
-    ("predict --user 1 --movie 1 --from {file}", 1, "file: not a complete safetensors file"),
+    (
+        "predict --user 1 --movie 1 --from {file}",
+        1,
+        "file: text; only models that this program has saved are opened",
+    ),
     // Files and folders.
     ("run --data=", 2, "a value is required for '--data <DIR>'"),
     ("run --out=", 2, "a value is required for '--out <DIR>'"),
@@ -124,7 +128,7 @@ const OPTIONS: &[Case] = &[
 /// These cases get as far as reading the data.
 const FITS: &[Case] = &[
     ("fit --model dot --schedule 1e300x1", 1, "in epoch 0 at batch 1 of "),
-    ("fit --model bias --wd 1e308", 1, "try a smaller one, or a lower weight decay"),
+    ("fit --model bias --wd 1e308", 1, "try a lower learning rate, or a lower weight decay"),
     ("fit --model dot --init 1000000 --schedule 1e-9x1", 1, "the loss became inf in epoch 0 at batch "),
     ("fit --model dot --init 30000 --schedule 1e-30x1", 1, "predicting nothing but zeros gives "),
     ("fit --model net --hidden 100000,100000", 1, "of 10010367301 weights, takes at least 186.4 GiB, and "),
@@ -374,13 +378,13 @@ fn a_damaged_or_foreign_file_is_not_resumed() {
     other_state[header..end].fill(0xff);
     let line: &'static str = format!("{fit} --resume").leak();
     for (bytes, said) in [
-        (Vec::new(), "not a complete safetensors file"),
-        (b"not a model".to_vec(), "not a complete safetensors file"),
-        (whole[..7].to_vec(), "not a complete safetensors file"),
+        (Vec::new(), "an empty file"),
+        (b"not a model".to_vec(), "text; only models"),
+        (whole[..7].to_vec(), "not a safetensors file"),
         (whole[..header].to_vec(), "not a complete safetensors file"),
         (whole[..end - 1].to_vec(), "not a complete safetensors file"),
         ([&whole[..], b"more"].concat(), "not a complete safetensors file"),
-        (vec![0xff; 100], "not a complete safetensors file"),
+        (vec![0xff; 100], "not a safetensors file"),
         // From another program: one without a model card, and one whose card is not understood.
         (safetensors_of_another_program(), "it has no model card"),
         (with_header(&|text| text.replace("n_factors", "n_fact0rs")), "its model card cannot be parsed"),
