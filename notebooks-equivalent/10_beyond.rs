@@ -11,6 +11,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
+use rayon::prelude::*;
 
 use lecture5::beyond::blend::Blend;
 use lecture5::beyond::rows::folds;
@@ -118,12 +119,14 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         let (stars, seconds) = nets::lecture_model(lecture, kind)?;
         predictions.push((name.to_owned(), true, stars, seconds));
     }
-    for model in &models {
+    // Side by side on all processors, since not each of them uses more than one.
+    let trained = models.par_iter().map(|model| {
         interrupt::check()?;
         let started = Instant::now();
         let stars = (model.predict)(&world, &trn, &val);
-        predictions.push((model.name.to_owned(), false, stars, started.elapsed().as_secs_f64()));
-    }
+        Ok((model.name.to_owned(), false, stars, started.elapsed().as_secs_f64()))
+    });
+    predictions.extend(trained.collect::<Result<Vec<Predicted>>>()?);
 
     // %% [markdown]
     // ## The blend

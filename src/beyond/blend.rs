@@ -2,6 +2,7 @@
 //! for ratings it had not seen (stacking: Wolpert 1992; by ridge regression: Breiman 1996).
 
 use anyhow::Result;
+use rayon::prelude::*;
 
 use super::Model;
 use super::linalg::solve;
@@ -69,10 +70,12 @@ pub fn out_of_fold(
     let (mut rows, mut made) = (Vec::new(), vec![Vec::new(); models.len()]);
     for (learned, asked) in folds(world.split, &trn.pairs, k, seed) {
         let (part, questions) = (trn.pick(&learned), trn.pairs.pick(&asked));
-        for (model, made) in models.iter().zip(&mut made) {
+        let predicted = models.par_iter().map(|model| {
             interrupt::check()?;
-            made.extend(model(world, &part, &questions));
-        }
+            Ok(model(world, &part, &questions))
+        });
+        let predicted: Vec<Vec<f64>> = predicted.collect::<Result<_>>()?;
+        made.iter_mut().zip(predicted).for_each(|(made, stars)| made.extend(stars));
         rows.extend(asked);
     }
     Ok((rows, made))

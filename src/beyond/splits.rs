@@ -1,6 +1,7 @@
 //! The same models on every way to split: the best model for one may lose to a number for each user and movie on another.
 
 use anyhow::Result;
+use rayon::prelude::*;
 
 use super::blend::Blend;
 use super::data::from_lecture;
@@ -29,11 +30,11 @@ pub fn scores(ml: &MovieLens, cf: &CollabFilterDataset, by: SplitBy) -> Result<S
     let (world, trn, val, y) = from_lecture(ml, cf, by, &split)?;
     let (mut members, _) = models_for(&world, &trn.pairs);
     members.retain(|model| model.blended);
-    let mut predictions = Vec::new();
-    for model in &members {
+    let trained = members.par_iter().map(|model| {
         interrupt::check()?;
-        predictions.push((model.predict)(&world, &trn, &val));
-    }
+        Ok((model.predict)(&world, &trn, &val))
+    });
+    let mut predictions: Vec<Vec<f64>> = trained.collect::<Result<_>>()?;
     let blend = Blend::fit(&world, &trn, &members)?;
     predictions.push(blend.predict(&world, &predictions));
     Ok(split_scores(by, &blend, &predictions, &known_and_new(&trn.pairs, &val), &y))

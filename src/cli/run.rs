@@ -131,7 +131,6 @@ fn run_section(section: &Section, lecture: &mut Lecture, step: bool) -> (Noteboo
     let mut notebook = section.notebook(echo);
     let run = || interrupt::check().and_then(|()| (section.run)(&mut notebook, lecture));
     let outcome = panics::caught(run).unwrap_or_else(|panic| Err(failure::of_panic(&panic)));
-    let outcome = outcome.and(lecture.complete_plots(&mut notebook));
     if let Err(error) = &outcome {
         notebook.fail(format!("{error:#}"));
     } else if let Some(steps) = steps {

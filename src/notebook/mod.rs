@@ -157,22 +157,6 @@ impl Notebook {
         }
     }
 
-    /// Whether pictures are looked at as soon as they are shown.
-    pub fn shows_pictures_at_once(&self) -> bool {
-        matches!(self.echo, Echo::With(_) | Echo::Outputs(_))
-    }
-
-    /// Adds the bytes of a picture that was shown before it was drawn.
-    pub fn complete_picture(&mut self, name: &str, png: &[u8]) {
-        for output in self.cells.iter_mut().flat_map(|cell| &mut cell.outputs) {
-            if let Output::Picture(picture) = output
-                && picture.name == name
-            {
-                picture.png = png.to_vec();
-            }
-        }
-    }
-
     /// Shows a value (text, a number, a table, a picture) under the cell of the calling line.
     ///
     /// A helper that shows things for a cell should be `#[track_caller]` too; what one without it shows goes

@@ -1,12 +1,11 @@
 //! The state that the lecture's sections share: the run's settings, the data, and the output folder.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::thread::{self, JoinHandle};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use polars::prelude::{AnyValue, DataFrame};
 use tch::Tensor;
 
@@ -29,7 +28,6 @@ use crate::saved::trained::Trained;
 use crate::settings::{ModelKind, Plan, Settings};
 use crate::system::arithmetic::mean;
 use crate::system::terminal::say;
-use crate::system::{failure, panics};
 
 /// A run of the lecture, section by section.
 pub struct Lecture {
@@ -51,8 +49,6 @@ pub struct Lecture {
     pub at_section: (usize, usize),
     /// Number of epochs of the current fit, over all of its `fit` calls.
     epochs_told: Rc<Cell<usize>>,
-    /// The plots that are being drawn, by name.
-    drawings: RefCell<Vec<(String, JoinHandle<Result<Vec<u8>>>)>>,
 }
 
 impl Lecture {
@@ -77,7 +73,6 @@ impl Lecture {
             learner: None,
             at_section: (1, 1),
             epochs_told: Rc::default(),
-            drawings: RefCell::default(),
         })
     }
 
@@ -211,38 +206,10 @@ impl Lecture {
     #[track_caller]
     pub fn plot(&self, nb: &mut Notebook, figure: Figure) -> Result<()> {
         nb.enter();
+        let png = self.write_plot(&figure)?;
         let svg = self.run.formats.contains(&Format::Svg).then(|| figure.svg().to_owned());
-        let (name, alt, size) = (figure.name.clone(), figure.alt.clone(), figure.css_size());
-        let png = match nb.shows_pictures_at_once() {
-            true => self.write_plot(&figure)?,
-            false => self.draw_later(figure)?,
-        };
-        nb.show(Picture { name, alt, size, png, svg });
-        Ok(())
-    }
-
-    /// Draws a plot while the section goes on. Its bytes are there after [`Lecture::complete_plots`].
-    fn draw_later(&self, figure: Figure) -> Result<Vec<u8>> {
-        let (folder, dpi, formats) = (self.run.out.join("plots"), self.run.dpi, self.run.formats.clone());
-        let name = figure.name.clone();
-        let draw = move || {
-            let saved = panics::caught(|| figure.save(&folder, dpi, &formats));
-            saved.unwrap_or_else(|panic| Err(failure::of_panic(&panic)))
-        };
-        let drawing = thread::Builder::new().spawn(draw).context("no thread can be started")?;
-        self.drawings.borrow_mut().push((name, drawing));
-        Ok(Vec::new())
-    }
-
-    /// Waits for the plots of a section, and adds them to its record.
-    ///
-    /// # Errors
-    /// One of them could not be drawn or written.
-    pub fn complete_plots(&self, nb: &mut Notebook) -> Result<()> {
-        for (name, drawing) in self.drawings.take() {
-            let png = drawing.join().map_err(|_| anyhow!("{name} was not drawn"))??;
-            nb.complete_picture(&name, &png);
-        }
+        let size = figure.css_size();
+        nb.show(Picture { name: figure.name, alt: figure.alt, size, png, svg });
         Ok(())
     }
 

@@ -77,7 +77,7 @@ pub struct BeyondRow {
     pub low: f64,
     /// Upper end of the interval.
     pub high: f64,
-    /// Wall-clock time to train and predict.
+    /// Wall-clock time to train and predict, while other models were trained too.
     pub seconds: f64,
 }
 
