@@ -1,12 +1,9 @@
 //! Why no card computes, and the way out: what the machine shows of a card, and what follows from it.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{Read, Seek};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
+use super::smi::{self, Smi};
 use super::{card, cuda_of_driver, cuda_of_runtime, cuda_start, loaded_libraries};
 
 /// A version of CUDA, as its libraries state it: 1000 times the major one plus 10 times the minor one.
@@ -35,18 +32,6 @@ pub fn versions() -> (Option<Version>, Option<Version>) {
 /// driver of that major version.
 pub fn too_old(driver: Version, runtime: Version) -> bool {
     driver.0 > 0 && driver.major() < runtime.major()
-}
-
-/// What `nvidia-smi` answers.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Smi {
-    /// It is not on the PATH.
-    #[default]
-    Absent,
-    /// It fails: the first line of what it says.
-    Fails(String),
-    /// The names of the cards that it lists.
-    Lists(Vec<String>),
 }
 
 /// Signs of a container, by the way in which such a container gets a card.
@@ -114,7 +99,7 @@ impl Facts {
             module: there("proc/driver/nvidia/version"),
             nodes,
             wsl: there("dev/dxg"),
-            smi: ask_smi(),
+            smi: smi::ask(),
             visible: std::env::var("CUDA_VISIBLE_DEVICES").ok(),
             container: container(root),
             failure: failure.map(|(index, why)| {
@@ -147,44 +132,6 @@ fn container(root: &Path) -> Option<Container> {
         }
         _ => of(&["docker", "containerd", "libpod"]).then_some(Container::Docker),
     }
-}
-
-/// How long nvidia-smi may take: with a broken driver it can hang.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-fn ask_smi() -> Smi {
-    let mut command = Command::new("nvidia-smi");
-    command.args(["--query-gpu=name", "--format=csv,noheader"]).stdin(Stdio::null());
-    // Into files: a pipe could fill, or be held open by a process that nvidia-smi leaves behind.
-    let files = || -> std::io::Result<_> {
-        let (out, err) = (tempfile::tempfile()?, tempfile::tempfile()?);
-        Ok((out.try_clone()?, err.try_clone()?, out, err))
-    };
-    let Ok((out, err, mut said_out, mut said_err)) = files() else { return Smi::Absent };
-    let Ok(mut child) = command.stdout(out).stderr(err).spawn() else { return Smi::Absent };
-    let began = Instant::now();
-    let status = loop {
-        if let Ok(Some(status)) = child.try_wait() {
-            break status;
-        }
-        if began.elapsed() > PATIENCE {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Smi::Fails(format!("no answer within {} seconds", PATIENCE.as_secs()));
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    };
-    let lines = |file: &mut File| -> Vec<String> {
-        let mut bytes = Vec::new();
-        let read = file.rewind().and_then(|()| file.take(1 << 16).read_to_end(&mut bytes));
-        let text = read.map_or(String::new(), |_| String::from_utf8_lossy(&bytes).into_owned());
-        text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
-    };
-    let (cards, rest) = (lines(&mut said_out), lines(&mut said_err));
-    if status.success() && !cards.iter().any(|card| card.starts_with("No devices")) {
-        return Smi::Lists(cards);
-    }
-    Smi::Fails(cards.into_iter().chain(rest).next().unwrap_or_else(|| status.to_string()))
 }
 
 /// Why no card computes, and the way out, in one sentence or a few, without a full stop at the end.

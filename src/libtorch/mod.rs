@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod graph;
 pub mod memory;
 pub mod record;
+pub mod smi;
 
 use std::ffi::{CStr, c_char, c_int, c_longlong};
 use std::fmt;

@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 
-use crate::system::files::of_the_kernel;
 use crate::system::memory;
+use crate::system::special::{is_device, of_the_kernel};
 
 /// How files begin that are not tables, and what to do about them.
 const OTHERS: [(&[u8], &str); 21] = [
@@ -97,17 +97,6 @@ fn read_all(path: &Path, mut from: impl Read, fault: &str) -> Result<Vec<u8>> {
         memory::check_file(path, bytes.len() as u64)?;
         ensure!(bytes.len() <= MOST, "{shown}: more than {} GiB; take a part of it", MOST >> 30);
     }
-}
-
-#[cfg(unix)]
-fn is_device(there: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    there.file_type().is_char_device() || there.file_type().is_block_device()
-}
-
-#[cfg(not(unix))]
-fn is_device(_: &std::fs::Metadata) -> bool {
-    false
 }
 
 /// The bytes of a file, unpacked if gzip has packed it.

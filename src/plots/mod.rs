@@ -118,15 +118,6 @@ pub fn for_slides() {
     TYPE.set(SLIDES);
 }
 
-/// A PDF document in which the fonts of a dictionary are in the order of their names; svg2pdf lists them in an order that
-/// differs from run to run. No byte moves elsewhere, so the document's table of offsets stays right.
-fn with_fonts_in_order(pdf: &[u8]) -> Vec<u8> {
-    let is_font = |line: &[u8]| line.trim_ascii_start().starts_with(b"/fo");
-    let mut lines: Vec<&[u8]> = pdf.split_inclusive(|byte| *byte == b'\n').collect();
-    lines.chunk_by_mut(|a, b| is_font(a) && is_font(b)).for_each(|fonts| fonts.sort());
-    lines.concat()
-}
-
 impl Figure {
     /// Draws on a white page of `width` by `height` hundredths of an inch. For slides, the page is laid out smaller and then
     /// enlarged, type and all.
@@ -199,16 +190,18 @@ impl Figure {
         encoded(page, dpi).with_context(|| format!("{}: encoding the PNG", self.name))
     }
 
-    /// The picture as a PDF document of its size, with its text as text.
+    /// The picture as a PDF document of its size, with its text as outlines.
     ///
     /// # Errors
     /// When the SVG cannot be converted: a bug in this program.
     pub fn pdf(&self) -> Result<Vec<u8>> {
         let tree = self.tree()?;
         let dpi = DESIGN_DPI as f32 * tree.size().width() / self.width as f32;
-        let pdf = svg2pdf::to_pdf(&tree, svg2pdf::ConversionOptions::default(), svg2pdf::PageOptions { dpi })
-            .map_err(|error| anyhow::anyhow!("{}: no PDF can be made of it: {error}", self.name))?;
-        Ok(with_fonts_in_order(&pdf))
+        // As text, svg2pdf would write the fonts in an order that differs from run to run.
+        let outlines =
+            svg2pdf::ConversionOptions { embed_text: false, ..svg2pdf::ConversionOptions::default() };
+        svg2pdf::to_pdf(&tree, outlines, svg2pdf::PageOptions { dpi })
+            .map_err(|error| anyhow::anyhow!("{}: no PDF can be made of it: {error}", self.name))
     }
 
     fn tree(&self) -> Result<usvg::Tree> {

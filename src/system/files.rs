@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use crate::system::memory;
+use crate::system::special::of_the_kernel;
 
 /// The start of a temporary file's name, and how many letters and digits follow.
 const WRITING: &str = ".lecture5-writing-";
@@ -151,20 +152,6 @@ pub fn open(path: &Path) -> Result<(File, u64)> {
         path.display()
     );
     Ok((File::open(path).with_context(unread)?, there.len()))
-}
-
-/// Whether a file is one that the kernel makes up as it is read (/proc, /sys): some wait, some never end.
-#[cfg(unix)]
-pub fn of_the_kernel(there: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let device = |folder: &str| Path::new(folder).metadata().map(|folder| folder.dev()).ok();
-    let made_up = [device("/proc"), device("/sys")].contains(&Some(there.dev()));
-    there.is_file() && made_up && device("/") != Some(there.dev())
-}
-
-#[cfg(not(unix))]
-pub fn of_the_kernel(_: &Metadata) -> bool {
-    false
 }
 
 /// The bytes of a file of at most `most` bytes.

@@ -18,6 +18,7 @@ pub mod memory;
 pub mod panics;
 #[cfg(feature = "harness")]
 pub mod random;
+pub mod special;
 pub mod terminal;
 #[cfg(feature = "harness")]
 pub(crate) mod wide;

@@ -149,13 +149,13 @@ fn a_foreign_damaged_or_contradictory_file_is_refused_with_a_reason() {
             "\\\"hidden\\\":[  ]",
             "its 'lin1.weight' has shape [10, 8], but its model card describes [1, 8]",
         ),
-        ("\\\"model\\\":\\\"net\\\"", "\\\"model\\\":\\\"dog\\\"", "is not understood"),
+        ("\\\"model\\\":\\\"net\\\"", "\\\"model\\\":\\\"dog\\\"", "cannot be parsed"),
         (
             "\\\"n_factors\\\":[4,4]",
             "\\\"n_factors\\\":[4,9]",
             "'m.weight' has shape [40, 4], but its model card describes [40, 9]",
         ),
-        ("\\\"range\\\":[1.0,4.5]", "\\\"range\\\":[9.0,4.5]", "ratings from 9 to 4.5"),
+        ("\\\"range\\\":[1.0,4.5]", "\\\"range\\\":[9.0,4.5]", "ratings from 9.0 to 4.5"),
         ("\\\"100\\\",\\\"101\\\"", "\\\"100\\\"        ", "59 users"),
     ] {
         let text = whole.windows(from.len()).position(|w| w == from.as_bytes()).expect(from);
