@@ -45,7 +45,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The movies
     //
-    // Titles and genres are for human readers: no model in this lecture uses them.
+    // Titles and genres are for human readers: none of the lecture's models uses them.
 
     // %% movies
     if let Some(movies) = &lecture.ml.movies {

@@ -140,9 +140,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.show(format!("{} numbers, root mean squared error {loss:.4}", start.count()));
 
     // %% [markdown]
-    // "Optimize the ORANGE, based on the loss, BLUE − RED": the orange cells are the factors, blue the
-    // predictions, red the data. In Excel, Solver does it (an add-in that must be turned on: File, Options,
-    // Add-ins). It changes other cells step by step to make one cell, the loss, as small as it can.
+    // The sheet says to optimize the orange cells, based on the loss, blue minus red: the orange cells are the factors, blue
+    // the predictions, red the data. In Excel, Solver does it (an add-in that must be turned on: File, Options, Add-ins). It
+    // changes other cells step by step to make one cell, the loss, as small as it can.
     //
     // Here L-BFGS does the same. It is a method that estimates the curvature of the error from the gradients it has seen.
 
@@ -168,7 +168,11 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% plumbing
     lecture.plot(
         nb,
-        plots::descent("excel_descent", "What Solver does: the error of sheet dotprod", &dotprod.rmse)?,
+        plots::descent(
+            "excel_descent",
+            "What Solver does, done by L-BFGS: the error of sheet dotprod",
+            &dotprod.rmse,
+        )?,
     )?;
     nb.markdown(format!(
         "An error of {:.2} may look splendid next to those of the real models. It is not: {} numbers were fitted to \

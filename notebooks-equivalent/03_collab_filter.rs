@@ -31,7 +31,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // as it was there. (`--split` holds out other rows: the last fifth by time, or the last fifth of each user's ratings.)
     //
     // - **`wd`** is *weight decay*, also called L2 regularization: the loss grows with the squares of the weights. This
-    //   keeps them small, so that the model cannot learn the training ratings by heart.
+    //   keeps them small, so that the model learns less of the training ratings by heart.
     // - **`n_factors`** is the size of the embeddings: how many numbers describe a user or a movie.
 
     // %% val_idxs
@@ -139,7 +139,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // lie on the dashed line.
     //
     // The predictions crowd toward the middle. That is not a flaw: under squared error, the best guess is the mean of the
-    // ratings that are possible.
+    // ratings that are possible, each weighted by its probability.
 
     // %% y
     let y = Vec::<f32>::try_from(&learn.data.val.y)?;

@@ -85,8 +85,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Prepare the data
     //
-    // The ids of users and movies skip numbers. An embedding is a table whose rows are looked up by number, so it would need
-    // a row for each skipped number too. Therefore:
+    // Ids may skip numbers, as those of the movies do in the lecture's data. An embedding is a table whose rows are looked up
+    // by number, so it would need a row for each skipped number too. Therefore:
     //
     // 1. look at the unique values of `userId`;
     // 2. map each of them to an integer, counting from 0 in the order in which they appear;

@@ -165,7 +165,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         nb.markdown(
             "**The training loss drops where an epoch starts**, above all in the first ones. Within an epoch, every rating \
              comes up once. In the next epoch, the model has already learned from each of them, and with so many weights for \
-             so few ratings it recognizes them. That is memory, not insight: the validation loss shows no such drop.",
+             so few ratings it recognizes them. That is memory, not insight: on rows that it has not seen, the model is not \
+             as good.",
         );
         for epoch in 1..epochs.len() {
             let start = epoch * n_batches;

@@ -32,7 +32,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## Can we squash the ratings between 1 and 5?
     //
     // A sigmoid, $\sigma(x) = 1 / (1 + e^{-x})$, turns any number into one between 0 and 1. Multiplied by the width of the range and moved up by its lower
-    // end, it gives only predictions that are possible ratings, so the model need not learn where the range ends. (The
+    // end, it gives only predictions within the range of the ratings, so the model need not learn where the range ends. (The
     // heading is the lecture's; its code takes the range of the data.)
     //
     // **`F`** is PyTorch's functional library, the functions that layers are made of. `F.sigmoid` is now called
@@ -129,8 +129,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
             bias.epoch,
             match bias.val < *last {
                 true =>
-                    "One number for each user, one for each movie and a fixed range improve it more than a smaller learning \
-                     rate did. The prediction for a movie that the training rows lack now starts from the middle of the range \
+                    "One number for each user, one for each movie and a fixed range (with a narrower start and more weight \
+                     decay) improve it more than a smaller learning rate did. The prediction for a movie that the training rows lack now starts from the middle of the range \
                      and the user's bias, and no longer from zero.",
                 false => "Here the biases do not help.",
             }

@@ -171,7 +171,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // - The **Hessian** contains the second derivatives, that is, how the slope in one weight changes with another: a square
     //   table of all weights by all weights.
     //
-    // Here is the Jacobian of the errors of the first three points, and the Hessian of the sum of all 29 squared errors,
+    // Here is the Jacobian of the residuals (how far the line is above each point) of the first three points, and the Hessian of the sum of all 29 squared errors,
     // both by autograd:
 
     // %% Jacobian
@@ -215,7 +215,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         "The diagonal has the curvature of the error in each weight: it is {:.0} times as large in a as in b. The axes of the \
          bowl are not those of the two weights, though. Along its own axes (the Hessian's eigenvectors), the curvatures are \
          {:.0} and {:.1}, a ratio of {:.0}. A learning rate that is small enough for the steep direction is far too small for \
-         the shallow one; that is why everything below exists.",
+         the shallow one; that is why momentum, Adam and the others below exist.",
         aa / bb,
         middle + apart,
         middle - apart,
@@ -280,7 +280,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // - cell **J8**: the average of the gradients, the direction;
     // - cell **L8**: the average of the squared gradients.
     //
-    // The new $b$ is the previous $b$ minus the learning rate times J8 divided by the root of L8, and the same goes for $a$.
+    // The new $b$ is the previous $b$ minus the learning rate times J8 divided by the root of L8, and the same goes for $a$;
+    // as with momentum, the sheet takes both averages from the row before.
     // With $s$ for the average of the squares and $w$ for either weight,
     //
     // $$s \leftarrow \beta_2 s + (1 - \beta_2) g^2 \qquad w \leftarrow w - \eta \frac{m}{\sqrt{s}}$$
@@ -338,8 +339,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ### A rate at which Adam wins
     //
     // At the sheets' rates, Adam brings the intercept much nearer to 30 than SGD does, but has the larger error: a rate
-    // of 1 makes it jump around. Here are other rates on the same points, five epochs each: for SGD and momentum, up to the
-    // sheets' own rate, which is about the largest that works; for Adam, smaller ones.
+    // of 1 makes the sheet's Adam jump around. Here are other rates on the same points, five epochs each: for SGD and momentum, up to the
+    // sheets' own rate; for Adam, smaller ones.
 
     // %% plumbing
     let mut table = Table::new(["sheet", "rate", "b", "a", "RMSE at the end"]);
@@ -404,12 +405,12 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     lecture.plot(nb, plots::error_surface("error_surface", title, &grid, (TRUTH.a, TRUTH.b), &borrowed)?)?;
 
     // %% [markdown]
-    // ## How libtorch's differ
+    // ## How libtorch's optimizers differ
     //
     // | | the sheet | libtorch |
     // |---|---|---|
     // | momentum | the average takes a tenth of the new gradient, and the step uses the average of the row *before* | the buffer takes the *entire* gradient (unless dampened), and the step uses it at once: ten times as far in the end |
-    // | Adam | no correction for the averages' start at zero, no $\epsilon$; a warm-up pass instead | both averages are divided by $1 - \beta^t$, and $\epsilon = 10^{-8}$ keeps the division from zero |
+    // | Adam | no correction for the averages' start at zero, no $\epsilon$; warm-up passes instead | both averages are divided by $1 - \beta^t$, and $\epsilon = 10^{-8}$ keeps the division from zero |
     // | $\beta$ | 0.7 and 0.9 | 0.9 and 0.999 |
     //
     // These are libtorch's optimizers on the same points, with the sheets' rates, but a tenth of the rate for momentum.
@@ -573,7 +574,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // when a batch reads them, by all the steps that they have missed. The losses are the same to five digits.
     //
     // It must not be used for a model whose operations depend on the numbers in a batch, since it replays what the first
-    // batch did. Nor does it test libtorch, whose operations hardly run. A model with an operation that it does not know,
+    // batch did. Nor does it test libtorch, most of whose operations then do not run. A model with an operation that it does not know,
     // such as `tanh`, is trained by libtorch after all, and a note says so. The cell below runs on the CPU only.
 
     // %% fast

@@ -136,7 +136,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // Why they differ:
     //
     // - **How many ratings.** Five friends who give five stars make a perfect mean. The bias starts near zero and
-    //   is pulled back there by weight decay; only many ratings move it far.
+    //   is pulled back there by weight decay: the fewer ratings, the less they move it.
     // - **Who rates.** The mean takes every rating at face value. The model knows whose it is: a four from a user who seldom
     //   gives fours says more than a four from a user who always does. That is in the user's bias.
     // - **For whom.** How well a movie suits some users more than others is in the vectors. A movie that is loved by some
@@ -226,8 +226,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% plumbing
     if lecture.is_the_lectures() {
         nb.markdown(
-            "If a movie has sequels, they are often among its neighbors: people who like one like the others. Other neighbors \
-             make no sense. A hundred thousand ratings are few when fifty numbers must be learned for every movie.",
+            "Some neighbors make sense, such as the other parts of Star Wars: people who like one like the others. Others make \
+             none. A hundred thousand ratings are few when fifty numbers must be learned for every movie.",
         );
     }
 

@@ -4,8 +4,9 @@
 // Honest baselines next to the lecture's models, the variations it suggests, and how good it can get.
 //
 // A loss alone says little. How good is predicting the mean rating, or one number for each user and each movie? And how
-// good is a model that uses everything in the files? All models are measured on the rows held out, and their settings are
-// chosen without these rows, by cross-validation on the training rows (`lecture5 tune` does this again).
+// good is a model that uses everything in the files? All models are measured on the rows held out. The lecture's models have
+// the lecture's settings; those of the others are chosen without these rows, by cross-validation on the training rows
+// (`lecture5 tune` does this again).
 
 // %% plumbing
 use std::time::Instant;
@@ -134,7 +135,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // A blend is a weighted sum of models. Its weights come from the training rows alone: a fifth of them is held out as
     // the split holds rows out (any fifth; with `--split time` the last fifth; with `--split user` each user's last) and
     // predicted by models that were trained on the rest. Ridge regression on those predictions gives the weights. The
-    // same predictions also decide which model, or the blend, is chosen as the best; the biases are among them.
+    // same predictions also decide which model, or the blend, is chosen as the best; the biases are among them. This favors
+    // the blend a little, since its few weights were fitted to these rows.
 
     // %%
     let started = Instant::now();
@@ -239,7 +241,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## And on other splits?
     //
-    // The best model on one split may lose to the biases on another: if the future is predicted, many users are new. The
+    // A model that is good on one split need not be good on another: if the future is predicted, many users are new. The
     // table has the root of the mean squared error, in stars, of the blend and its members, which are trained and chosen
     // anew on each split. `lecture5 run beyond --all-splits` fills in the splits other than the run's own.
 

@@ -29,7 +29,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## The picture
     //
     // Each line is one of the lecture's 36 numbers, in standard deviations from its ensemble's mean. A training
-    // loss is a running mean over some 50 batches and scatters ten times as much as a validation loss.
+    // loss is a running mean over some 50 batches, and scatters more than a validation loss: in the last epochs ten times as
+    // much.
 
     // %%
     let ours = Ensemble::of(lecture);
@@ -43,9 +44,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // number deviates. *Detectable* is the smallest deviation that would have been found four times in five. If it is at most
     // 5 % of the number, the verdict is REPRODUCED, otherwise UNDERPOWERED.
     //
-    // UNDERPOWERED does not mean failed. The lecture's number lies where one more run's would. But runs scatter so much, and
-    // the lecture printed only one of them, that a deviation of 5 % could have gone unnoticed. No number of seeds can change
-    // that.
+    // UNDERPOWERED does not mean failed. Nothing speaks against the number, taken together with the fit's others: alone, one in
+    // twenty lies outside its interval even if all is well. But runs scatter so much, and the lecture printed only one of
+    // them, that a deviation of 5 % could have gone unnoticed. No number of seeds can change that. (If ranks decide, a
+    // deviation is seen only if it is beyond all seeds, which for a few unlike runs is far out.)
 
     // %%
     let report = verify::beside_the_lecture(&ensemble, MARGIN)?;
@@ -72,7 +74,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     });
 
     // %% [markdown]
-    // On the machine and with the libtorch that made the ensemble, the same seed must give the same digits:
+    // On the machine and with the libtorch that made the ensemble, the same seed must give the same losses, up to rounding:
 
     // %%
     if verify::has_the_same_runs(&ensemble, &ours) {
