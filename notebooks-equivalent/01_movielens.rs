@@ -111,7 +111,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // | 1 | `sys.path.append(…)` | – | differs | the library is compiled in |
     // | 2 | `!wget …` | – | differs | the data comes with the project, since the file of that name has changed |
     // | 3 | `!unzip …` | – | differs | it is already unpacked |
-    // | 4 | `import torch`, `from fastai…` | the folded cell at the top | differs | Rust's `use`; plots need no `%matplotlib` |
+    // | 4 | `import torch`, `from fastai…` | the folded cell at the top | differs | Rust's `use`; neither `%matplotlib` nor `%autoreload` is needed |
     // | 5 | `path=…` | [`path`](#movielens-path) | same | |
     // | 6 | `ratings = …`, `ratings.head()` | [`ratings`](#movielens-ratings) | same | |
     // | 7 | `movies = …`, `movies.head()` | [`movies`](#movielens-movies) | same | |

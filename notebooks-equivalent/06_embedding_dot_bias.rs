@@ -216,7 +216,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // | 32 | `get_emb`, `class EmbeddingDotBias` | [`get_emb`](#embedding_dot_bias-get_emb), [`EmbeddingDotBias`](#embedding_dot_bias-EmbeddingDotBias) | same | the range is a field, not a global |
     // | 33 | `wd`, `model`, `opt` | [`opt`](#embedding_dot_bias-opt) | same | |
     // | 34 | `fit(model, data, 3, …)` | [`fit`](#embedding_dot_bias-fit) | same | another random start |
-    // | 35 | fastai's `get_emb`, `EmbeddingDotBias` | [`fastai`](#embedding_dot_bias-fastai) | same | under a different name |
+    // | 35 | fastai's `get_emb`, `EmbeddingDotBias` | [`fastai`](#embedding_dot_bias-fastai) | same | as `FastaiDotBias` |
 
     Ok(())
 }

@@ -205,8 +205,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // | | the lecture | here | | why |
     // |---|---|---|---|---|
     // | P7 | picture: the sheet of the dot product | [`crosstab`](#excel_subset-crosstab) | same | in the section on the subset |
-    // | P8 | picture: all users next to all movies | the first paragraph | differs | in words |
-    // | P9 | picture: mini net | [`EmbeddingNet`](#embedding_net-EmbeddingNet) | same | |
+    // | P8 | picture: all users next to all movies | [`EmbeddingNet`](#embedding_net-EmbeddingNet) | differs | not drawn; the net takes one user's vector and one movie's |
+    // | P9 | picture: mini net | [`EmbeddingNet`](#embedding_net-EmbeddingNet) | same | after that cell |
     // | 36 | `class EmbeddingNet` | [`EmbeddingNet`](#embedding_net-EmbeddingNet), [`get_emb`](#embedding_net-get_emb) | same | `training` of dropout is false, which was the default in 2017; the layers come from the next cell |
     // | 37 | `wd`, `model`, `opt` | [`opt`](#embedding_net-opt) | same | |
     // | 38 | `fit(model, data, 3, …)` | [`fit`](#embedding_net-fit) | same | another random start |

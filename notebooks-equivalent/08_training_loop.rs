@@ -602,7 +602,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // | | the lecture | here | | why |
     // |---|---|---|---|---|
     // | P10 | picture: first create some data | [`points`](#training_loop-points) | same | |
-    // | P11 | picture: slope and intercept | [`points`](#training_loop-points) | same | in words |
+    // | P11 | picture: slope and intercept | [`points`](#training_loop-points) | differs | in words |
     // | P12 | picture: the error, 1,849 | [`error`](#training_loop-error) | same | |
     // | P13 | picture: a larger intercept, 419 | [`error`](#training_loop-error) | differs | these points give 1,806.25 |
     // | P14 | picture: secant and tangent | [`finite differences`](#training_loop-finite_differences) | same | |

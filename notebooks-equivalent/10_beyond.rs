@@ -66,6 +66,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // The lecture ends its section on the neural net with a list of what else can be done. Each item is tried here for three
     // epochs from the same seed: two at the lecture's rate of 0.01, and one at 0.001. They are compared on the other fifth
     // of the training rows. On the CPU, the fast stepper of section 08 trains them, whether or not the run has `--fast`.
+    // Each is trained once, so differences of less than about 0.01 may come from the random start.
     //
     // - Dropout that is really on slows learning down; 0.75 leaves only two or three of the net's ten hidden units.
     // - *One cycle* (Smith 2018) has its own rates: up to the marked one for a quarter of the batches, and down for the

@@ -190,8 +190,8 @@ Lecture 5 of fast.ai's *Deep Learning for Coders* (2017), reproduced in Rust ove
 a user would give to a movie. Collaborative filtering answers it from other ratings alone: it learns some numbers for each \
 user and each movie, and predicts from them.
 
-The sections follow the lecture's notebook, cell by cell, and every cell was run to make this page. Sections 9 to 11 go \
-beyond the lecture. The table shows how far each model gets.";
+The sections follow the lecture's notebook, cell by cell, and every cell of Rust was run to make this page. Sections 9 to \
+11 go beyond the lecture. The table shows how far each model gets.";
 
 /// What the page says if a card has computed it.
 const ON_A_CARD: &str = "; batches of 64 are too small for a card, and take about as long on one core of a CPU (measured on an \
