@@ -99,7 +99,7 @@ fn doubled(names: &[String]) -> Option<(&str, &str)> {
         let mut called = names.iter().filter(|name| name.to_lowercase() == **usual);
         Some((called.next()?.as_str(), called.next()?.as_str()))
     };
-    RATINGS.iter().find_map(|usual| same(usual))
+    RATINGS.iter().find_map(same)
 }
 
 /// The columns of a list.

@@ -130,7 +130,7 @@ const FITS: &[Case] = &[
     ("fit --model dot --schedule 1e300x1", 1, "in epoch 0 at batch 1 of "),
     ("fit --model bias --wd 1e308", 1, "try a lower learning rate, or a lower weight decay"),
     ("fit --model dot --init 1000000 --schedule 1e-9x1", 1, "the loss became inf in epoch 0 at batch "),
-    ("fit --model dot --init 30000 --schedule 1e-30x1", 1, "predicting nothing but zeros gives "),
+    ("fit --model dot --init 30000 --schedule 1e-30x1", 1, "predicting only zeros gives "),
     ("fit --model net --hidden 100000,100000", 1, "of 10010367301 weights, takes at least 186.4 GiB, and "),
     (
         "fit --model net --hidden 100000,100000,100000 --optimizer adam",
