@@ -149,8 +149,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         table.push([(*name).to_owned(), weight, format!("{mse:.4}")]);
     }
     nb.show(table);
-    let parts: Vec<Vec<f64>> = members.iter().map(|model| of(&predictions, model.name)).collect();
-    let stars = fitted.predict(&world, &parts);
+    let mut blended: Vec<Vec<f64>> = members.iter().map(|model| of(&predictions, model.name)).collect();
+    let stars = fitted.predict(&world, &blended);
+    blended.push(stars.clone());
     predictions.push(("blend".to_owned(), false, stars, started.elapsed().as_secs_f64()));
 
     // %% [markdown]
@@ -247,9 +248,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // anew on each split. `lecture5 run beyond --all-splits` fills in the splits other than the run's own.
 
     // %%
-    let mut stars: Vec<Vec<f64>> = members.iter().map(|model| of(&predictions, model.name)).collect();
-    stars.push(of(&predictions, "blend"));
-    let mut splits = vec![splits::split_scores(lecture.run.split, &fitted, &stars, &groups, &y)];
+    let mut splits = vec![splits::split_scores(lecture.run.split, &fitted, &blended, &groups, &y)];
     for other in splits::others(&lecture.ml, lecture.run.split) {
         if lecture.run.all_splits {
             splits.push(splits::scores(&lecture.ml, &cf, other)?);

@@ -34,8 +34,7 @@ impl Blend {
     /// # Errors
     /// [`interrupt::Interrupted`].
     pub fn fit(world: &World, trn: &Rated, models: &[Model]) -> Result<Blend> {
-        let members: Vec<Predict> = models.iter().map(|model| model.predict).collect();
-        let (rows, unseen) = out_of_fold(world, trn, &members, FOLDS, 0)?;
+        let (rows, unseen) = out_of_fold(world, trn, models, FOLDS, 0)?;
         let (y, mean) = (trn.pick(&rows).y, trn.mean());
         let weights = stack(&unseen, &y, mean, RIDGE);
         let mut by_folds: Vec<(&str, f64)> =
@@ -55,6 +54,19 @@ impl Blend {
     }
 }
 
+/// What each model predicts for `asked` after training on `trn`. They are trained side by side on all processors, since not
+/// each of them uses more than one.
+///
+/// # Errors
+/// [`interrupt::Interrupted`].
+pub fn predict_all(world: &World, trn: &Rated, models: &[Model], asked: &Pairs) -> Result<Vec<Vec<f64>>> {
+    let predicted = models.par_iter().map(|model| {
+        interrupt::check()?;
+        Ok((model.predict)(world, trn, asked))
+    });
+    predicted.collect()
+}
+
 /// Training rows that were held out in `k` folds made as the split was made, and each model's predictions for them, trained
 /// without them: (models, rows).
 ///
@@ -63,18 +75,14 @@ impl Blend {
 pub fn out_of_fold(
     world: &World,
     trn: &Rated,
-    models: &[Predict],
+    models: &[Model],
     k: usize,
     seed: u64,
 ) -> Result<(Vec<usize>, Vec<Vec<f64>>)> {
     let (mut rows, mut made) = (Vec::new(), vec![Vec::new(); models.len()]);
     for (learned, asked) in folds(world.split, &trn.pairs, k, seed) {
         let (part, questions) = (trn.pick(&learned), trn.pairs.pick(&asked));
-        let predicted = models.par_iter().map(|model| {
-            interrupt::check()?;
-            Ok(model(world, &part, &questions))
-        });
-        let predicted: Vec<Vec<f64>> = predicted.collect::<Result<_>>()?;
+        let predicted = predict_all(world, &part, models, &questions)?;
         made.iter_mut().zip(predicted).for_each(|(made, stars)| made.extend(stars));
         rows.extend(asked);
     }
@@ -142,7 +150,14 @@ mod tests {
             };
             (0..asked.len()).map(seen).collect()
         };
-        let (rows, made) = out_of_fold(&world, &trn, &[remembers], 5, 0).unwrap();
+        let model = Model {
+            name: "remembers",
+            predict: remembers,
+            needs_times: false,
+            needs_pairs: false,
+            blended: true,
+        };
+        let (rows, made) = out_of_fold(&world, &trn, &[model], 5, 0).unwrap();
         assert_eq!(rows.len(), 120);
         assert!(made[0].iter().all(|seen| *seen == 0.0));
         assert!(remembers(&world, &trn, &trn.pairs).iter().all(|seen| *seen == 1.0));

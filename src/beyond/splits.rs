@@ -1,15 +1,13 @@
 //! The same models on every way to split: the best model for one may lose to a number for each user and movie on another.
 
 use anyhow::Result;
-use rayon::prelude::*;
 
-use super::blend::Blend;
+use super::blend::{Blend, predict_all};
 use super::data::from_lecture;
 use super::models_for;
 use super::score::{known_and_new, mse};
-use crate::movielens::{CollabFilterDataset, LECTURE_SEED, MovieLens, Split, SplitBy};
+use crate::movielens::{CollabFilterDataset, LECTURE_SEED, MovieLens, SplitBy};
 use crate::run::metrics::{GroupScores, SplitScores};
-use crate::system::interrupt;
 
 /// The ways to hold rows out other than `own`; by time only if the ratings have times.
 pub fn others(ml: &MovieLens, own: SplitBy) -> Vec<SplitBy> {
@@ -23,18 +21,13 @@ pub fn others(ml: &MovieLens, own: SplitBy) -> Vec<SplitBy> {
 /// Trains the members of the blend on the training rows of a split, and scores them on the others.
 ///
 /// # Errors
-/// The ratings cannot be split this way; [`interrupt::Interrupted`].
+/// The ratings cannot be split this way; [`Interrupted`](crate::system::interrupt::Interrupted).
 pub fn scores(ml: &MovieLens, cf: &CollabFilterDataset, by: SplitBy) -> Result<SplitScores> {
-    let times = if let SplitBy::Random { .. } = by { None } else { ml.times() };
-    let split = Split::new(cf.len(), &by.val_idxs(cf, times.as_deref())?);
+    let split = ml.split(cf, by)?;
     let (world, trn, val, y) = from_lecture(ml, cf, by, &split)?;
     let (mut members, _) = models_for(&world, &trn.pairs);
     members.retain(|model| model.blended);
-    let trained = members.par_iter().map(|model| {
-        interrupt::check()?;
-        Ok((model.predict)(&world, &trn, &val))
-    });
-    let mut predictions: Vec<Vec<f64>> = trained.collect::<Result<_>>()?;
+    let mut predictions = predict_all(&world, &trn, &members, &val)?;
     let blend = Blend::fit(&world, &trn, &members)?;
     predictions.push(blend.predict(&world, &predictions));
     Ok(split_scores(by, &blend, &predictions, &known_and_new(&trn.pairs, &val), &y))

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use serde_json::Value;
 
 use super::sections::SECTIONS;
@@ -26,11 +26,7 @@ pub fn of_an_earlier_run(lecture: &mut Lecture, whole: bool, fresh: bool) -> Res
     let Some(earlier) = metrics_of(&out).filter(|_| !fresh) else {
         ensure!(
             fresh || whole || !page.exists(),
-            wrong_use(format!(
-                "{}: a page without the metrics.json of its run, so nothing can be added to it; take another --out, or \
-                 --fresh to replace it",
-                page.display()
-            ))
+            in_the_way(&page, "a page without the metrics.json of its run, so nothing can be added to it")
         );
         return Ok(Vec::new());
     };
@@ -43,13 +39,7 @@ pub fn of_an_earlier_run(lecture: &mut Lecture, whole: bool, fresh: bool) -> Res
     }
     let text = String::from_utf8_lossy(&files::read(&page, MOST)?).into_owned();
     let sections = sections(&text, SECTIONS.iter().map(|section| section.name));
-    ensure!(
-        whole || !sections.is_empty(),
-        wrong_use(format!(
-            "{}: not a page of this program; take another --out, or --fresh to replace it",
-            page.display()
-        ))
-    );
+    ensure!(whole || !sections.is_empty(), in_the_way(&page, "not a page of this program"));
     Ok(sections)
 }
 
@@ -82,8 +72,10 @@ fn take_over(lecture: &mut Lecture, out: &Path, earlier: Result<Value>) -> Resul
             None => lecture.metrics.take_over(&earlier).context("it is not understood"),
         }
     };
-    take().map_err(|why| {
-        let path = out.join("metrics.json");
-        wrong_use(format!("{}: {why:#}; take another --out, or --fresh to replace it", path.display()))
-    })
+    take().map_err(|why| in_the_way(&out.join("metrics.json"), &format!("{why:#}")))
+}
+
+/// The error of a file that this run neither adds to nor replaces.
+fn in_the_way(path: &Path, why: &str) -> Error {
+    wrong_use(format!("{}: {why}; take another --out, or --fresh to replace it", path.display()))
 }

@@ -73,16 +73,20 @@ pub fn run(args: Run) -> Result<()> {
     let kept = earlier::of_an_earlier_run(&mut lecture, chosen.len() == SECTIONS.len(), args.fresh)?;
     let page = Page { kept, new: Vec::new() };
     let outcome = run_sections(&chosen, &mut lecture, page, args.step);
-    if lecture.n_fits() > 0 {
-        lecture.all_validation_losses()?.map(|figure| lecture.write_plot(&figure)).transpose()?;
-    }
-    let Some(failed) = outcome? else { return Ok(()) };
+    let plotted = if lecture.n_fits() > 0 { plot_all_losses(&lecture) } else { Ok(()) };
+    let Some(failed) = outcome? else { return plotted };
+    plotted?;
     finish(&lecture)?;
     match &failed[..] {
         [] => Ok(()),
         [one] => bail!("{one}"),
         several => bail!("{} of {} sections failed: {}", several.len(), chosen.len(), several.join("; ")),
     }
+}
+
+/// The validation losses of all fits in one figure, however the run has ended.
+fn plot_all_losses(lecture: &Lecture) -> Result<()> {
+    lecture.all_validation_losses()?.map_or(Ok(()), |figure| lecture.write_plot(&figure).map(drop))
 }
 
 /// Runs sections one by one, and adds each to the page. Returns those that failed and why; `None` if the user quit.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 
 use crate::system::memory;
-use crate::system::special::{is_device, of_the_kernel};
+use crate::system::special::{is_device, refuse_of_the_kernel};
 
 /// How files begin that are not tables, and what to do about them.
 const OTHERS: [(&[u8], &str); 21] = [
@@ -40,15 +40,10 @@ fn is_tar(bytes: &[u8]) -> bool {
     bytes.get(257..262) == Some(b"ustar")
 }
 
-/// What a file is that is no table, and what to do about it; `None` if its beginning does not show that.
+/// What a file is that is neither a table nor text, and what to do about it; `None` if its beginning does not show that.
 pub fn recognize(bytes: &[u8]) -> Option<&'static str> {
     let begins = OTHERS.iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, what)| *what);
-    begins.or_else(|| is_tar(bytes).then_some(TAR)).or_else(|| {
-        let bytes = &bytes[..bytes.len().min(4096)];
-        let text =
-            std::str::from_utf8(bytes).or_else(|error| std::str::from_utf8(&bytes[..error.valid_up_to()]));
-        text.ok().and_then(other_text)
-    })
+    begins.or_else(|| is_tar(bytes).then_some(TAR))
 }
 
 /// Whether a text begins as an object or a list of JSON or Python does: `{"`, `[{`, `[1`, with any blanks.
@@ -62,7 +57,7 @@ fn is_json(text: &str) -> bool {
 }
 
 /// How text begins that is not a table, and what to do about it.
-fn other_text(text: &str) -> Option<&'static str> {
+pub fn other_text(text: &str) -> Option<&'static str> {
     let start = text.trim_start().get(..9).unwrap_or(text.trim_start()).to_ascii_lowercase();
     let line = text.lines().next().unwrap_or_default().trim();
     let netflix =
@@ -109,11 +104,7 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
     let there = std::fs::metadata(path).with_context(unread)?;
     ensure!(!is_device(&there), "{}: a device, where a file is expected", path.display());
     memory::check_file(path, there.len())?;
-    ensure!(
-        !of_the_kernel(&there),
-        "{}: a file that the kernel makes up, where one with data is expected",
-        path.display()
-    );
+    refuse_of_the_kernel(path, &there)?;
     let packed = read_all(path, std::fs::File::open(path).with_context(unread)?, "cannot be read")?;
     if !packed.starts_with(b"\x1f\x8b") {
         return Ok(packed);

@@ -194,6 +194,15 @@ impl MovieLens {
         Ok(cf.on_scale(self.scale))
     }
 
+    /// The ratings' rows, split.
+    ///
+    /// # Errors
+    /// The ratings cannot be split this way.
+    pub fn split(&self, cf: &CollabFilterDataset, by: SplitBy) -> Result<Split> {
+        let times = if let SplitBy::Random { .. } = by { None } else { self.times() };
+        Ok(Split::new(cf.len(), &by.val_idxs(cf, times.as_deref())?))
+    }
+
     /// When each rating was given, if the data states it.
     pub fn times(&self) -> Option<Vec<i64>> {
         Some(self.ratings.column("timestamp").ok()?.i64().ok()?.iter().flatten().collect())

@@ -4,13 +4,15 @@
 //! lecture's, and the run's settings. It needs no network: style, script and pictures are in it. It is light or dark like
 //! the reader's system, and fits on a phone. It prints without what is folded; `lecture.html#handout` folds all code.
 
+mod code;
 mod output;
 mod prose;
 
 use super::earlier::EarlierSection;
 use super::highlight::Language;
 use super::{CellKind, Notebook, Table};
-use output::{code, fold, output, scroll};
+use code::code;
+use output::{fold, output, scroll};
 pub use output::{outputs, table};
 use prose::{Ids, Prose, anchor, inline, plain_markdown, plain_text};
 

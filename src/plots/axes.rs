@@ -15,7 +15,8 @@ use plotters::series::{DashedLineSeries, LineSeries};
 use plotters::style::{Color, RGBColor, TRANSPARENT};
 
 use super::axis::Axis;
-use super::canvas::{Align, Canvas, Face, Rect, SUB, fine_point, stroke};
+use super::canvas::{Align, Canvas, Face, Rect};
+use super::fine::{SUB, fine, fine_point, stroke};
 use super::marks::{Glyph, KEY, Key, Shape, mark, symbol};
 use super::palette;
 
@@ -54,7 +55,6 @@ impl<'a> Axes<'a> {
     pub fn around(c: &Canvas<'a>, inner: Rect, x: Axis, y: Axis) -> Result<Self> {
         // Without ticks and label an axis is still a line.
         let (left, below) = (Self::room_left(&y).max(1.0), Self::room_below(&x).max(1.0));
-        let fine = |units: f64| (units * SUB).round() as i32;
         let corner = fine_point((inner.x - left, inner.y));
         let area = c.area.clone().shrink(corner, (fine(inner.w + left), fine(inner.h + below)));
         let chart = ChartBuilder::on(&area)

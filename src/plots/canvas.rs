@@ -13,18 +13,16 @@ use plotters::element::{PathElement, Polygon, Rectangle, Text};
 use plotters::prelude::SVGBackend;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{
-    Color, FontDesc, FontFamily, FontStyle, FontTransform, RGBAColor, RGBColor, ShapeStyle, TextStyle,
-    register_font,
+    Color, FontDesc, FontFamily, FontStyle, FontTransform, RGBAColor, RGBColor, TextStyle, register_font,
 };
 use resvg::usvg::{self, FallbackSelectionFn, fontdb};
 
 use crate::system::failure::complain;
 
+use super::fine::{SUB, fine_point, stroke};
 use super::marks::{Key, Shape, mark, symbol};
 use super::palette;
 
-/// Units of the SVG in one hundredth of an inch.
-pub(super) const SUB: f64 = 20.0;
 /// The names a viewer of the SVG tries in turn; plotters knows the compiled-in face under the whole string.
 const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
 /// plotters writes `font-size` as the size it is given divided by this.
@@ -312,12 +310,4 @@ impl Canvas<'_> {
         let drawn = self.area.draw(&Text::new(text, fine_point(place), style));
         self.keep(drawn);
     }
-}
-
-pub(super) fn fine_point((x, y): (f64, f64)) -> (i32, i32) {
-    ((x * SUB).round() as i32, (y * SUB).round() as i32)
-}
-
-pub(super) fn stroke(color: impl Into<RGBAColor>, width: f64) -> ShapeStyle {
-    ShapeStyle { color: color.into(), filled: false, stroke_width: (width * SUB).round() as u32 }
 }

@@ -7,7 +7,7 @@ use plotters::element::{Drawable, PointCollection};
 use plotters::style::RGBColor;
 use plotters_backend::{BackendCoord, DrawingBackend, DrawingErrorKind};
 
-use super::canvas::{fine_point, stroke};
+use super::fine::{fine, fine_point, stroke};
 use super::palette;
 
 /// The shapes of marks; those that stand for the lecture are open, ours are full.
@@ -73,7 +73,7 @@ impl<P, DB: DrawingBackend> Drawable<DB> for Glyph<P> {
         };
         self.pieces.iter().try_for_each(|(color, piece)| match piece {
             Piece::Disc(middle, radius) => {
-                backend.draw_circle(place(middle), fine_point((*radius, 0.0)).0 as u32, color, true)
+                backend.draw_circle(place(middle), fine(*radius) as u32, color, true)
             }
             Piece::Polygon(corners) => backend.fill_polygon(corners.iter().map(place), color),
             Piece::Line(points, width) => {

@@ -29,6 +29,7 @@ mod canvas;
 pub mod curves;
 pub mod diagrams;
 pub mod embeddings;
+mod fine;
 pub mod hexbin;
 mod intervals;
 mod joint;

@@ -58,9 +58,7 @@ impl Lecture {
     /// The ratings cannot be split as requested.
     pub fn new(run: RunOptions, ml: MovieLens) -> Result<Lecture> {
         let cf = ml.dataset()?;
-        let times = if let SplitBy::Random { .. } = run.split { None } else { ml.times() };
-        let val_idxs = run.split.val_idxs(&cf, times.as_deref());
-        let split = Split::new(cf.len(), &val_idxs.with_context(|| format!("{}", ml.file.display()))?);
+        let split = ml.split(&cf, run.split).with_context(|| format!("{}", ml.file.display()))?;
         let metrics = Metrics::new(&run, &ml, &cf);
         Ok(Lecture {
             run,

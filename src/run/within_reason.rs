@@ -71,9 +71,10 @@ impl Callback for WithinReason {
     fn on_epoch_end(&mut self, at: &Epoch, state: &FitState, opt: &Optimizer) -> Result<ControlFlow<()>> {
         let last = at.epoch + 1 == self.epochs;
         let most = if last { Self::AT_THE_END } else { Self::BEYOND };
-        let rate = state.history.rates.iter().copied().fold(opt.lr(), f64::max);
-        let where_it_ended =
-            || format!("became {:e} after epoch {}, at learning rates up to {rate:?}", at.val, at.epoch);
+        let where_it_ended = || {
+            let rate = state.history.rates.iter().copied().fold(opt.lr(), f64::max);
+            format!("became {:e} after epoch {}, at learning rates up to {rate:?}", at.val, at.epoch)
+        };
         ensure!(
             at.val < most * self.of_zeros.max(1.0),
             "the validation loss {}, where predicting only zeros gives {:.1}: {DIVERGENCE_ADVICE}",

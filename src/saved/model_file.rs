@@ -162,11 +162,15 @@ fn what_else(bytes: &[u8]) -> String {
         _ if bytes.starts_with(b"version https://git-lfs") => {
             return "a pointer of Git LFS and not the model; git lfs pull fetches it".to_owned();
         }
-        _ => match file::recognize(bytes).and_then(|what| what.split(';').next()) {
-            Some(what) => what,
-            None if bytes.iter().all(|byte| (b'\t'..=b'~').contains(byte)) => "text",
-            None => "not a safetensors file",
-        },
+        _ => {
+            let text = String::from_utf8_lossy(bytes);
+            let known = file::recognize(bytes).or_else(|| file::other_text(&text));
+            match known.and_then(|what| what.split(';').next()) {
+                Some(what) => what,
+                None if bytes.iter().all(|byte| (b'\t'..=b'~').contains(byte)) => "text",
+                None => "not a safetensors file",
+            }
+        }
     };
     format!("{what}; only models that this program has saved are opened (`lecture5 fit` saves one)")
 }

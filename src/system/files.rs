@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use crate::system::memory;
-use crate::system::special::of_the_kernel;
+use crate::system::special::refuse_of_the_kernel;
 
 /// The start of a temporary file's name, and how many letters and digits follow.
 const WRITING: &str = ".lecture5-writing-";
@@ -146,11 +146,7 @@ pub fn open(path: &Path) -> Result<(File, u64)> {
         "{}: a device, a pipe or a socket, where a file is expected",
         path.display()
     );
-    ensure!(
-        !of_the_kernel(&there),
-        "{}: a file that the kernel makes up, where one with data is expected",
-        path.display()
-    );
+    refuse_of_the_kernel(path, &there)?;
     Ok((File::open(path).with_context(unread)?, there.len()))
 }
 

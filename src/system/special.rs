@@ -1,6 +1,19 @@
 //! What is at a path like a file, and is none.
 
 use std::fs::Metadata;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+/// Refuses a file that the kernel makes up as it is read (/proc, /sys): some wait, some never end.
+///
+/// # Errors
+/// It is one.
+pub fn refuse_of_the_kernel(path: &Path, there: &Metadata) -> Result<()> {
+    let why = "a file that the kernel makes up, where one with data is expected";
+    ensure!(!of_the_kernel(there), "{}: {why}", path.display());
+    Ok(())
+}
 
 /// Whether it is a device, such as /dev/zero.
 #[cfg(unix)]
@@ -9,9 +22,8 @@ pub fn is_device(there: &Metadata) -> bool {
     there.file_type().is_char_device() || there.file_type().is_block_device()
 }
 
-/// Whether it is a file that the kernel makes up as it is read (/proc, /sys): some wait, some never end.
 #[cfg(unix)]
-pub fn of_the_kernel(there: &Metadata) -> bool {
+fn of_the_kernel(there: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
     let device = |folder: &str| std::fs::metadata(folder).map(|folder| folder.dev()).ok();
     let made_up = [device("/proc"), device("/sys")].contains(&Some(there.dev()));
@@ -24,6 +36,6 @@ pub fn is_device(_: &Metadata) -> bool {
 }
 
 #[cfg(not(unix))]
-pub fn of_the_kernel(_: &Metadata) -> bool {
+fn of_the_kernel(_: &Metadata) -> bool {
     false
 }

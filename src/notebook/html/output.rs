@@ -3,9 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::code::code;
 use super::escape;
 use super::prose::{Ids, Prose};
-use crate::notebook::highlight::{Class, Language, highlight};
+use crate::notebook::highlight::Language;
 use crate::notebook::{Align, Output, Picture, Table};
 
 /// The content of a cell's box of outputs.
@@ -80,37 +81,10 @@ pub fn table(table: &Table) -> String {
     html + "  </tbody>\n</table>"
 }
 
-/// Code in a box of its own, which scrolls if the code is wider.
-pub(super) fn code(text: &str, language: Option<Language>) -> String {
-    let html = language.map_or_else(|| escape(text), |language| colored(text, language));
-    format!("<pre class=\"code\"><code>{html}</code></pre>\n")
-}
-
 /// What a click folds and unfolds, under a label.
 pub(super) fn fold((class, label): (&str, &str), open: bool, html: &str) -> String {
     let open = if open { " open" } else { "" };
     format!("<details class=\"{class}\"{open}><summary>{label}</summary>\n{html}</details>\n")
-}
-
-/// Code with each colored stretch in a `<span>`, whose class page.css gives a color.
-pub(super) fn colored(text: &str, language: Language) -> String {
-    let spans = highlight(text, language).into_iter().map(|(class, text)| {
-        let text = escape(text);
-        let name = match class {
-            Class::Plain => return text,
-            Class::Keyword => "k",
-            Class::Type => "t",
-            Class::Function => "f",
-            Class::String => "s",
-            Class::Number => "n",
-            Class::Lifetime => "l",
-            Class::Comment => "c",
-            Class::DocComment => "d",
-            Class::Attribute => "a",
-        };
-        format!("<span class=\"{name}\">{text}</span>")
-    });
-    spans.collect()
 }
 
 /// HTML drops a newline that follows `<pre>`; one more keeps a text's own.
@@ -121,20 +95,4 @@ pub(super) fn one_newline_first(text: &str) -> String {
 /// Something wide in a box that scrolls, so that the page does not.
 pub(super) fn scroll(label: &str, html: &str) -> String {
     format!("<div class=\"scroll\" data-label=\"{}\">\n{html}\n</div>\n", escape(label))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_colored_stretch_of_code_is_a_span_and_what_html_gives_a_meaning_is_escaped() {
-        let html = colored("fn f<'a>(x: &'a str) {} // <", Language::Rust);
-        assert_eq!(
-            html,
-            "<span class=\"k\">fn</span> <span class=\"f\">f</span>&lt;<span class=\"l\">'a</span>&gt;(x: \
-             &amp;<span class=\"l\">'a</span> <span class=\"t\">str</span>) {} \
-             <span class=\"c\">// &lt;</span>"
-        );
-    }
 }

@@ -6,8 +6,8 @@ use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, T
 use pulldown_latex::config::DisplayMode;
 use pulldown_latex::{RenderConfig, Storage, push_mathml};
 
+use super::code::code;
 use super::escape;
-use super::output::code;
 use crate::notebook::highlight::Language;
 
 /// The ids given out so far: an id must be the only one of its name in a page.
