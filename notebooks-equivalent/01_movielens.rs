@@ -96,11 +96,11 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let middle = (cf.range().0 + cf.range().1) / 2.0;
     let (blame, praise) = (share(&|v| v < middle), share(&|v| v > middle));
     nb.markdown(format!(
-        "{:.0} % of the ratings are whole numbers. {praise:.0} % lie above the middle of the scale and {blame:.0} % \
+        "{:.0}% of the ratings are whole numbers. {praise:.0}% lie above the middle of the scale and {blame:.0}% \
          below it{}. The errors of a model that always predicts the mean have a root mean square of one standard \
          deviation, here {spread:.2}. A better model has to beat that.",
         share(&|v| v.fract() == 0.0),
-        if praise > 1.5 * blame { ": people choose what they watch" } else { "" }
+        if praise > 1.5 * blame { ", perhaps because people choose what they watch" } else { "" }
     ));
 
     // %% [markdown]

@@ -115,7 +115,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let rows: Vec<String> = crosstab.users.iter().map(|id| format!("user {id}")).collect();
     let values: Vec<Option<f32>> = crosstab.ratings.iter().flatten().copied().collect();
     let names = (("user", rows.as_slice()), ("movie", crosstab.titles.as_slice()));
-    let heading = "What the busiest users gave the most rated movies";
+    let heading = "What the busiest users gave the most-rated movies";
     lecture.plot(nb, plots::crosstab_heatmap("crosstab", heading, names.0, names.1, &values)?)?;
 
     // %% [markdown]
@@ -185,9 +185,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## The workbook
     //
     // `excel/collab_filter.xlsx` contains the sheet *dotprod* with its random numbers, ready for Solver (its target and the
-    // cells to change are set); the same sheet solved; *bias*, with one more number per user and per movie; and
-    // *movielens_emb*, the same thing as a neural net sees it: one row per rating, with the indices looked up by
-    // `MATCH` and the factors fetched by `OFFSET`. That is all an embedding is: a look-up.
+    // cells to change are set); the same sheet solved; *bias*, with one more number per user and per movie, also before and
+    // after; *descent*, the error after each iteration; and *movielens_emb*, the same thing as a neural net sees it: one row
+    // per rating, with the indices looked up by `MATCH` and the factors fetched by `OFFSET`. That is all an embedding is: a
+    // look-up.
 
     // %% workbook
     let excel = lecture.run.out.join("excel");
@@ -223,7 +224,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // |---|---|---|---|---|
     // | 8 | `topUsers`, `topMovies`, `top_r` | [`top_users`](#excel_subset-top_users), [`top_r`](#excel_subset-top_r), [`crosstab`](#excel_subset-crosstab) | same | |
     // | P1 | picture: given some ratings | [`crosstab`](#excel_subset-crosstab) | same | |
-    // | P2 | picture: every rating is a product | [`factors`](#excel_subset-factors) | same | other random numbers |
+    // | P2 | picture: every rating is a product | [`workbook`](#excel_subset-workbook) | differs | in the sheet *dotprod*, with other random numbers |
     // | P3 | picture: the loss | [`loss`](#excel_subset-loss), [`solver`](#excel_subset-solver) | differs | L-BFGS instead of Excel's Solver, which the workbook is set up for |
 
     Ok(())

@@ -31,7 +31,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // as it was there. (`--split` holds out other rows: the last fifth by time, or the last fifth of each user's ratings.)
     //
     // - **`wd`** is *weight decay*, also called L2 regularization: the loss grows with the squares of the weights. This
-    //   keeps them small, so that the model learns less of the training ratings by heart.
+    //   keeps them small, so that the model memorizes less of the training ratings.
     // - **`n_factors`** is the size of the embeddings: how many numbers describe a user or a movie.
 
     // %% val_idxs
@@ -161,12 +161,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     lecture.keep_predictions("collab_learner", &preds);
     let after = [weights(&learn, "u.weight")?, weights(&learn, "m.weight")?];
     let numbers = |weights: &Tensor| Vec::<f32>::try_from(weights.reshape([-1]));
-    let rows = [("users", cf.users.len()), ("movies", cf.items.len())]
-        .map(|(what, n)| format!("{n} {what} × {n_factors}"));
     let (u, m) = ((numbers(&before[0])?, numbers(&after[0])?), (numbers(&before[1])?, numbers(&after[1])?));
     let tables = [
-        plots::EmbeddingWeights { name: "u", rows: &rows[0], before: &u.0, after: &u.1 },
-        plots::EmbeddingWeights { name: "m", rows: &rows[1], before: &m.0, after: &m.1 },
+        plots::EmbeddingWeights { name: "u", rows: "users", n_factors, before: &u.0, after: &u.1 },
+        plots::EmbeddingWeights { name: "m", rows: "movies", n_factors, before: &m.0, after: &m.1 },
     ];
     let title = "The learner's embeddings before and after training";
     lecture.plot(nb, plots::embeddings_before_after("embeddings_before_after", title, &tables)?)?;

@@ -20,6 +20,7 @@ use lecture5::plots;
 use lecture5::ratings::ColumnarModelData;
 use lecture5::run::lecture::{Lecture, head};
 use lecture5::settings::ModelKind;
+use lecture5::system::numerals::number;
 
 #[lecture5::notebook::cells]
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
@@ -75,8 +76,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% plumbing
     let middle = (init.0 + init.1) / 2.0;
     nb.markdown(format!(
-        "Why from {} to {}? The first predictions are then near {n_factors} × {middle}² = {:.2} stars, which is small and leaves \
-         room to grow.",
+        "Why from {} to {}? The first predictions are then near {n_factors} × {middle}² = {:.2} stars, far below any rating. As \
+         all weights start positive, all of them can grow, and the predictions with them.",
         init.0,
         init.1,
         n_factors as f64 * middle * middle
@@ -99,7 +100,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %% [markdown]
     // `ColumnarModelData` combines the two categorical columns into `cats`, splits off the rows held out, and cuts batches
-    // of 64. It takes the indices from `cf`; in the lecture, the indices have replaced the ids in the table.
+    // of 64. It takes the indices and the ratings from `cf`; in the lecture, which gives it `x` and `y`, the indices have
+    // replaced the ids in the table.
 
     // %% data
     let (cf, split) = lecture.ratings();
@@ -162,12 +164,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% plumbing
     let n_batches = data.n_batches();
     if n_batches >= 200 && epochs.len() > 1 && running[n_batches + 99] < running[n_batches - 1] {
-        nb.markdown(
+        let n_weights = number(((n_users + n_movies) * n_factors) as f64, 0);
+        let n_ratings = number(split.trn.len() as f64, 0);
+        nb.markdown(format!(
             "**The training loss drops where an epoch starts**, above all in the first ones. Within an epoch, every rating \
-             comes up once. In the next epoch, the model has already learned from each of them, and with so many weights for \
-             so few ratings it recognizes them. That is memory, not insight: on rows that it has not seen, the model is not \
-             as good.",
-        );
+             comes up once. In the next epoch, the model has already learned from each of them, and with {n_weights} \
+             weights for {n_ratings} ratings it recognizes \
+             them. That is memory, not insight: on rows that it has not seen, the model is not as good. (Where the rate \
+             changes, the smaller rate helps as well, and the running mean starts anew with the second `fit`.)",
+        ));
         for epoch in 1..epochs.len() {
             let start = epoch * n_batches;
             nb.print(format!(
@@ -218,7 +223,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
              predictions are low, {guess:.2} on average. That is the cluster at the left of the picture. The mean squared error \
              of these rows is {of_unknown:.2}, that of all others {of_known:.3} (predicting the mean there: {:.3}).",
             unknown.iter().filter(|&&row| is_new(row, 1)).count(),
-            y.len(),
+            number(y.len() as f64, 0),
             match unknown.iter().filter(|&&row| is_new(row, 0)).count() {
                 0 => String::new(),
                 users => format!(", and {users} are of a user that no training row has"),
@@ -239,7 +244,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // |---|---|---|---|---|
     // | 23 | `class EmbeddingDot` | [`EmbeddingDot`](#embedding_dot-EmbeddingDot) | same | without `conts`, which are empty |
     // | 24 | `x`, `y` | [`x`](#embedding_dot-x) | same | |
-    // | 25 | `data = ColumnarModelData…` | [`data`](#embedding_dot-data) | same | the indices come from `cf` |
+    // | 25 | `data = ColumnarModelData…` | [`data`](#embedding_dot-data) | differs | indices and ratings come from `cf`, not from `x` and `y` |
     // | 26 | `wd`, `model`, `opt` | [`opt`](#embedding_dot-opt) | same | moved to the device of the run instead of `.cuda()` |
     // | 27 | `fit(model, data, 3, …)` | [`fit`](#embedding_dot-fit) | same | another random start |
     // | 28 | `### Set the learning rate` | the heading | same | a comment in a code cell there |

@@ -201,8 +201,12 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% plumbing
     for (name, s) in [("above", settings), ("fastai's own", Settings::lecture(ModelKind::Learner))] {
         nb.print(format!(
-            "{name:12}  init {} to {}, {:?}, rate {}, weight decay {:e}",
-            s.init.0, s.init.1, s.rule, s.plan, s.wd
+            "{name:12}  init {} to {}; {}; {}; weight decay {:e}",
+            s.init.0,
+            s.init.1,
+            s.rule.in_words(),
+            s.plan.in_words(),
+            s.wd
         ));
     }
 

@@ -130,8 +130,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let mut opt = optim::sgd(&vs, lecture.rate(1e-2)).weight_decay(wd).momentum(0.9);
 
     // %% [markdown]
-    // These are the layers as they really are: `lin1` has a bias, because of the third argument, and a width of 10, because
-    // of the second.
+    // These are the layers as they really are: `lin1` has a width of 10, because of the second argument, and a bias, which it
+    // would have without the third argument too.
 
     // %% plumbing
     for (name, weights) in opt.parameters() {
@@ -204,7 +204,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // | | the lecture | here | | why |
     // |---|---|---|---|---|
-    // | P7 | picture: the sheet of the dot product | [`crosstab`](#excel_subset-crosstab) | same | in the section on the subset |
+    // | P7 | picture: the sheet of the dot product | [`workbook`](#excel_subset-workbook) | differs | in the workbook of the section on the subset |
     // | P8 | picture: all users next to all movies | [`EmbeddingNet`](#embedding_net-EmbeddingNet) | differs | not drawn; the net takes one user's vector and one movie's |
     // | P9 | picture: mini net | [`EmbeddingNet`](#embedding_net-EmbeddingNet) | same | after that cell |
     // | 36 | `class EmbeddingNet` | [`EmbeddingNet`](#embedding_net-EmbeddingNet), [`get_emb`](#embedding_net-get_emb) | same | `training` of dropout is false, which was the default in 2017; the layers come from the next cell |

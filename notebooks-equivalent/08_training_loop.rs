@@ -24,6 +24,7 @@ use lecture5::plots;
 use lecture5::run::lecture::Lecture;
 use lecture5::settings::ModelKind;
 use lecture5::system::files::write_whole;
+use lecture5::system::numerals::number;
 
 #[lecture5::notebook::cells]
 pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
@@ -47,15 +48,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The error
     //
-    // We start with a guess, $b = 1$ and $a = 1$. For the first point, $x = 14$, it predicts 15, but the truth is 58. With the
-    // intercept at 1.5, the squared error is a little smaller, so that is the way to go. (The lecture's notes give 1,849 and
-    // then 419; these points and this start cannot give 419.)
+    // We start with a guess, $b = 1$ and $a = 1$. For the first point, $x = 14$, it predicts 15, but the truth is 58. The
+    // *error* $e$ is the square of the difference. With the intercept at 1.5, it is a little smaller, so that is the way to
+    // go. (The lecture's notes give 1,849 and then 419; these points and this start cannot give 419.)
 
     // %% error
     let (x, y) = points[0];
     nb.print(format!("prediction {}, truth {y}", descent::predict(START, x)));
     for b in [1.0, 1.5] {
-        nb.print(format!("b = {b}: error² = {}", descent::squared_error(Pair { b, ..START }, x, y)));
+        nb.print(format!("b = {b}: e = {}", descent::squared_error(Pair { b, ..START }, x, y)));
     }
 
     // %% [markdown]
@@ -115,7 +116,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## Caveat: finite differencing in many dimensions
     //
     // Each weight costs a separate pass through the model, in addition to the one at the current weights. A million weights
-    // need a million passes for one single step. Autograd needs one forward and one backward pass, whatever the number of
+    // need a million passes for a single step. Autograd needs one forward and one backward pass, whatever the number of
     // weights. The table counts the forward passes for a net with one hidden layer, and gives the largest difference
     // between the two gradients:
 
@@ -167,7 +168,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // Two words to look up:
     //
     // - The **Jacobian** contains the first derivatives of several outputs with respect to several inputs: with 1,000,000
-    //   inputs and 100,000 outputs, as many as 100 billion numbers.
+    //   inputs and 100,000 outputs, that is 100 billion numbers.
     // - The **Hessian** contains the second derivatives, that is, how the slope in one weight changes with another: a square
     //   table of all weights by all weights.
     //
@@ -212,14 +213,14 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let (bb, ab, aa) = (hessian[0][0], hessian[0][1], hessian[1][1]);
     let (middle, apart) = ((aa + bb) / 2.0, ((aa - bb) / 2.0).hypot(ab));
     nb.markdown(format!(
-        "The diagonal has the curvature of the error in each weight: it is {:.0} times as large in a as in b. The axes of the \
-         bowl are not those of the two weights, though. Along its own axes (the Hessian's eigenvectors), the curvatures are \
-         {:.0} and {:.1}, a ratio of {:.0}. A learning rate that is small enough for the steep direction is far too small for \
+        "The diagonal has the curvature of the error in each weight: it is {} times as large in a as in b. Over a and b the \
+         error is a bowl, but its axes are not those of the two weights. Along its own axes (the Hessian's eigenvectors), the \
+         curvatures are {} and {:.1}, a ratio of {}. A learning rate that is small enough for the steep direction is far too small for \
          the shallow one; that is why momentum, Adam and the others below exist.",
-        aa / bb,
-        middle + apart,
+        number(aa / bb, 0),
+        number(middle + apart, 0),
         middle - apart,
-        (middle + apart) / (middle - apart)
+        number((middle + apart) / (middle - apart), 0)
     ));
 
     // %% [markdown]
@@ -243,8 +244,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         let text = format!("{x:.decimals$}");
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     }
-    let mut table =
-        Table::new(["x", "y", "b", "a", "prediction", "error²", "de/db", "de/da", "new b", "new a"]);
+    let mut table = Table::new(["x", "y", "b", "a", "prediction", "e", "de/db", "de/da", "new b", "new a"]);
     for r in traces[0].rows().take(3) {
         let numbers = [r.x, r.y, r.w.b, r.w.a, r.pred, r.err2, r.gradient.b, r.gradient.a, r.new.b, r.new.a];
         table.push(numbers.map(|v| trimmed(v, 6)));
@@ -254,9 +254,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Momentum
     //
-    // Look at de/da from row to row: its sign changes at random. Momentum steps along a moving average of the gradients
-    // instead: what points now one way and now the other cancels out, and what keeps pointing the same way stays. With $g$
-    // for the gradient and $m$ for its average,
+    // Look at de/da in the picture below: it jumps between plus and minus. (At random, say the lecture's notes; as the rows
+    // come in the same order in each epoch, the pattern repeats every 29 steps.) Momentum steps along a moving average of the
+    // gradients instead: what points now one way and now the other cancels out, and what keeps pointing the same way stays.
+    // With $g$ for the gradient and $m$ for its average,
     //
     // $$m \leftarrow \beta m + (1 - \beta) g$$
     //
@@ -288,7 +289,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // Such an average is also called an *exponentially weighted moving average*. The intuition behind the denominator:
     //
-    // - a squared gradient is always positive;
+    // - a squared gradient is never negative;
     // - if the gradient is large or changes a lot, the square is huge, and the step is divided by a large
     //   number: slow down;
     // - if little changes, the step is divided by a small number: be bolder.
@@ -296,22 +297,32 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // So each weight has an *adaptive* learning rate. The lecture calls Adam much, much faster, with answers that
     // are not as good as those of SGD with momentum.
     //
-    // The workbook has more optimizers of this family: *adagrad* and *rmsprop* divide without momentum, *eve* slows Adam
-    // down while the loss fluctuates, and two *annealed* ones halve their rate when the mean gradient of an epoch has more
+    // The workbook has more optimizers of this family. *adagrad* and *rmsprop* divide without momentum. *eve* divides Adam's
+    // rate by a running measure of how much the loss changes from epoch to epoch; here that stays below 1, so its steps are
+    // longer than Adam's. Two *annealed* ones halve their rate when the squared length of an epoch's mean gradient has more
     // than doubled.
     //
     // The table has two kinds of errors. The *moving* error of an epoch takes each row's error before its step, while the
-    // weights still change, as the sheets do. The RMSE at the end is that of the last weights over all 29 points, as in the
+    // weights still change, as the sheets do. (The lecture's workbook shows the root of the *sum* of the squared errors,
+    // which is $\sqrt{29}$ times as large.) The RMSE at the end is that of the last weights over all 29 points, as in the
     // picture.
 
     // %% plumbing
-    let mut table =
-        Table::new(["sheet", "rate", "b", "a", "moving, epoch 1", "moving, last epoch", "RMSE at the end"]);
+    let mut table = Table::new([
+        "sheet",
+        "rate",
+        "b",
+        "a",
+        "moving, first epoch",
+        "moving, last epoch",
+        "RMSE at the end",
+    ]);
+    let name_of = |trace: &descent::Trace| trace.optimizer.name().replace("_ann", ", annealed");
     for trace in &traces {
         let rmse = trace.rmse();
         let moving = [rmse[0], rmse[rmse.len() - 1], descent::rmse(trace.end.w, &points)];
         let weights = [trace.end.w.b, trace.end.w.a].map(|w| format!("{w:.4}"));
-        let names = [trace.optimizer.name().to_owned(), trace.settings.lr.to_string()];
+        let names = [name_of(trace), trace.settings.lr.to_string()];
         table.push(names.into_iter().chain(weights).chain(moving.map(|rmse| format!("{rmse:.3}"))));
     }
     nb.show(table.caption("After five epochs; the truth is b = 30, a = 2"));
@@ -323,10 +334,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         .map(|trace| {
             let ends = trace.epochs.iter().filter_map(|epoch| epoch.rows.last());
             let after = ends.map(|row| descent::rmse(row.new, &points));
-            (
-                trace.optimizer.name().replace("_ann", ", annealed"),
-                std::iter::once(start).chain(after).collect(),
-            )
+            (name_of(trace), std::iter::once(start).chain(after).collect())
         })
         .collect();
     let borrowed: Vec<(&str, &[f64])> =
@@ -339,8 +347,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ### A rate at which Adam wins
     //
     // At the sheets' rates, Adam brings the intercept much nearer to 30 than SGD does, but has the larger error: a rate
-    // of 1 makes the sheet's Adam jump around. Here are other rates on the same points, five epochs each: for SGD and momentum, up to the
-    // sheets' own rate; for Adam, smaller ones.
+    // of 1 makes the sheet's Adam jump around. Here are other rates for the same sheets, five epochs each: for SGD and
+    // momentum, up to the sheets' own rate; for Adam, smaller ones.
 
     // %% plumbing
     let mut table = Table::new(["sheet", "rate", "b", "a", "RMSE at the end"]);
@@ -387,7 +395,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         .map(|trace| {
             let ends = trace.epochs.iter().filter_map(|epoch| epoch.rows.last());
             let path = std::iter::once(START).chain(ends.map(|row| row.new)).map(|w| (w.a, w.b));
-            (trace.optimizer.name().replace("_ann", ", annealed"), path.collect())
+            (name_of(trace), path.collect())
         })
         .collect();
     let borrowed: Vec<(&str, &[(f64, f64)])> =
@@ -401,7 +409,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let (across, up) = (range(|p| p.0, TRUTH.a), range(|p| p.1, TRUTH.b));
     let surface = |a: f64, b: f64| descent::rmse(Pair { b, a }, &points).powi(2);
     let grid = plots::Grid::of(across, up, 200, surface);
-    let title = "The error over slope and intercept, and the paths down";
+    let title = "The error over slope and intercept, and the optimizers' paths";
     lecture.plot(nb, plots::error_surface("error_surface", title, &grid, (TRUTH.a, TRUTH.b), &borrowed)?)?;
 
     // %% [markdown]
@@ -410,7 +418,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // | | the sheet | libtorch |
     // |---|---|---|
     // | momentum | the average takes a tenth of the new gradient, and the step uses the average of the row *before* | the buffer takes the *entire* gradient (unless dampened), and the step uses it at once: ten times as far in the end |
-    // | Adam | no correction for the averages' start at zero, no $\epsilon$; warm-up passes instead | both averages are divided by $1 - \beta^t$, and $\epsilon = 10^{-8}$ keeps the division from zero |
+    // | Adam | the average of the gradients starts at 0, that of the squares at 10,000; warm-up passes instead of a correction; no $\epsilon$ | both averages start at 0 and are divided by $1 - \beta^t$; $\epsilon = 10^{-8}$ keeps the divisor above zero |
     // | $\beta$ | 0.7 and 0.9 | 0.9 and 0.999 |
     //
     // These are libtorch's optimizers on the same points, with the sheets' rates, but a tenth of the rate for momentum.
@@ -458,6 +466,14 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     }
     nb.show(table);
     let [.., (_, _, _, adam), (_, _, _, l2), (_, lr, wd, adamw)] = &trained[..] else { unreachable!() };
+    let sheets = traces.iter().find(|trace| trace.optimizer.name() == Sheet::Adam.name());
+    let of_the_sheet = sheets.map_or(f64::NAN, |trace| descent::rmse(trace.end.w, &points));
+    nb.markdown(format!(
+        "At a rate of 1, at which the sheet's Adam ends at an RMSE of {of_the_sheet:.1}, libtorch's ends at {:.1}. Most of that \
+         is $\\beta_2$: at 0.9 the average of the squares has forgotten a large gradient after some twenty rows, and the steps \
+         grow again; at 0.999 it still remembers the first rows at the end.",
+        descent::rmse(*adam, &points)
+    ));
     nb.markdown(format!(
         "Two of them use weight decay. Added to the gradient, the decay has hardly any effect: b ends at {:.1}, and without it \
          at {:.1}. AdamW subtracts {} of each weight at every step, the rate times the decay, and b ends at {:.1}.",
@@ -506,6 +522,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.print(format!("1 · (1 − 0.01 · 0.1)²⁰⁰ = {:.4}", (1.0 - 0.01 * 0.1_f64).powi(200)));
 
     // %% [markdown]
+    // With small gradients it is the other way round: L2's decay is then divided by a small number, and almost nothing of the
+    // weight is left.
+
+    // %% [markdown]
     // ## The same idea in fastai: the running loss
     //
     // The loss that the progress bar shows is such a moving average too:
@@ -546,7 +566,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //   are options.
     // - `stepper = Stepper(model, opt, crit)` and `loss = stepper.step(V(x), V(y))` are as in the lecture. `V()` turned a
     //   tensor into a *variable*: in the PyTorch of 2017, a bare tensor had no gradients, and autograd recorded only
-    //   operations on variables. Today tensors have gradients themselves, and `V` is gone.
+    //   operations on variables. Today tensors have gradients themselves, and `V` does nothing.
     // - `step` returned `loss.data[0]`: the tensor inside the variable (`.data`), and its first number, since a loss had one
     //   dimension of length 1. Today it has none; its number is `loss.item()` in PyTorch and `loss.double_value(&[])` in
     //   tch. On a GPU, reading the number waits for the computation, so there the losses are read fifty at a time.
@@ -566,7 +586,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.print(format!("a loss has {} dimensions, and its number is {}", loss.dim(), loss.double_value(&[])));
 
     // %% [markdown]
-    // ## One line faster: another stepper
+    // ## Another stepper, in one line
     //
     // `fit` does not know what a stepper does inside. Today's PyTorch has `model = torch.compile(model)`, one line
     // outside the loop. Here `fast::compile` makes another stepper, and `lecture5 run --fast` gives it to every fit. It

@@ -4,8 +4,9 @@
 // Which movies does the learner rank best, in which directions do movies differ, and which users are similar?
 //
 // At its start, the lecture asks which other movies are similar to this one, and which people are similar to this
-// person. It then trains models and does not return to the question. Nobody told the [learner](#collab_filter)
-// what a movie is about; all it has seen is ratings. The only way to learn what its numbers mean is to look at them.
+// person. Its notes do not return to the question; fast.ai's own notebook for the lesson does, with the movies' biases
+// and principal components. Nobody told the [learner](#collab_filter) what a movie is about; all it has seen is ratings.
+// The only way to learn what its numbers mean is to look at them.
 
 // %% plumbing
 use std::collections::{BTreeMap, HashMap};
@@ -45,9 +46,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The movies to look at
     //
-    // The learner knows next to nothing about a movie with one or two ratings: two ratings cannot determine fifty numbers.
-    // So this section looks only at the 3,000 movies with the most ratings, in that order, as fast.ai's lesson does. Movies
-    // that the training rows lack are left out in any case. A movie without a title is called by its id.
+    // The learner knows next to nothing about a movie with one or two ratings. So this section leaves such movies out, and
+    // looks at the 3,000 movies with the most ratings, in that order, as fast.ai's notebook does. Movies that the training
+    // rows lack are left out in any case. A movie without a title is called by its id.
 
     // %%
     let times_rated = &learner.card.movie_ratings;
@@ -142,8 +143,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // - **For whom.** How well a movie suits some users more than others is in the vectors. A movie that is loved by some
     //   and hated by others may have the same mean as an average one.
     //
-    // Among the movies with many ratings, these gain or lose the most ranks by bias compared with their rank by mean. Look at
-    // the bias of the users who rated them:
+    // Among the movies with many ratings, these gain or lose the most ranks by bias compared with their rank by mean. Compare
+    // the bias of the users who rated them: a movie that harsher users have rated is raised, and one that more generous users
+    // have rated is lowered.
 
     // %%
     let often: Vec<i64> = top.iter().copied().take(300).collect();
@@ -155,8 +157,14 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let mut gains = often.clone();
     gains.sort_by_key(|movie| rank_by_bias[movie] - rank_by_mean[movie]);
     let ends: Vec<i64> = gains.iter().take(4).chain(gains.iter().rev().take(4).rev()).copied().collect();
-    nb.show(show(&ends).caption(
-        "of the 300 most rated: the four that the bias raises most, and the four that it lowers most",
+    let mut table = Table::new(["movie", "rank by mean", "rank by bias", "raters' bias"]);
+    for movie in &ends {
+        let ranks = [&rank_by_mean, &rank_by_bias].map(|rank| (rank[movie] + 1).to_string());
+        let raters = format!("{:+.2}", raters[*movie as usize]);
+        table.push([name(*movie)].into_iter().chain(ranks).chain([raters]));
+    }
+    nb.show(table.caption(
+        "of the 300 most-rated: the four that the bias raises most, and the four that it lowers most",
     ));
 
     // %% [markdown]
@@ -180,20 +188,24 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
             table.push([short(&name(top[low])), score(low), short(&name(top[high])), score(high)]);
         }
         let share = 100.0 * components.shares[k];
-        nb.show(table.caption(format!("component {}, {share:.0} % of the variance", k + 1)));
+        nb.show(table.caption(format!("component {}, {share:.0}% of the variance", k + 1)));
     }
 
     // %% [markdown]
-    // The plot shows the fifty most rated movies along the first two components. Movies that the same people like should be
-    // close together:
+    // The plot shows the fifty most-rated movies along the first two components. These are components of all the movies of
+    // this section, so the fifty need not lie around the middle. Movies that the same people like should be close together,
+    // as far as two components can tell:
 
     // %%
     let some = top.len().min(50);
     if let [first, second, ..] = &along[..] {
         let points: Vec<(f64, f64)> = (0..some).map(|at| (first[at], second[at])).collect();
         let labels: Vec<String> = top[..some].iter().map(|&movie| short(&name(movie))).collect();
-        let title = format!("The {some} most rated movies in the plane of two principal components");
-        let axes = ("first component", "second component");
+        let title = format!("The {some} most-rated movies in the plane of two principal components");
+        let share = |k: usize| 100.0 * components.shares[k];
+        let axes = [("first", 0), ("second", 1)]
+            .map(|(which, k)| format!("{which} component ({:.0}% of the variance)", share(k)));
+        let axes = (axes[0].as_str(), axes[1].as_str());
         match plots::labeled_scatter("movie_components", &title, axes, &points, &labels) {
             Ok(figure) => lecture.plot(nb, figure)?,
             Err(error) => nb.print(error),
@@ -204,7 +216,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## Which other movies are similar to it?
     //
     // Two movies are similar if their vectors point the same way, that is, if the *cosine* of the angle between them is
-    // near 1, whatever their lengths. For the ten most rated movies, the table has the nearest among the thousand most rated
+    // near 1, whatever their lengths. For the ten most-rated movies, the table has the nearest among the thousand most-rated
     // (for any other movie: `lecture5 similar --movie TITLE`):
 
     // %%
@@ -227,7 +239,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     if lecture.is_the_lectures() {
         nb.markdown(
             "Some neighbors make sense, such as the other parts of Star Wars: people who like one like the others. Others make \
-             none. A hundred thousand ratings are few when fifty numbers must be learned for every movie.",
+             none. Eighty thousand ratings are few for the 453,300 numbers of the movies.",
         );
     }
 
@@ -274,8 +286,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## Which people are similar to this person?
     //
     // The users' vectors answer the same question. *Stars apart* is the mean absolute difference between the ratings that two
-    // users gave to the movies that both have rated, after subtracting each user's mean: who is generous is not in the
-    // vectors but in the biases. (The learner has seen four fifths of these ratings, so this does not test its
+    // users gave to the movies that both have rated, after subtracting each user's mean, since how generous a user is
+    // is mostly in the bias. (The learner has seen four fifths of these ratings, so this does not test its
     // predictions; it shows what its similarity is made of.)
 
     // %%

@@ -40,10 +40,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## Which learning rate?
     //
     // The learning-rate finder (Smith 2015) increases the rate from batch to batch. The loss falls as soon as the
-    // rate is large enough to learn, and rises when it is too large. fastai suggests two rates from such a curve: the rate
-    // at which the loss falls most steeply, and a tenth of the rate at which it is lowest. The second, rounded to one digit,
-    // is used here and marked in the plot. The rates are tried on four fifths of the *training* rows, held apart as the split
-    // holds rows out, so that the validation rows stay unseen.
+    // rate is large enough to learn, and rises when it is too large. fastai 2 suggested two rates from such a curve: the rate
+    // at which the loss falls most steeply, and a tenth of the rate at which it is lowest. (Later versions have more rules.)
+    // The second, rounded to one digit, is used here and marked in the plot. The rates are tried on four fifths of the
+    // *training* rows, chosen the way the split chooses its rows, so that the validation rows stay unseen.
 
     // %%
     let (cf, split) = lecture.ratings();
@@ -66,12 +66,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // The lecture ends its section on the neural net with a list of what else can be done. Each item is tried here for three
     // epochs from the same seed: two at the lecture's rate of 0.01, and one at 0.001. They are compared on the other fifth
     // of the training rows. On the CPU, the fast stepper of section 08 trains them, whether or not the run has `--fast`.
-    // Each is trained once, so differences of less than about 0.01 may come from the random start.
+    // Each is trained once, and after one or two epochs much depends on the random start: compare the last column, and
+    // there only differences of more than about 0.01.
     //
-    // - Dropout that is really on slows learning down; 0.75 leaves only two or three of the net's ten hidden units.
+    // - Dropout that is really on slows learning down; 0.75 leaves, on average, only two or three of the net's ten hidden
+    //   units.
     // - *One cycle* (Smith 2018) has its own rates: up to the marked one for a quarter of the batches, and down for the
     //   rest.
-    // - Weight decay differs by layer because the embeddings have most of the weights, and few ratings for each.
+    // - Weight decay can differ by layer. The embeddings have most of the weights, and few ratings for each: here only they
+    //   decay, four times as strongly as in the lecture (0.002 instead of 0.0005).
 
     // %%
     let variations = nets::variations(lecture.run.seed, one_cycle_lr);
@@ -79,7 +82,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     for variation in &variations {
         curves.push((variation.name, nets::losses(lecture, &inner, variation)?));
     }
-    let mut table = Table::new(["EmbeddingNet", "epoch 1", "epoch 2", "epoch 3"]);
+    let mut table = Table::new(["EmbeddingNet", "after 1 epoch", "after 2", "after 3"]);
     for (name, losses) in &curves {
         let cells = losses[1..].iter().map(|loss| format!("{loss:.4}"));
         table.push(std::iter::once((*name).to_owned()).chain(cells));
@@ -88,9 +91,11 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %%
     let curves: Vec<(&str, &[f64])> = curves.iter().map(|(name, losses)| (*name, &losses[1..])).collect();
-    let title = "Variations of EmbeddingNet, on a fifth of the training rows";
-    lecture
-        .plot(nb, plots::loss_by_epoch("variations", title, "validation loss, MSE (stars²)", 1, &curves)?)?;
+    let title = "Variations of EmbeddingNet, trained on four fifths of the training rows";
+    lecture.plot(
+        nb,
+        plots::loss_by_epoch("variations", title, "loss on the other fifth, MSE (stars²)", 1, &curves)?,
+    )?;
 
     // %% [markdown]
     // ## The models
@@ -98,8 +103,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // - **Biases**: the mean rating, and how far each user and each movie is above or below it, shrunk toward zero.
     // - **kNN** (*k* nearest neighbors): what the biases do not explain is estimated from the user's ratings of similar
     //   movies, or from similar users' ratings of the movie.
-    // - **SVD++** (Koren 2008) is EmbeddingDotBias in which a user is also described by *which* movies the user rated;
-    //   **timeSVD++** lets users and movies change with time.
+    // - **SVD++** (Koren 2008) is EmbeddingDotBias without the sigmoid, in which a user is also described by *which* movies
+    //   the user rated; **timeSVD++** (Koren 2009) lets users and movies change with time. Both are means of four random
+    //   starts, whereas the lecture's models are single runs.
     // - **Bayesian factorization** (Salakhutdinov and Mnih 2008) averages over many sets of embeddings instead of using
     //   one, which keeps it from memorizing a few ratings.
     // - **The Gaussian process** states how strongly any two ratings are correlated: same user, same movie, movies that the
@@ -133,8 +139,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## The blend
     //
-    // A blend is a weighted sum of models. Its weights come from the training rows alone: a fifth of them is held out as
-    // the split holds rows out (any fifth; with `--split time` the last fifth; with `--split user` each user's last) and
+    // A blend is a weighted sum of models. Its weights come from the training rows alone: a fifth of them is held out the
+    // way the split holds rows out (any fifth; with `--split time` the last fifth; with `--split user` each user's last) and
     // predicted by models that were trained on the rest. Ridge regression on those predictions gives the weights. The
     // same predictions also decide which model, or the blend, is chosen as the best; the biases are among them. This favors
     // the blend a little, since its few weights were fitted to these rows.
@@ -143,12 +149,18 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let started = Instant::now();
     let members: Vec<_> = models.into_iter().filter(|model| model.blended).collect();
     let fitted = Blend::fit(&world, &trn, &members)?;
-    let mut table = Table::new(["model", "weight", "MSE on folds of the training rows"]);
+    let mut table = Table::new(["model", "weight", "MSE on that fifth"]);
     for (at, (name, mse)) in fitted.by_folds.iter().enumerate() {
         let weight = fitted.weights.get(at).map_or(String::new(), |w| format!("{w:.3}"));
         table.push([(*name).to_owned(), weight, format!("{mse:.4}")]);
     }
     nb.show(table);
+    if fitted.weights.iter().zip(&members).any(|(weight, model)| *weight < 0.0 && model.name == "biases") {
+        nb.markdown(
+            "The negative weight is no error: the other members contain the biases too, and the blend takes a part of them \
+             out again.",
+        );
+    }
     let mut blended: Vec<Vec<f64>> = members.iter().map(|model| of(&predictions, model.name)).collect();
     let stars = fitted.predict(&world, &blended);
     blended.push(stars.clone());
@@ -165,7 +177,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %%
     let learner = squared_errors(&of(&predictions, "fastai's learner"), &y);
-    let columns = ["model", "MSE", "95 % interval", "RMSE", "MAE", "against the learner"];
+    let columns = ["model", "MSE", "95% interval", "RMSE", "MAE", "against the learner"];
     let mut table = Table::new(columns);
     let mut rows = Vec::new();
     for (name, _, stars, seconds) in &predictions {
@@ -197,8 +209,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Who and what is new
     //
-    // Of a user or a movie without training ratings little is known, and every model falls back to the rest. How many
-    // rows that concerns, and the mean squared error on them apart:
+    // Little is known about a user or a movie without training ratings; a model must then rely on the other of the two. The
+    // table has the number of such rows, and the mean squared error of each group.
 
     // %%
     let groups = known_and_new(&trn.pairs, &val);
@@ -208,7 +220,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         let errors = squared_errors(stars, &y);
         let cells = groups.iter().map(|(_, rows)| {
             let of_group: Vec<f64> = rows.iter().map(|&row| errors[row]).collect();
-            if rows.is_empty() { String::new() } else { format!("{:.4}", mean(&of_group)) }
+            format!("{:.4}", mean(&of_group))
         });
         table.push(std::iter::once(name.clone()).chain(cells));
     }
@@ -235,17 +247,32 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let chosen = rows.iter().find(|r| r.name == best);
     if let Some(row) = chosen {
         nb.markdown(format!(
-            "Chosen on such folds of the training rows: **{best}**, {:.4} on the rows held out (RMSE {:.4}; split: {}).",
+            "Chosen on a fifth of the training rows: **{best}**, {:.4} on the rows held out (RMSE {:.4}; split: {}).",
             row.val_mse, row.val_rmse, lecture.run.split
         ));
     }
+    // The question at the top of this section.
+    let biases = rows.iter().find(|row| row.name == "biases").map_or(f64::NAN, |row| row.val_mse);
+    let (worse, better): (Vec<&BeyondRow>, Vec<&BeyondRow>) = rows
+        .iter()
+        .filter(|row| nets::LECTURE.iter().any(|l| l.0 == row.name))
+        .partition(|row| biases < row.val_mse);
+    let names = |rows: &[&BeyondRow]| match rows {
+        [] => "none of the lecture's models".to_owned(),
+        rows => rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(", "),
+    };
+    nb.markdown(format!(
+        "So one number for each user and each movie (*biases*, {biases:.4}) is better than {}, and worse than {}.",
+        names(&worse),
+        names(&better)
+    ));
 
     // %% [markdown]
     // ## And on other splits?
     //
     // A model that is good on one split need not be good on another: if the future is predicted, many users are new. The
     // table has the root of the mean squared error, in stars, of the blend and its members, which are trained and chosen
-    // anew on each split. `lecture5 run beyond --all-splits` fills in the splits other than the run's own.
+    // anew on each split.
 
     // %%
     let mut splits = vec![splits::split_scores(lecture.run.split, &fitted, &blended, &groups, &y)];
@@ -266,6 +293,11 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         }
     }
     nb.show(table);
+    if !lecture.run.all_splits {
+        nb.markdown(
+            "This run has scored its own split alone; `lecture5 run beyond --all-splits` adds the others.",
+        );
+    }
     lecture.metrics.beyond = Some(Beyond { rows, best, splits });
 
     Ok(())

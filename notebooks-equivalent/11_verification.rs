@@ -42,12 +42,12 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // Each number is compared with the interval that one more run would fall into, by Student's t, or by its rank among the
     // seeds. *Adjusted* is the probability that any of the numbers would be as far out by chance; if it is at most 0.05, the
     // number deviates. *Detectable* is the smallest deviation that would have been found four times in five. If it is at most
-    // 5 % of the number, the verdict is REPRODUCED, otherwise UNDERPOWERED.
+    // 5% of the number, the verdict is REPRODUCED, otherwise UNDERPOWERED.
     //
     // UNDERPOWERED does not mean failed. Nothing speaks against the number, taken together with the fit's others: alone, one in
     // twenty lies outside its interval even if all is well. But runs scatter so much, and the lecture printed only one of
-    // them, that a deviation of 5 % could have gone unnoticed. No number of seeds can change that. (If ranks decide, a
-    // deviation is seen only if it is beyond all seeds, which for a few unlike runs is far out.)
+    // them, that a deviation of 5% could have gone unnoticed. For most of these numbers, more seeds would not change that. (If
+    // ranks decide, a fit deviates only if hardly any seed is further out, so a few odd seeds widen what goes unnoticed.)
 
     // %%
     let report = verify::beside_the_lecture(&ensemble, MARGIN)?;

@@ -48,11 +48,11 @@ def docs():
     report = json.loads((OUT / "verify.json").read_text())["report"]
     rows = [[
         n["fit"], str(n["epoch"]), n["loss"], f"{n['value']:.5f}", f"{n['mean']:.5f} ± {n['sd']:.5f}", n["verdict"],
-        f"{100 * n['detectable'] / n['value']:.1f} %" if n["detectable"] else "none", f"{n['p_adjusted']:.2f}", n["by"],
+        f"{100 * n['detectable'] / n['value']:.1f}%" if n["detectable"] else "none", f"{n['p_adjusted']:.2f}", n["by"],
         f"{n['p_t']:.4f}", f"{n['p_rank']:.3f}", f"{n['interval'][0]:.4f} to {n['interval'][1]:.4f}",
     ] for n in report["numbers"]]
     numbers = table(["fit", ">epoch", "loss", ">lecture", ">mean ± sd", "verdict", ">detectable", ">adjusted", "by",
-                     ">p (t)", ">p (rank)", ">95 % for one draw"], rows)
+                     ">p (t)", ">p (rank)", ">95% for one draw"], rows)
     rows = [[f["fit"], f["by"], str(f["numbers"]), str(f["runs"]), f"{f['largest_t']:.2f}", f"{f['p']:.4f}",
              f"{f['p_adjusted']:.2f}", "DEVIATES" if f["deviates"] else "inside"] for f in report["fits"]]
     fits = table(["fit as a whole", "by", ">numbers", ">seeds", r">largest \|t\|", ">p", ">adjusted", "verdict"], rows)

@@ -25,6 +25,18 @@ pub enum Rule {
     AdamW,
 }
 
+impl Rule {
+    /// The rule for a reader, such as "SGD with momentum 0.9".
+    pub fn in_words(self) -> String {
+        match self {
+            Rule::Sgd { momentum: 0.0 } => "SGD".to_owned(),
+            Rule::Sgd { momentum } => format!("SGD with momentum {momentum}"),
+            Rule::Adam => "Adam".to_owned(),
+            Rule::AdamW => "AdamW".to_owned(),
+        }
+    }
+}
+
 /// PyTorch's default betas.
 pub const BETAS: (f64, f64) = (0.9, 0.999);
 /// Keeps Adam's division from zero; also PyTorch's default.

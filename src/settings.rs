@@ -74,6 +74,21 @@ impl Plan {
         }
     }
 
+    /// The plan for a reader, such as "rate 0.1 for 3 epochs".
+    pub fn in_words(&self) -> String {
+        match self {
+            Plan::Steps(steps) => {
+                let steps: Vec<String> = steps.iter().map(|(lr, n)| format!("{lr} for {n} epochs")).collect();
+                format!("rate {}", steps.join(", then "))
+            }
+            Plan::Cosine(CosineRestarts { lr, cycles, len, mult }) => {
+                let lengths: Vec<String> =
+                    (0..*cycles).map(|cycle| (len * mult.pow(cycle as u32)).to_string()).collect();
+                format!("rate from {lr} down to 0 by a cosine, in cycles of {} epochs", lengths.join(" and "))
+            }
+        }
+    }
+
     /// The same plan with its rates multiplied by a factor.
     pub fn times(self, factor: f64) -> Plan {
         match self {

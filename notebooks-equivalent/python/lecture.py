@@ -189,7 +189,7 @@ opt = optim.SGD(model.parameters(), 1e-1, weight_decay=wd, momentum=0.9)
 losses = fit(model, data, 3, opt, F.mse_loss)
 
 # %% embedding_net: get_emb
-from fastai_2017 import get_emb  # redefined by the cell before: between -0.05 and 0.05
+from fastai_2017 import get_emb  # redefined by the lecture's cell 35: between -0.05 and 0.05
 
 
 # %% embedding_net: EmbeddingNet

@@ -4,14 +4,11 @@
 use anyhow::Result;
 use rayon::prelude::*;
 
-use super::Model;
 use super::linalg::solve;
+use super::models::Model;
 use super::rows::{Pairs, Rated, World, folds};
 use super::score::mse;
 use crate::system::interrupt;
-
-/// A model of this module: from the world, the training ratings and the pairs to predict to stars.
-pub type Predict = fn(&World, &Rated, &Pairs) -> Vec<f64>;
 
 /// Folds behind the weights of a blend, made as the split was made.
 pub const FOLDS: usize = 1;
@@ -116,6 +113,7 @@ pub fn blend(world: &World, predictions: &[Vec<f64>], weights: &[f64], mean: f64
 
 #[cfg(test)]
 mod tests {
+    use super::super::models::Predict;
     use super::*;
 
     #[test]

@@ -81,7 +81,7 @@ pub fn variations(seed: i64, one_cycle_lr: f64) -> Vec<Variation> {
         with("wider: a hidden layer of 100", &|s| s.hidden = vec![100]),
         Variation {
             decay: vec![("u", 2e-3), ("m", 2e-3), ("lin1", 0.0), ("lin2", 0.0)],
-            ..with("decay of the embeddings only", &|_| {})
+            ..with("decay 0.002, embeddings only", &|_| {})
         },
         Variation { one_cycle, ..with("one cycle", &|_| {}) },
     ]

@@ -17,7 +17,7 @@ pub struct Score {
     pub rmse: f64,
     /// Mean absolute error, in stars.
     pub mae: f64,
-    /// Lower end of the 95 % interval of the mean squared error.
+    /// Lower end of the 95% interval of the mean squared error.
     pub low: f64,
     /// Upper end of it.
     pub high: f64,
@@ -47,7 +47,7 @@ pub fn squared_errors(predicted: &[f64], y: &[f64]) -> Vec<f64> {
     predicted.iter().zip(y).map(|(p, y)| (p - y).powi(2)).collect()
 }
 
-/// The 95 % interval of the mean of `values` by the bootstrap over users (Efron and Tibshirani 1993, percentile
+/// The 95% interval of the mean of `values` by the bootstrap over users (Efron and Tibshirani 1993, percentile
 /// method): whole users are drawn with replacement, since the errors of one user are correlated. With the differences
 /// of two models' squared errors as values, it says whether one is better.
 pub fn bootstrap_by_user(values: &[f64], user: &[usize], resamples: usize, seed: u64) -> (f64, f64) {
@@ -79,7 +79,7 @@ pub fn bootstrap_by_user(values: &[f64], user: &[usize], resamples: usize, seed:
 }
 
 /// Rows held out, by whether their user and their movie have training rows.
-pub fn known_and_new(trn: &Pairs, val: &Pairs) -> [(&'static str, Vec<usize>); 3] {
+pub fn known_and_new(trn: &Pairs, val: &Pairs) -> Vec<(&'static str, Vec<usize>)> {
     let of = |indices: &[usize]| indices.iter().copied().collect::<HashSet<usize>>();
     let (users, items) = (of(&trn.user), of(&trn.item));
     let group = |row: usize| match (users.contains(&val.user[row]), items.contains(&val.item[row])) {
@@ -88,8 +88,9 @@ pub fn known_and_new(trn: &Pairs, val: &Pairs) -> [(&'static str, Vec<usize>); 3
         (true, false) => 2,
     };
     let mut groups =
-        [("both are known", vec![]), ("a new user", vec![]), ("a known user, a new movie", vec![])];
+        vec![("both are known", vec![]), ("a new user", vec![]), ("a known user, a new movie", vec![])];
     (0..val.len()).for_each(|row| groups[group(row)].1.push(row));
+    groups.retain(|(_, rows)| !rows.is_empty());
     groups
 }
 
@@ -106,8 +107,10 @@ mod tests {
         };
         let trn = pairs(&[0, 1], &[0, 1]);
         let val = pairs(&[0, 1, 2, 2, 0], &[1, 5, 0, 5, 0]);
-        let groups = known_and_new(&trn, &val).map(|(_, rows)| rows);
-        assert_eq!(groups, [vec![0, 4], vec![2, 3], vec![1]]);
+        let rows =
+            |val: &Pairs| known_and_new(&trn, val).into_iter().map(|(_, rows)| rows).collect::<Vec<_>>();
+        assert_eq!(rows(&val), [vec![0, 4], vec![2, 3], vec![1]]);
+        assert_eq!(rows(&pairs(&[0], &[1])), [vec![0]]);
     }
 
     #[test]
@@ -119,8 +122,8 @@ mod tests {
         assert_eq!((s.low, s.high), (0.5, 4.0));
     }
 
-    /// Users with their own mean error and their own number of rows: 95 % intervals cover the true mean in
-    /// about 95 % of repetitions, where intervals from rows drawn one by one would not.
+    /// Users with their own mean error and their own number of rows: 95% intervals cover the true mean in
+    /// about 95% of repetitions, where intervals from rows drawn one by one would not.
     #[test]
     fn the_interval_covers_the_truth_as_often_as_it_says() {
         let mut random = Random::new(3);

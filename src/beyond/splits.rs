@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::blend::{Blend, predict_all};
 use super::data::from_lecture;
-use super::models_for;
+use super::models::models_for;
 use super::score::{known_and_new, mse};
 use crate::movielens::{CollabFilterDataset, LECTURE_SEED, MovieLens, SplitBy};
 use crate::run::metrics::{GroupScores, SplitScores};
@@ -53,7 +53,7 @@ pub fn split_scores(
     SplitScores {
         split: split.to_string(),
         models: blend.by_folds.iter().map(|(name, _)| (*name).to_owned()).collect(),
-        groups: std::iter::once(&all).chain(groups).filter(|(_, rows)| !rows.is_empty()).map(group).collect(),
+        groups: std::iter::once(&all).chain(groups).map(group).collect(),
         best: blend.best().to_owned(),
     }
 }

@@ -211,7 +211,8 @@ fn run_info(lecture: &Lecture) -> html::RunInfo {
         comparison: (!m.fits.is_empty()).then(|| m.beside_the_lecture()),
         comparison_note: "Mean squared errors, in stars². *Training* is the debiased running mean at the end of the \
                           epoch, *validation* the mean over the validation batches. Each comes from one random start; \
-                          the lecture's came from another."
+                          the lecture's came from another. The *difference* is that of the validation losses; \
+                          `lecture5 verify` says how much of such a difference is chance."
             .to_owned(),
         settings: vec![
             pair("seed", m.seed.to_string()),

@@ -247,7 +247,7 @@ impl Verify {
         match same {
             Some(found) => found.ensure_the_same("the ensemble that comes with the program"),
             None if !report.judges() => Err(unjudged(format!(
-                "nothing could be judged: in {} runs of each fit no deviation of {} % would have been seen; run more --seeds",
+                "nothing could be judged: in {} runs of each fit no deviation of {}% would have been seen; run more --seeds",
                 ensemble.fits.iter().map(|fit| fit.runs.len()).min().unwrap_or(0),
                 100.0 * margin
             ))),

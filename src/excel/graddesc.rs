@@ -10,7 +10,7 @@ mod overview;
 use anyhow::Result;
 use rust_xlsxwriter::{Format, FormatAlign, Workbook, Worksheet};
 
-use super::{At, Ink, finished, formula, legend, titled};
+use super::sheet::{At, Ink, finished, formula, legend, titled};
 use crate::excel::descent::{self, EPOCHS, Optimizer, Row, Trace};
 use charts::charts;
 use layout::{BLOCK, HEAD, Layout, at_reset, letter, style};

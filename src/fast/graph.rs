@@ -5,7 +5,7 @@ use anyhow::Result;
 use tch::nn::ModuleT;
 use tch::{Kind, Tensor};
 
-use super::say_once;
+use super::notes::say_once;
 use crate::fit::{Criterion, Step};
 use crate::libtorch::graph::Graph;
 use crate::optim::Optimizer;

@@ -21,13 +21,11 @@
 
 mod adam;
 mod graph;
+mod notes;
 mod reader;
 mod replay;
 mod sgd;
 mod table;
-
-use std::collections::BTreeSet;
-use std::sync::Mutex;
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -40,9 +38,9 @@ use crate::libtorch::memory::indices;
 use crate::libtorch::record::record;
 use crate::libtorch::{rng_state, set_rng_state};
 use crate::optim::{BETAS, EPS, Optimizer, Rule, Slot};
-use crate::system::failure::complain;
 use adam::Adam;
 use graph::GraphStepper;
+use notes::say_once;
 use replay::{Gradient, Replay, Weights};
 use sgd::Sgd;
 use table::{ByRow, MOST_STEPS_BEHIND, ParamTable, Row};
@@ -114,14 +112,6 @@ pub fn check_device(device: Device) -> Result<()> {
 fn unsupported(opt: &Optimizer) -> Option<String> {
     let plain = |slot: &Slot| slot.param.kind() == Kind::Float && slot.param.is_contiguous();
     (!opt.slots.iter().all(plain)).then(|| "some parameter is not contiguous float32".to_owned())
-}
-
-/// Says once per process why libtorch trains although the fast stepper was requested.
-fn say_once(why: &str) {
-    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    if SAID.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(why.to_owned()) {
-        complain(&format!("note: --fast: {why}, so libtorch trains this model"));
-    }
 }
 
 /// A stepper that replays batches, once it has seen one.

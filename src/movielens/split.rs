@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::{Context, Result, ensure};
 use rand_mt::Mt;
 
-use super::CollabFilterDataset;
+use super::ids::CollabFilterDataset;
 
 /// The lecture's share of the ratings to hold out: fastai's `get_cv_idxs(n, seed=42, val_pct=0.2)`.
 const VAL_PCT: f64 = 0.2;

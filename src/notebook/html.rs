@@ -5,6 +5,7 @@
 //! the reader's system, and fits on a phone. It prints without what is folded; `lecture.html#handout` folds all code.
 
 mod code;
+mod escape;
 mod output;
 mod prose;
 
@@ -12,6 +13,7 @@ use super::earlier::EarlierSection;
 use super::highlight::Language;
 use super::{CellKind, Notebook, Table};
 use code::code;
+pub use escape::escape;
 use output::{fold, output, scroll};
 pub use output::{outputs, table};
 use prose::{Ids, Prose, anchor, inline, plain_markdown, plain_text};
@@ -124,21 +126,6 @@ fn switches(has_python: bool) -> String {
 /// One section as it is in the page, for a page that is put together elsewhere.
 pub fn one_section(notebook: &Notebook) -> String {
     notebook_section(notebook, &mut Ids::default(), &mut Vec::new())
-}
-
-/// Text with the characters that HTML gives a meaning escaped, for content and for attributes.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            _ => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 /// A section of the page that is not a notebook.

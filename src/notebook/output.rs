@@ -1,6 +1,6 @@
 //! What a cell shows.
 
-use super::Table;
+use super::table::Table;
 
 /// Something that a cell shows.
 #[derive(Clone, Debug, PartialEq)]

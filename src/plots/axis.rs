@@ -5,7 +5,7 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, Value
 use plotters::coord::types::RangedCoordf64;
 
 use super::canvas::Face;
-use super::number;
+use crate::system::numerals::number;
 
 #[derive(Clone, Copy)]
 enum Scale {

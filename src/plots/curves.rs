@@ -5,8 +5,11 @@ use anyhow::{Result, ensure};
 use super::axes::{Axes, header};
 use super::axis::{Axis, epoch_axis, short};
 use super::canvas::{Align, Face, Rect};
+use super::figure::Figure;
 use super::marks::{KEY, Key, Shape};
-use super::{Figure, number, palette, quantile, range_of, sorted};
+use super::numbers::{quantile, range_of, sorted};
+use super::palette;
+use crate::system::numerals::number;
 
 /// The learning rate of every batch.
 ///
@@ -25,7 +28,7 @@ pub fn lr_schedule(name: &str, title: &str, rates: &[f64], batches_per_epoch: us
     );
     Figure::draw(name, &alt, 720, 330, |c| {
         let body = header(c, title, "", &[]);
-        let label = format!("epochs ({} batches each)", number(batches_per_epoch as f64, 0));
+        let label = format!("epochs trained ({} batches each)", number(batches_per_epoch as f64, 0));
         let x = epoch_axis(epochs.ceil() as usize, 0.0, &label).with_grid();
         let mut axes = Axes::within(c, body, x, Axis::from_zero(hi, 5, "learning rate").with_grid())?;
         axes.draw(c);
@@ -117,7 +120,8 @@ pub fn loss_by_epoch(
         let room = curves.iter().map(|(name, _)| Face::NOTE.width(name)).fold(0.0, f64::max) + KEY + 18.0;
         let last = (first + longest - 1) as f64;
         let epochs = (first..first + longest).map(|epoch| (epoch as f64, epoch.to_string())).collect();
-        let x = Axis::linear(first as f64, last + 0.03 * longest as f64, 6, "epochs").with_ticks(epochs);
+        let x =
+            Axis::linear(first as f64, last + 0.03 * longest as f64, 6, "epochs trained").with_ticks(epochs);
         let y = Axis::log(lo / 1.06, hi * 1.06, loss).with_grid();
         let mut axes = Axes::within(c, Rect { w: body.w - room, ..body }, x, y)?;
         axes.draw(c);

@@ -7,8 +7,10 @@ use plotters::style::RGBColor;
 use super::axes::{MARGIN, header};
 use super::axis::short;
 use super::canvas::{Align, Canvas, Face, Rect};
+use super::figure::Figure;
 use super::marks::{Key, Shape};
-use super::{Figure, number, palette};
+use super::palette;
+use crate::system::numerals::number;
 
 /// Side of a cell.
 const CELL: f64 = 44.0;
@@ -198,7 +200,7 @@ pub fn embedding_lookup(
         for end in ends {
             arrow(c, end, (at.0 - 34.0, at.1 + (end.1 - at.1).signum() * 12.0), palette::GRAY);
         }
-        sign(c, "Σ u · m", at.0 + 24.0, at.1 - 6.0);
+        sign(c, "u · m", at.0 + 24.0, at.1 - 6.0);
         note(c, "predicted rating", at.0 + 24.0, at.1 + 18.0);
         Ok(())
     })

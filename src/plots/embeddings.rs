@@ -5,9 +5,12 @@ use anyhow::{Result, ensure};
 use super::axes::{Axes, header};
 use super::axis::Axis;
 use super::canvas::{Align, Canvas, Face, Rect};
+use super::figure::Figure;
 use super::marks::Key;
-use super::{Figure, number, palette, quantile, range_of, sorted};
+use super::numbers::{quantile, range_of, sorted};
+use super::palette;
 use crate::system::arithmetic::mean;
+use crate::system::numerals::number;
 
 /// One embedding: its name (`u`, `m`), what its rows are (`users`), and all its weights, in any order, before
 /// and after.
@@ -15,8 +18,10 @@ use crate::system::arithmetic::mean;
 pub struct EmbeddingWeights<'a> {
     /// The lecture's name for it: `u`, `m`, `ub`, `mb`.
     pub name: &'a str,
-    /// What the rows are, such as `671 users × 50`.
+    /// What the rows are, such as `users`.
     pub rows: &'a str,
+    /// The length of a row.
+    pub n_factors: i64,
     /// The weights at the random start.
     pub before: &'a [f32],
     /// The weights after training.
@@ -71,16 +76,19 @@ fn draw_column(
     pair: &[Vec<f64>; 2],
 ) -> Result<()> {
     const HEAD: f64 = 20.0;
-    c.text(embedding.rows, place.x, place.y + 10.0, Align::Left, Face::LABEL.bold());
+    let count = number(embedding.before.len() as f64 / embedding.n_factors as f64, 0);
+    let rows = format!("{count} {} × {}", embedding.rows, embedding.n_factors);
+    c.text(&rows, place.x, place.y + 10.0, Align::Left, Face::LABEL.bold());
 
     let ends = pair.iter().flat_map(|w| [quantile(w, 0.001), quantile(w, 0.999)]);
     let (lo, hi) = range_of(ends).unwrap_or((-1.0, 1.0));
     let x = Axis::around((lo, hi), 5, "weight");
     // Bars of one width for both, so that their areas compare: a start packed into a narrow range gives tall bars. They
-    // begin and end where the start does, or its outermost bars would be cut.
+    // begin and end where the start does, or its outermost bars would be cut. Their number there is odd, so that weights
+    // around 0 are in one bar, which a tiny sign does not divide.
     let (from, to) = range_of(pair[0].iter().copied()).unwrap_or((x.lo, x.hi));
     let about = (x.hi - x.lo) / 60.0;
-    let width = (1.0 + 1e-9) * (to - from) / ((to - from) / about).round().max(1.0);
+    let width = (1.0 + 1e-9) * (to - from) / f64::from(((to - from) / about).round() as u32 | 1);
     let width = if width > 0.0 { width } else { about };
     let first = ((x.lo - from) / width).floor();
     let bins = ((x.hi - from) / width - first).ceil() as usize;

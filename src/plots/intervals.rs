@@ -5,8 +5,10 @@ use anyhow::{Result, ensure};
 use super::axes::{Axes, header};
 use super::axis::Axis;
 use super::canvas::{Align, Face, Rect};
+use super::figure::Figure;
 use super::marks::{Key, Shape};
-use super::{Figure, palette, range_of};
+use super::numbers::range_of;
+use super::palette;
 
 /// A number with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,11 +55,11 @@ pub fn intervals(name: &str, title: &str, measure: &str, rows: &[Interval]) -> R
     let (lo, hi) = range_of(inside.flat_map(|r| [r.low, r.high])).unwrap_or((0.0, 1.0));
     let best = rows.iter().min_by(|a, b| a.value.total_cmp(&b.value)).map_or("", |r| r.name);
     let alt =
-        format!("{measure} of {} models with 95 % intervals; the lowest is {best}, {least:.4}.", rows.len());
+        format!("{measure} of {} models with 95% intervals; the lowest is {best}, {least:.4}.", rows.len());
     let mut legend = vec![
         (Key::Mark(Shape::Disc, palette::OURS), "beyond the lecture"),
         (Key::Mark(Shape::OpenDiamond, palette::LECTURE), "the lecture's models"),
-        (Key::Line(palette::SKY, 2.0), "95 % interval, by user"),
+        (Key::Line(palette::SKY, 2.0), "95% interval, by user"),
     ];
     if rows.iter().any(|r| r.value > edge) {
         legend.push((Key::Mark(Shape::BeyondRight, palette::GRAY), "beyond the plot"));

@@ -7,10 +7,13 @@ use plotters::style::RGBColor;
 use super::axes::{Axes, color_bar, header};
 use super::axis::{Axis, short, ticks};
 use super::canvas::{Align, Canvas, Face, Rect};
+use super::figure::Figure;
 use super::hexbin::{Extent, hexbin};
 use super::marks::{Key, Shape, hexagon};
-use super::{Figure, number, palette, range_of};
+use super::numbers::{range_of, sorted};
+use super::palette;
 use crate::system::arithmetic::mean;
+use crate::system::numerals::number;
 
 /// √3: a regular hexagon's cell is this many times as high as wide.
 const CELL: f64 = 1.732_050_807_568_877_2;
@@ -151,7 +154,7 @@ fn draw(
     for (i, line) in [
         format!("{} rating{}", number(x.len() as f64, 0), if x.len() == 1 { "" } else { "s" }),
         format!("RMSE {:.3}", mse.sqrt()),
-        format!("r = {r:.2}"),
+        format!("correlation {r:.2}"),
     ]
     .iter()
     .enumerate()
@@ -221,7 +224,7 @@ fn key_of_counts(c: &mut Canvas, rect: Rect, most: u32, over: bool) -> Result<()
 
 /// The different values, when there are few enough to be steps of a scale.
 fn levels(values: &[f64]) -> Option<Vec<f64>> {
-    let mut levels = super::sorted(values.iter().copied());
+    let mut levels = sorted(values.iter().copied());
     levels.dedup();
     (2..=21).contains(&levels.len()).then_some(levels)
 }

@@ -5,8 +5,11 @@ use plotters::chart::SeriesLabelPosition;
 
 use super::axes::{Axes, header};
 use super::axis::{Axis, short};
+use super::figure::Figure;
 use super::marks::{Key, Shape};
-use super::{Figure, number, palette, range_of};
+use super::numbers::range_of;
+use super::palette;
+use crate::system::numerals::number;
 
 /// Points, and lines `b + a·x` through them, each with its name.
 ///

@@ -6,8 +6,11 @@ use plotters::chart::SeriesLabelPosition;
 use super::axes::{Axes, header};
 use super::axis::{Axis, epoch_axis, short};
 use super::canvas::{Align, Canvas, Face, Rect};
+use super::figure::Figure;
 use super::marks::{Key, Shape};
-use super::{Figure, number, palette, quantile, range_of, sorted};
+use super::numbers::{quantile, range_of, sorted};
+use super::palette;
+use crate::system::numerals::number;
 
 /// The losses of one fit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,7 +32,29 @@ impl FitLosses<'_> {
     fn lecture(&self) -> &[[f64; 2]] {
         &self.lecture[..self.lecture.len().min(self.epochs.len())]
     }
+
+    /// The running mean over the epochs trained. With each `fit` call, at a new rate, it starts anew: a line of its own,
+    /// without the first batches, of which the mean of so few says little.
+    fn running_lines(&self) -> Vec<Vec<(f64, f64)>> {
+        let batches = self.running.len() as f64 / self.epochs.len() as f64;
+        let batch = |after: usize| ((after as f64 * batches).round() as usize).min(self.running.len());
+        let starts = self.set_lrs.iter().map(|(after, _)| batch(*after));
+        let starts: Vec<usize> = std::iter::once(0).chain(starts).collect();
+        let ends = starts.iter().skip(1).copied().chain([self.running.len()]);
+        let skipped = |start: usize, end: usize| if start == 0 { 0 } else { RESTART.min((end - start) / 2) };
+        starts
+            .iter()
+            .zip(ends)
+            .map(|(&start, end)| {
+                let from = start + skipped(start, end.max(start));
+                (from..end).map(|i| ((i + 1) as f64 / batches, self.running[i])).collect()
+            })
+            .collect()
+    }
 }
+
+/// Batches after a restart of the running mean that are not drawn.
+const RESTART: usize = 20;
 
 const TRN: plotters::style::RGBColor = palette::SKY;
 
@@ -52,7 +77,8 @@ pub fn loss_curves(name: &str, title: &str, fit: &FitLosses) -> Result<Figure> {
     // The range: all figures of the epochs, and as much of the running mean as leaves them the lower half of
     // the plot.
     let figures = fit.epochs.iter().chain(fit.lecture()).flatten().copied();
-    let running = sorted(fit.running.iter().copied());
+    let lines = fit.running_lines();
+    let running = sorted(lines.iter().flatten().map(|(_, loss)| *loss));
     ensure!(!running.is_empty(), "{name}: no training loss is finite; the fit diverged, lower its rate");
     let highest = running[running.len() - 1];
     let (lo, top) = range_of(figures.chain([quantile(&running, 0.001)])).unwrap_or((0.0, 1.0));
@@ -66,7 +92,7 @@ pub fn loss_curves(name: &str, title: &str, fit: &FitLosses) -> Result<Figure> {
         fit.epochs.len(),
         if !fit.lecture().is_empty() { " and the lecture's figures" } else { "" }
     );
-    let subtitle = if cut {
+    let mut subtitle = if cut {
         let edge = hi + 0.06 * (hi - lo);
         let within = fit.running.iter().rposition(|&v| v > edge).map_or(0, |i| i + 1);
         format!(
@@ -77,6 +103,11 @@ pub fn loss_curves(name: &str, title: &str, fit: &FitLosses) -> Result<Figure> {
     } else {
         String::new()
     };
+    if lines.len() > 1 {
+        let restart =
+            format!("At a new rate it starts anew; its first {RESTART} batches there are left out.");
+        subtitle = [subtitle, restart].join(" ").trim_start().to_owned();
+    }
     let mut legend =
         vec![(Key::Line(TRN, 1.4), "trn, running mean"), (Key::LineMark(Shape::Disc, palette::OURS), "val")];
     if !fit.lecture().is_empty() {
@@ -89,15 +120,15 @@ pub fn loss_curves(name: &str, title: &str, fit: &FitLosses) -> Result<Figure> {
     Figure::draw(name, &alt, 720, 430, |c| {
         let body = header(c, title, &subtitle, &[]);
         let epochs = fit.epochs.len();
-        let label = format!("epochs ({} batches each)", number(batches.round(), 0));
+        let label = format!("epochs trained ({} batches each)", number(batches.round(), 0));
         let x = epoch_axis(epochs, 0.0, &label);
         let mut axes =
             Axes::within(c, body, x, Axis::around((lo, hi), 6, "mean squared error (stars²)").with_grid())?;
         axes.draw(c);
         mark_rates(c, &mut axes, fit.set_lrs);
-        let running: Vec<(f64, f64)> =
-            fit.running.iter().enumerate().map(|(i, &loss)| ((i + 1) as f64 / batches, loss)).collect();
-        axes.line(c, &running, TRN, 1.1);
+        for line in &lines {
+            axes.line(c, line, TRN, 1.1);
+        }
         draw_epochs(c, &mut axes, fit, true);
         // Losses fall, which leaves this corner free.
         axes.legend(c, SeriesLabelPosition::UpperRight, &legend);
@@ -124,7 +155,7 @@ pub fn all_validation_losses(name: &str, title: &str, fits: &[FitLosses]) -> Res
     );
     let all = fits.iter().flat_map(|f| f.epochs.iter().chain(f.lecture())).map(|[_, val]| *val);
     let (lo, hi) = range_of(all).unwrap_or((0.0, 1.0));
-    let mut legend = vec![(Key::LineMark(Shape::Disc, palette::OURS), "ours")];
+    let mut legend = vec![(Key::LineMark(Shape::Disc, palette::OURS), "this run")];
     let subtitle = "The numbers are the losses of the last epoch.";
     if fits.iter().any(|f| !f.lecture().is_empty()) {
         legend.push((Key::Mark(Shape::OpenDiamond, palette::LECTURE), "lecture's"));
@@ -159,7 +190,7 @@ fn draw_panels(
     let left = Axes::room_left(&scale);
     let panels = Rect { x: strip.x + left, w: strip.w - left, ..strip }.columns(columns, 16.0);
     for (i, (fit, panel)) in fits.iter().zip(panels).enumerate() {
-        let x = epoch_axis(fit.epochs.len(), 0.5, "epochs");
+        let x = epoch_axis(fit.epochs.len(), 0.5, "epochs trained");
         let below = Axes::room_below(&x);
         let inner = Rect { y: panel.y + 40.0, h: panel.h - 40.0 - below, ..panel };
         let y = if i == 0 { scale.clone() } else { scale.clone().unlabeled() };

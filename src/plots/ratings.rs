@@ -5,9 +5,12 @@ use anyhow::{Result, ensure};
 use super::axes::{Axes, header};
 use super::axis::{Axis, short};
 use super::canvas::{Align, Canvas, Face, Rect};
+use super::figure::Figure;
 use super::marks::{Key, Shape};
-use super::{Figure, number, palette, quantile, range_of, sorted};
+use super::numbers::{quantile, range_of, sorted};
+use super::palette;
 use crate::system::arithmetic;
+use crate::system::numerals::number;
 
 /// How often each rating is given: `values` such as 0.5, 1.0, … with their `counts`.
 ///
@@ -42,7 +45,7 @@ pub fn rating_histogram(name: &str, title: &str, values: &[f64], counts: &[u64])
         for (&value, &count) in values.iter().zip(counts) {
             axes.bar(c, (value - 0.4 * step, value + 0.4 * step), count as f64, palette::OURS);
             let (x, y) = axes.at(value, count as f64);
-            let share = format!("{:.1} %", 100.0 * count as f64 / total.max(1) as f64);
+            let share = format!("{:.1}%", 100.0 * count as f64 / total.max(1) as f64);
             c.text(&share, x, y - 5.0, Align::Center, Face::TICK.sized(10.5).in_color(palette::INK));
         }
         Ok(())
@@ -283,7 +286,7 @@ pub fn residuals_by_popularity(
     let legend = [
         (Key::Mark(Shape::Disc, palette::OURS), "mean"),
         (Key::Patch(palette::SKY), "middle half"),
-        (Key::Patch(palette::sequential(0.14)), "middle 90 %"),
+        (Key::Patch(palette::sequential(0.14)), "middle 90%"),
         (Key::Patch(palette::ORANGE), "cold start: never seen in training"),
     ];
     Figure::fixed(name, &alt, 760, 470, |c| {

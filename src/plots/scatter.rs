@@ -5,8 +5,10 @@ use anyhow::{Result, ensure};
 use super::axes::{Axes, header};
 use super::axis::Axis;
 use super::canvas::{Align, Face, Rect};
+use super::figure::Figure;
 use super::marks::Shape;
-use super::{Figure, palette, range_of};
+use super::numbers::range_of;
+use super::palette;
 
 /// Where a label went, in the units of the page: its upper left corner and size, and the point that it names.
 #[derive(Clone, Copy, Debug, PartialEq)]

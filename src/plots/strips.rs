@@ -5,8 +5,9 @@ use anyhow::{Result, ensure};
 use super::axes::{Axes, header};
 use super::axis::Axis;
 use super::canvas::{Align, Face, Rect};
+use super::figure::Figure;
 use super::marks::{Key, Shape};
-use super::{Figure, palette};
+use super::palette;
 
 /// One number: what it is called, its value in every run of the ensemble, in the lecture and in this run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,7 +29,7 @@ const REACH: f64 = 5.0;
 
 /// Each number's ensemble as a strip of dots, with the lecture's value and this run's marked. The numbers differ in
 /// size and in spread, so each strip is in standard deviations from its own ensemble's mean; that mean and deviation
-/// are at the right. The band is the middle 95 % of a normal distribution.
+/// are at the right. The band is the middle 95% of a normal distribution.
 ///
 /// # Errors
 /// When there is no number, or an ensemble has fewer than two runs or no spread.

@@ -8,8 +8,10 @@ use plotters::style::RGBColor;
 use super::axes::{Axes, color_bar, header};
 use super::axis::{Axis, short};
 use super::canvas::Rect;
+use super::figure::Figure;
 use super::marks::{Key, Shape};
-use super::{Figure, palette, range_of};
+use super::numbers::range_of;
+use super::palette;
 
 /// A function's values on a grid of slopes `a` and intercepts `b`.
 #[derive(Clone, Debug, PartialEq)]

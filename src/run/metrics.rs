@@ -73,7 +73,7 @@ pub struct BeyondRow {
     pub val_rmse: f64,
     /// Mean absolute error, in stars.
     pub val_mae: f64,
-    /// Lower end of the 95 % interval of the mean squared error (bootstrap by user).
+    /// Lower end of the 95% interval of the mean squared error (bootstrap by user).
     pub low: f64,
     /// Upper end of the interval.
     pub high: f64,

@@ -15,6 +15,8 @@ pub mod lock;
 #[cfg(feature = "harness")]
 pub mod machine;
 pub mod memory;
+#[cfg(feature = "harness")]
+pub mod numerals;
 pub mod panics;
 #[cfg(feature = "harness")]
 pub mod random;

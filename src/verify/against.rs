@@ -175,7 +175,7 @@ impl Comparison {
         let rule = match self.tolerance {
             Some(within) => format!("Same machine, same libtorch: each loss must be the same to {within:e}"),
             None => format!(
-                "Another machine or libtorch: a difference fails when it is significant and above {} %",
+                "Another machine or libtorch: a difference fails when it is significant and above {}%",
                 100.0 * self.margin
             ),
         };

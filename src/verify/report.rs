@@ -41,7 +41,7 @@ pub struct Number {
     pub mean: f64,
     /// Its standard deviation.
     pub sd: f64,
-    /// The 95 % prediction interval of one more draw.
+    /// The 95% prediction interval of one more draw.
     pub interval: (f64, f64),
     /// Two-sided, by t, of this number alone.
     pub p_t: f64,
@@ -144,7 +144,7 @@ impl Report {
             "by",
             "p (t)",
             "p (rank)",
-            "95 % for one draw",
+            "95% for one draw",
         ]);
         for n in &self.numbers {
             table.push([
@@ -154,7 +154,7 @@ impl Report {
                 format!("{:.5}", n.value),
                 format!("{:.5} ± {:.5}", n.mean, n.sd),
                 n.verdict.text().to_owned(),
-                n.detectable.map_or("none".to_owned(), |d| format!("{:.1} %", 100.0 * d / n.value.abs())),
+                n.detectable.map_or("none".to_owned(), |d| format!("{:.1}%", 100.0 * d / n.value.abs())),
                 format!("{:.3}", n.p_adjusted),
                 n.by.text().to_owned(),
                 format!("{:.4}", n.p_t),
@@ -196,7 +196,7 @@ impl Report {
     pub fn summary(&self) -> String {
         let count = |verdict| self.numbers.iter().filter(|n| n.verdict == verdict).count();
         format!(
-            "Of {} numbers {} are reproduced and {} deviate; of the other {} a deviation of {} % might not have been \
+            "Of {} numbers {} are reproduced and {} deviate; of the other {} a deviation of {}% might not have been \
              seen.",
             self.numbers.len(),
             count(Verdict::Reproduced),

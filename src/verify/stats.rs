@@ -79,7 +79,7 @@ pub fn prediction_interval(values: &[f64], level: f64) -> (f64, f64) {
     (mean - reach, mean + reach)
 }
 
-/// Whether the values contradict a normal distribution at 5 %: Anderson and Darling's test with estimated mean
+/// Whether the values contradict a normal distribution at 5%: Anderson and Darling's test with estimated mean
 /// and spread, A²·(1 + 0.75/n + 2.25/n²) above 0.752 (D'Agostino and Stephens 1986, table 4.7).
 pub fn not_normal(values: &[f64]) -> bool {
     anderson_darling(values) > 0.752

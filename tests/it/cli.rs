@@ -38,7 +38,7 @@ fn the_whole_lecture_runs_and_each_validation_loss_lies_within_the_spread_of_the
             let ([trn, val], [mean, sd]) = (reference.losses[at], reference.spread[at]);
             assert_eq!((&epoch["lecture_trn"], &epoch["lecture_val"]), (&trn.into(), &val.into()));
             let ours = epoch["val"].as_f64().unwrap();
-            // A single draw compared with ten: within t(9)·√(1 + 1/10) at 99.9 %.
+            // A single draw compared with ten: within t(9)·√(1 + 1/10) at 99.9%.
             assert!(
                 (ours - mean).abs() < 4.78 * 1.05 * sd,
                 "{} epoch {at}: {ours} beside {mean} ± {sd}",

@@ -152,8 +152,8 @@ fn draw_every_figure() -> Vec<Figure> {
     let start: Vec<f32> = scattered(5_000, 8).iter().map(|v| 0.05 * *v as f32).collect();
     let (u, m) = (weights(5_000, 9, 0.2, 0.1), weights(5_000, 10, 0.1, 0.1));
     let tables = [
-        EmbeddingWeights { name: "u", rows: "100 users × 50", before: &start, after: &u },
-        EmbeddingWeights { name: "m", rows: "100 movies × 50", before: &start, after: &m },
+        EmbeddingWeights { name: "u", rows: "users", n_factors: 50, before: &start, after: &u },
+        EmbeddingWeights { name: "m", rows: "movies", n_factors: 50, before: &start, after: &m },
     ];
 
     let grid = Grid::of((0.0, 4.0), (0.0, 60.0), 101, |a, b| {
@@ -393,8 +393,9 @@ fn slides_have_larger_type_on_pages_of_the_same_size() {
     });
     let figures = figures.join().expect("they are drawn");
     check_texts(&figures);
-    let height =
-        |figure: &Figure| texts(figure).iter().find(|(text, _)| text == "epochs").map(|t| t.1.height());
+    let height = |figure: &Figure| {
+        texts(figure).iter().find(|(text, _)| text == "epochs trained").map(|t| t.1.height())
+    };
     let find = |figures: &[Figure]| figures.iter().find(|f| f.name == "all_validation_losses").cloned();
     let (usual, larger) = (find(every_figure()).expect("drawn"), find(&figures).expect("drawn"));
     assert_eq!(usual.size(), larger.size());
@@ -667,7 +668,7 @@ fn few_or_odd_numbers_are_drawn_too() {
     embeddings_before_after(
         "zeros",
         "all 0",
-        &[EmbeddingWeights { name: "u", rows: "", before: &[0.0; 4], after: &[0.0; 4] }],
+        &[EmbeddingWeights { name: "u", rows: "", n_factors: 2, before: &[0.0; 4], after: &[0.0; 4] }],
     )
     .expect("no spread");
 }

@@ -22,7 +22,7 @@ fn close(a: f64, b: f64, tolerance: f64) {
 
 #[test]
 fn students_t_is_the_one_in_the_tables() {
-    // Two-sided 5 %, 1 % and 0.1 % points from the standard printed table.
+    // Two-sided 5%, 1% and 0.1% points from the standard printed table.
     for (df, points) in [
         (1.0, [12.706, 63.657, 636.619]),
         (4.0, [2.776, 4.604, 8.610]),
@@ -44,7 +44,7 @@ fn students_t_is_the_one_in_the_tables() {
 
 #[test]
 fn the_prediction_interval_of_a_new_draw_is_wider_than_that_of_the_mean() {
-    // 1, 2, 3, 4, 5: mean 3, variance 2.5; t(4) at 97.5 % is 2.776445; half width 2.776445·√(2.5·6/5).
+    // 1, 2, 3, 4, 5: mean 3, variance 2.5; t(4) at 97.5% is 2.776445; half width 2.776445·√(2.5·6/5).
     let values = [1.0, 2.0, 3.0, 4.0, 5.0];
     let (low, high) = stats::prediction_interval(&values, 0.95);
     close(high, 3.0 + 2.776_445 * 3f64.sqrt(), 1e-5);
@@ -226,7 +226,7 @@ fn a_shifted_lecture_deviates_and_the_numbers_left_alone_do_not() {
     let examined = ensemble.fits.iter().map(|fit| {
         let mut values: Vec<f64> = (0..fit.runs[0].len()).map(|j| stats::mean_sd(&fit.column(j)).0).collect();
         if fit.name == "embedding_dot_bias" {
-            values[5] *= 1.03; // the last validation loss, by 3 %
+            values[5] *= 1.03; // the last validation loss, by 3%
         }
         examine(fit, fit, &values, DRAWS).unwrap()
     });
@@ -304,7 +304,7 @@ fn of_two_hundred_lectures_drawn_from_the_ensemble_no_more_deviate_than_is_state
         .count();
     let n = ensemble.fits[0].runs.len();
     println!("{alarms} of 200 lectures resampled from {n} seeds deviate");
-    // The stated limit is 5 %, that is 10; Binomial(200, 0.05) is at most 18 with probability 0.99.
+    // The stated limit is 5%, that is 10; Binomial(200, 0.05) is at most 18 with probability 0.99.
     assert!(alarms <= 18, "{alarms} false alarms of 200");
 }
 

@@ -11,6 +11,7 @@ mod page;
 mod process;
 mod server;
 mod tree;
+mod wake;
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -30,6 +31,7 @@ use lecture5::system::terminal::say;
 use page::Page;
 use server::Place;
 use tree::Tree;
+use wake::Wake;
 
 #[derive(Args)]
 pub struct Watch {
@@ -41,16 +43,6 @@ pub struct Watch {
 }
 
 const ENDED: &str = "watch has ended";
-
-/// What wakes the watching process.
-pub enum Wake {
-    /// A file was saved: this section's, or one of the sources.
-    Saved(Option<&'static Section>),
-    /// The page's button "Stop".
-    Stop,
-    /// The page's button "Run again".
-    Again,
-}
 
 /// `lecture5 watch`, until Ctrl-C.
 pub fn watch(args: Watch) -> Result<()> {

@@ -14,8 +14,8 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use tiny_http::{Header, Method, Request, Response, Server};
 
-use super::Wake;
 use super::page::Page;
+use super::wake::Wake;
 
 /// Where the page is served.
 pub struct Place {

@@ -6,7 +6,7 @@ use std::sync::mpsc::Sender;
 use anyhow::{Context, Result, bail};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::Wake;
+use super::wake::Wake;
 use crate::cli::sections::{SECTIONS, Section};
 
 const NOTEBOOKS: &str = "notebooks-equivalent";

@@ -3,10 +3,10 @@
 use anyhow::Result;
 use rust_xlsxwriter::{Format, FormatAlign, FormatBorder, Workbook};
 
+use super::crosstab::{Crosstab, write_id};
 use super::layout::{Layout, cell, fixed, range};
-use super::{Crosstab, write_id};
+use crate::excel::sheet::{Ink, formula, legend, titled};
 use crate::excel::solver::{Factors, rated};
-use crate::excel::{Ink, formula, legend, titled};
 
 /// The start of "dotprod" as a neural net sees it: one row per rating, with its two indices, the two embeddings looked
 /// up, their product and the squared error.

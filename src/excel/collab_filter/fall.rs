@@ -3,10 +3,10 @@
 use anyhow::Result;
 use rust_xlsxwriter::{Chart, ChartLegendPosition, ChartType, Format, Workbook};
 
-use super::Crosstab;
+use super::crosstab::Crosstab;
 use super::layout::{Layout, cell, range};
+use crate::excel::sheet::{Ink, formula, title_font, titled};
 use crate::excel::solver::{Descent, rated};
-use crate::excel::{Ink, formula, title_font, titled};
 
 /// How the RMSE fell from the start to the solved state, for both sheets.
 pub(super) fn fall(

@@ -3,10 +3,10 @@
 use anyhow::Result;
 use rust_xlsxwriter::{Format, FormatAlign, FormatBorder, Workbook};
 
+use super::crosstab::{Crosstab, write_id};
 use super::layout::{Layout, cell, fixed, range};
-use super::{Crosstab, write_id};
+use crate::excel::sheet::{At, Ink, formula, legend, titled};
 use crate::excel::solver::Factors;
-use crate::excel::{At, Ink, formula, legend, titled};
 
 /// A sheet with the ratings, the factors and the predictions; with the Solver preset unless `solved`.
 pub(super) fn grid(

@@ -2,7 +2,7 @@
 
 use rust_xlsxwriter::utility::{row_col_to_cell, row_col_to_cell_absolute};
 
-use crate::excel::At;
+use crate::excel::sheet::At;
 use crate::excel::solver::Factors;
 
 /// The layout of a sheet with two grids, zero-based. The ratings are on top, the predictions below; the users' factors

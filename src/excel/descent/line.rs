@@ -1,6 +1,6 @@
 //! The sheets' points, the model, its error, and the gradient in two ways.
 
-use super::Pair;
+use super::pair::Pair;
 use crate::system::arithmetic::mean;
 
 /// The sheet's 29 values of x.

@@ -5,7 +5,7 @@ use rust_xlsxwriter::{Chart, ChartAxisLabelPosition, ChartLegendPosition, ChartT
 
 use super::layout::{BLOCK, HEAD, Layout};
 use crate::excel::descent::{Optimizer, Trace};
-use crate::excel::{dots, title_font};
+use crate::excel::sheet::{dots, title_font};
 
 /// The charts next to the steps: RMSE by epoch and, for momentum, what it does to the gradient.
 pub(super) fn charts(sheet: &mut Worksheet, layout: &Layout, trace: &Trace) -> Result<()> {

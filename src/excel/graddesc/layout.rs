@@ -2,10 +2,10 @@
 
 use rust_xlsxwriter::utility::column_number_to_name;
 
-use crate::excel::Ink;
 use crate::excel::descent::{
     self, EVE_BETA, Optimizer, Pair, Row, SQUARES_AT_RESET, START, STEP, SheetEpoch,
 };
+use crate::excel::sheet::Ink;
 
 /// The row of heads, on every sheet. (Zero-based: the next row is "6" on the sheet.)
 pub(super) const HEAD: u32 = 4;

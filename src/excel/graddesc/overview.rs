@@ -7,7 +7,7 @@ use rust_xlsxwriter::{
 
 use super::layout::{BLOCK, FIRST_POINT, HEAD, LEARN, Layout, letter};
 use crate::excel::descent::{self, EPOCHS, Trace};
-use crate::excel::{Ink, dots, formula, legend, title_font, titled};
+use crate::excel::sheet::{Ink, dots, formula, legend, title_font, titled};
 
 /// The points: x and y for all other sheets.
 pub(super) fn data(book: &mut Workbook) -> Result<()> {

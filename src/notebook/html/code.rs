@@ -1,6 +1,6 @@
 //! Code as HTML.
 
-use super::escape;
+use super::escape::escape;
 use crate::notebook::highlight::{Class, Language, highlight};
 
 /// Code in a box of its own, which scrolls if the code is wider.

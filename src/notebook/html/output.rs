@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::code::code;
-use super::escape;
+use super::escape::escape;
 use super::prose::{Ids, Prose};
 use crate::notebook::highlight::Language;
 use crate::notebook::{Align, Output, Picture, Table};
@@ -40,8 +40,9 @@ pub(super) fn figure(picture: &Picture) -> String {
         format!(" · <a download=\"{name}.svg\" href=\"data:image/svg+xml;base64,{svg}\">SVG</a>")
     });
     format!(
-        "<figure>\n<img src=\"data:image/png;base64,{}\" alt=\"{}\" width=\"{width}\" height=\"{height}\" \
+        "<figure{}>\n<img src=\"data:image/png;base64,{}\" alt=\"{}\" width=\"{width}\" height=\"{height}\" \
          loading=\"lazy\" decoding=\"async\">\n<figcaption class=\"file\">plots/{name}.png{vector}</figcaption>\n</figure>\n",
+        if height > width { " class=\"tall\"" } else { "" },
         STANDARD.encode(&picture.png),
         escape(&picture.alt),
     )

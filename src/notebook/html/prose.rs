@@ -7,7 +7,7 @@ use pulldown_latex::config::DisplayMode;
 use pulldown_latex::{RenderConfig, Storage, push_mathml};
 
 use super::code::code;
-use super::escape;
+use super::escape::escape;
 use crate::notebook::highlight::Language;
 
 /// The ids given out so far: an id must be the only one of its name in a page.
