@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs the tests that use src/libtorch under the address sanitizer: out-of-bounds reads and writes, use after free,
-# double free, leaks. This project's C++ file and tch's are also checked for undefined behavior, which ends the test
-# with a trap.
+# Runs the tests that use src/libtorch and src/fast under the address sanitizer: out-of-bounds reads and writes, use
+# after free, double free, leaks. This project's C++ files and tch's are also checked for undefined behavior, which ends
+# the test with a trap.
 #
-#   scripts/sanitize.sh [arguments of `cargo test`; the default is `--test it -- training::`]
+#   scripts/sanitize.sh [arguments of `cargo test`; the default is `--test it -- training:: steppers::`]
 #
 # Needs Linux with GCC. libtorch itself is not instrumented, but its allocations are tracked. A first build compiles
 # everything again into target/sanitize; delete it when done.
@@ -24,7 +24,7 @@ libtorch=${LIBTORCH:-$PWD/libtorch}
   -L"$libtorch/lib" -Wl,-rpath,"$libtorch/lib" -ltorch_cpu -lc10 -ldl
 "$CARGO_TARGET_DIR/extra"
 
-(($#)) || set -- --test it -- training::
+(($#)) || set -- --test it -- training:: steppers::
 # With an explicit target, build scripts and macros are not instrumented.
 target=$(rustc -vV | sed -n 's/^host: //p')
 export RUSTC_BOOTSTRAP=1 # the flag is not in stable Rust yet

@@ -3,6 +3,7 @@
 
 #include "../src/libtorch/cuda.cpp"
 #include "../src/libtorch/extra.cpp"
+#include "../src/libtorch/graph.cpp"
 
 #include <torch/torch.h>
 
@@ -54,13 +55,14 @@ int main() {
   // p = 1, g = 2: SGD at 0.1 gives 0.8; Adam's first step equals its rate, whatever the gradient.
   at::Tensor p = torch::ones({2}), g = torch::full({2}, 2.0f), m = torch::zeros({2}), v = torch::zeros({2});
   at::Tensor t = torch::zeros({});
+  const at::Tensor lr = torch::full({}, 0.1, torch::kDouble);
   at::Tensor *ps[] = {&p}, *gs[] = {&g}, *ms[] = {&m}, *vs[] = {&v}, *ts[] = {&t};
-  good(lecture5_fused_sgd(ps, gs, ms, 1, 0.1, 0.9, 0));
+  good(lecture5_fused_sgd(ps, gs, ms, 1, &lr, 0.9, 0));
   CHECK_THAT(torch::allclose(p, torch::full({2}, 0.8f)));
   m.zero_();
-  good(lecture5_fused_adam(ps, gs, ms, vs, ts, 1, 0.1, 0.9, 0.999, 1e-8, 0, false));
+  good(lecture5_fused_adam(ps, gs, ms, vs, ts, 1, &lr, 0.9, 0.999, 1e-8, 0, false));
   CHECK_THAT(torch::allclose(p, torch::full({2}, 0.7f)));
-  good(lecture5_fused_adam(ps, gs, ms, vs, ts, 1, 0.1, 0.9, 0.999, 1e-8, 0.01, true));
+  good(lecture5_fused_adam(ps, gs, ms, vs, ts, 1, &lr, 0.9, 0.999, 1e-8, 0.01, true));
   CHECK_THAT(t.item<float>() == 2);
 
   char name[100] = "";
@@ -68,5 +70,9 @@ int main() {
   CHECK_THAT(capability == -1 || (capability >= 30 && name[0] != 0));
   CHECK_THAT(lecture5_cuda_of_driver() >= -1 && lecture5_cuda_of_runtime() >= -1 && lecture5_cuda_start() >= -1);
   CHECK_THAT(lecture5_cuda_free(0) >= -1 && lecture5_cuda_peak(0) >= -1);
+
+  // A graph needs a card.
+  Recording *recording = nullptr;
+  if (!torch::cuda::is_available()) refused(lecture5_graph_begin(0, &recording));
   std::cout << "extra.cpp: every function was called, and the sanitizers report nothing\n";
 }

@@ -156,3 +156,28 @@ fn a_folder_that_another_process_writes_to_is_refused_with_its_id_until_that_end
     ];
     succeeds(place.command(&fit, "both"));
 }
+
+/// Replaces the learner's file by another model's as soon as it is there.
+#[test]
+fn section_interpretation_looks_at_the_learner_in_memory_whatever_becomes_of_its_file() {
+    let place = Place::new();
+    let sections = ["run", "collab_filter", "embedding_net", "interpretation", "--dpi", "30"];
+    succeeds(place.command(&["run", "collab_filter", "--seed", "1", "--dpi", "30"], "other"));
+    succeeds(place.command(&sections, "undisturbed"));
+
+    let learner = |out: &str| place.path(out).join("models/collab_learner.safetensors");
+    let another = std::fs::read(learner("other")).unwrap();
+    let mut run = place.command(&sections, "out").spawn().unwrap();
+    while !learner("out").exists() {
+        assert!(run.try_wait().unwrap().is_none(), "the run ended without a learner");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    std::fs::write(learner("out"), &another).unwrap();
+    assert!(
+        !place.path("out/notebooks/09_interpretation.ipynb").exists(),
+        "replaced too late to prove anything"
+    );
+    assert!(run.wait().unwrap().success());
+    assert!(std::fs::read(learner("out")).unwrap() == another);
+    assert!(place.read("out/lecture.html") == place.read("undisturbed/lecture.html"), "the pages differ");
+}

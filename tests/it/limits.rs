@@ -49,6 +49,30 @@ fn too_little_memory_to_begin_with_is_reported_in_one_line() {
 }
 
 #[test]
+fn too_few_threads_are_reported_in_one_line() {
+    let place = Place::new();
+    let root = rustix::process::getuid().is_root();
+    // The system does not hold root to this limit: the program runs as a user who has no process yet.
+    let user = if root { "setpriv --reuid=54321 --regid=54321 --clear-groups " } else { "" };
+    let with = |threads: u32| {
+        let fit = format!("{user}bash -c 'ulimit -u {threads}; exec \"$0\" {FIT}' \"$0\"");
+        let shell = format!("chmod -R a+rwX \"$DATA/..\"; {fit}; exit; :");
+        under(&place, &shell, "")
+    };
+    if root && !with(1_000).status.success() {
+        eprintln!(
+            "skipped: this folder's program cannot be run by another user, and root has no limit of threads"
+        );
+        return;
+    }
+    // Other processes of the user count as well, but none leaves room for one thread more than there are.
+    for threads in [1, 2, 4] {
+        fails(&with(threads), 1, "threads cannot be started: ask for fewer --threads, or raise the limits");
+    }
+    assert!(!place.path("out").exists() || !root, "something was written");
+}
+
+#[test]
 fn a_deleted_working_folder_is_reported_in_one_line() {
     let place = Place::new();
     let output = under(&place, "mkdir \"$GONE\"; cd \"$GONE\"; rmdir \"$GONE\"", "list");
