@@ -1,6 +1,6 @@
 //! `cargo bench`: the time of the parts of a run. Nothing here is asserted.
 //!
-//!     cargo bench --bench lecture                 # all of it, about two minutes
+//!     cargo bench --bench lecture                 # all of it, about five minutes
 //!     cargo bench --bench lecture -- "bias, SGD"  # benchmarks with this in their name
 
 use std::hint::black_box;
@@ -8,13 +8,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use lecture5::beyond::data::from_lecture;
+use lecture5::beyond::models::MODELS;
 use lecture5::fast::StepperKind;
 use lecture5::fit::{mse_loss, validate};
 use lecture5::learner::{Learner, build};
 use lecture5::libtorch;
 use lecture5::models::RatingRange;
-use lecture5::movielens::{CollabFilterDataset, MovieLens, Split, get_cv_idxs};
+use lecture5::movielens::{CollabFilterDataset, MovieLens, Split, SplitBy, get_cv_idxs};
 use lecture5::optim::{Optimizer, Rule};
+use lecture5::plots;
 use lecture5::plots::hexbin::{Extent, hexbin};
 use lecture5::settings::{ModelKind, Settings};
 use tch::nn::{ModuleT, VarStore};
@@ -106,6 +109,31 @@ fn data(c: &mut Criterion) {
     });
 }
 
+/// A joint plot of 20,000 ratings: drawn, and rasterized with its compression.
+fn pictures(c: &mut Criterion) {
+    let preds: Vec<f32> =
+        (0..20_000_u32).map(|i| 0.5 + 4.5 * (i * 7919 % 20_011) as f32 / 20_011.0).collect();
+    let y: Vec<f32> = (0..20_000_u16).map(|i| 0.5 + 0.5 * f32::from(i * 7 % 10)).collect();
+    let drawn = || plots::joint("joint", "predicted and true ratings", &preds, &y, true).expect("a picture");
+    c.bench_function("draw a joint plot", |b| b.iter(drawn));
+    let figure = drawn();
+    c.bench_function("a joint plot as PNG", |b| b.iter(|| figure.png(plots::PRINT_DPI).expect("pixels")));
+}
+
+/// Each model of section `beyond`, trained on the lecture's training rows.
+fn beyond(c: &mut Criterion) {
+    let (ml, cf) = read();
+    let by = SplitBy::Random { seed: 42 };
+    let split = ml.split(&cf, by).expect("a split");
+    let (world, trn, val, _) = from_lecture(&ml, &cf, by, &split).expect("features");
+    let mut group = c.benchmark_group("beyond");
+    group.sample_size(10);
+    for model in MODELS {
+        group.bench_function(model.name, |b| b.iter(|| (model.predict)(&world, &trn, &val)));
+    }
+    group.finish();
+}
+
 /// A short configuration: the results are for comparison, not exact to three digits.
 fn briefly() -> Criterion {
     libtorch::flush_subnormals();
@@ -117,5 +145,5 @@ fn briefly() -> Criterion {
         .measurement_time(Duration::from_secs(1))
 }
 
-criterion_group! { name = lecture; config = briefly(); targets = steps, data }
+criterion_group! { name = lecture; config = briefly(); targets = steps, data, pictures, beyond }
 criterion_main!(lecture);

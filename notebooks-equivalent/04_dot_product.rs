@@ -56,7 +56,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // In PyTorch a layer is a class that extends `nn.Module`, and its method **`forward`** says what it computes. `forward`
     // is not called by its name: calling the module (`model(a, b)`) calls it, and so do other parts of the library. Here it
     // computes one dot product for each row. (The lecture's notes say matrix multiplication; that would combine each row of
-    // `a` with *every* row of `b`.) `backward`, which finds the gradients, does not have to be written at all: PyTorch
+    // `a` with *every* column of `b`.) `backward`, which finds the gradients, does not have to be written at all: PyTorch
     // records what `forward` does and works backward through it.
     //
     // In Rust a layer is a struct with a method `forward`, which is called by its name.
@@ -136,7 +136,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // | | the lecture | here | | why |
     // |---|---|---|---|---|
     // | P4 | picture: rows times columns | [`sum`](#dot_product-sum) | differs | row by row, as the lecture's code computes it |
-    // | P5 | picture: tensors | [`a`](#dot_product-a) | same | |
+    // | P5 | picture: tensors | [`a`](#dot_product-a) | same | after that cell |
     // | 16 | `a`, `b` | [`a`](#dot_product-a) | same | |
     // | 17 | `a*b` | [`a*b`](#dot_product-a_b) | same | |
     // | 18 | `(a*b).sum(1)` | [`sum`](#dot_product-sum) | same | |

@@ -3,8 +3,8 @@
 //
 // Some users give more stars than others, and some movies are better than others: each gets a number for that.
 //
-// A dot product can only say how well a user and a movie go together. The *bias* of a user says how the user
-// rates in general, and the bias of a movie says how well it is liked in general.
+// In EmbeddingDot, the factors must also carry how a user rates in general and how well a movie is liked. A *bias* is a
+// number just for that: one for each user, and one for each movie.
 
 // %% plumbing
 use anyhow::Result;
@@ -48,7 +48,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% plumbing
     let ranges =
         [("EmbeddingDotBias", min_rating, max_rating), ("EmbeddingNet", min_rating - 0.5, max_rating + 0.5)];
-    let title = "The sigmoid, squashed to the range of the ratings";
+    let title = "The sigmoid, stretched over the range of the ratings";
     lecture
         .plot(nb, plots::squashed_sigmoid("squashed_sigmoid", title, (min_rating, max_rating), &ranges)?)?;
 
@@ -216,7 +216,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // | | the lecture | here | | why |
     // |---|---|---|---|---|
     // | 31 | `min_rating,max_rating` | [`min_rating`](#embedding_dot_bias-min_rating) | same | |
-    // | P6 | picture: a sigmoid | [`squash`](#embedding_dot_bias-squash) | same | drawn over the range of the ratings |
+    // | P6 | picture: a sigmoid | [`squash`](#embedding_dot_bias-squash) | same | after that cell, over the range of the ratings |
     // | 32 | `get_emb`, `class EmbeddingDotBias` | [`get_emb`](#embedding_dot_bias-get_emb), [`EmbeddingDotBias`](#embedding_dot_bias-EmbeddingDotBias) | same | the range is a field, not a global |
     // | 33 | `wd`, `model`, `opt` | [`opt`](#embedding_dot_bias-opt) | same | |
     // | 34 | `fit(model, data, 3, …)` | [`fit`](#embedding_dot_bias-fit) | same | another random start |

@@ -3,7 +3,7 @@
 //
 // Which movies does the learner rank best, in which directions do movies differ, and which users are similar?
 //
-// At its start, the lecture asks which other movies are similar to this one, and which people are similar to this
+// Before its first model, the lecture asks which other movies are similar to this one, and which people are similar to this
 // person. Its notes do not return to the question; fast.ai's own notebook for the lesson does, with the movies' biases
 // and principal components. Nobody told the [learner](#collab_filter) what a movie is about; all it has seen is ratings.
 // The only way to learn what its numbers mean is to look at them.
@@ -81,10 +81,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let start = learner.card.settings.init.1 * (m.size()[1] as f64 / 3.0).sqrt();
     if let (Some(few), Some(many)) = (length(&|n| n == 1 || n == 2), length(&|n| n >= 50)) {
         nb.markdown(format!(
-            "The median length of their vectors: {few:.3} for movies with one or two ratings{}, {many:.3} for movies with fifty \
-             or more.",
+            "The median length of a movie's vector is {few:.3} for movies with one or two ratings{} and {many:.3} for movies with \
+             fifty or more.",
             match few < start {
-                true => format!(", less than the {start:.3} of the random start, since weight decay has shrunk them"),
+                true => format!(" (less than the {start:.3} of the random start, since weight decay has shrunk them)"),
                 false => String::new(),
             }
         ));
@@ -144,8 +144,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //   and hated by others may have the same mean as an average one.
     //
     // Among the movies with many ratings, these gain or lose the most ranks by bias compared with their rank by mean. Compare
-    // the bias of the users who rated them: a movie that harsher users have rated is raised, and one that more generous users
-    // have rated is lowered.
+    // the bias of their raters with that of all 300. The vectors, which also contribute to every prediction, can make a
+    // difference as well.
 
     // %%
     let often: Vec<i64> = top.iter().copied().take(300).collect();
@@ -166,6 +166,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     nb.show(table.caption(
         "of the 300 most-rated: the four that the bias raises most, and the four that it lowers most",
     ));
+    let of_all = mean(&often.iter().map(|&movie| raters[movie as usize]).collect::<Vec<_>>());
+    nb.print(format!("raters' bias, mean over all {}: {of_all:+.2}", often.len()));
 
     // %% [markdown]
     // ## The directions in which movies differ

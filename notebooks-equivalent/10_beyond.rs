@@ -9,23 +9,20 @@
 // (`lecture5 tune` does this again).
 
 // %% plumbing
-use std::time::Instant;
-
 use anyhow::Result;
-use rayon::prelude::*;
 
-use lecture5::beyond::blend::Blend;
+use lecture5::beyond::ahead::train_all;
 use lecture5::beyond::rows::folds;
 use lecture5::beyond::score::{RESAMPLES, bootstrap_by_user, known_and_new, score, squared_errors};
 use lecture5::beyond::splits;
-use lecture5::beyond::{data, models_for, nets};
+use lecture5::beyond::{data, nets};
 use lecture5::movielens::Split;
 use lecture5::notebook::{Notebook, Table};
 use lecture5::plots;
 use lecture5::run::lecture::Lecture;
 use lecture5::run::metrics::{Beyond, BeyondRow};
+use lecture5::run::progress::Training;
 use lecture5::system::arithmetic::mean;
-use lecture5::system::interrupt;
 
 /// What a model predicted: its name, whether it is one of the lecture's, stars for the rows held out, seconds.
 type Predicted = (String, bool, Vec<f64>, f64);
@@ -65,7 +62,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // The lecture ends its section on the neural net with a list of what else can be done. Each item is tried here for three
     // epochs from the same seed: two at the lecture's rate of 0.01, and one at 0.001. They are compared on the other fifth
-    // of the training rows. On the CPU, the fast stepper of section 08 trains them, whether or not the run has `--fast`.
+    // of the training rows. On the CPU, the fast stepper of section 8 trains them, whether or not the run has `--fast`.
     // Each is trained once, and after one or two epochs much depends on the random start: compare the last column, and
     // there only differences of more than about 0.01.
     //
@@ -115,26 +112,25 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // That last point needs a warning. If rows are held out at random, as in the lecture, the ratings given before *and
     // after* a rating are known. A model that predicts a user's next rating knows only the earlier ones, which is what
-    // `--split time` tests. The row "without times" does not use the timestamps.
+    // `--split user` tests; `--split time` cuts at one date, after which many users are new. The row "without times" does not
+    // use the timestamps.
 
     // %%
-    let (models, left_out) = models_for(&world, &trn.pairs);
-    for why in &left_out {
-        nb.print(why);
-    }
     let mut predictions: Vec<Predicted> = Vec::new();
     for (name, kind) in nets::LECTURE {
         let (stars, seconds) = nets::lecture_model(lecture, kind)?;
         predictions.push((name.to_owned(), true, stars, seconds));
     }
-    // Side by side on all processors, since not each of them uses more than one.
-    let trained = models.par_iter().map(|model| {
-        interrupt::check()?;
-        let started = Instant::now();
-        let stars = (model.predict)(&world, &trn, &val);
-        Ok((model.name.to_owned(), false, stars, started.elapsed().as_secs_f64()))
-    });
-    predictions.extend(trained.collect::<Result<Vec<Predicted>>>()?);
+    // A run of all sections has begun with this while libtorch trained the lecture's models.
+    let outcome = match lecture.ahead.take() {
+        Some(ahead) => ahead.finish(lecture.run.telling)?,
+        None => train_all(&world, &trn, &val, &Training::new(lecture.run.telling, 0))?,
+    };
+    for why in &outcome.left_out {
+        nb.print(why);
+    }
+    let trained = outcome.trained.into_iter();
+    predictions.extend(trained.map(|model| (model.name.to_owned(), false, model.stars, model.seconds)));
 
     // %% [markdown]
     // ## The blend
@@ -146,30 +142,29 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // the blend a little, since its few weights were fitted to these rows.
 
     // %%
-    let started = Instant::now();
-    let members: Vec<_> = models.into_iter().filter(|model| model.blended).collect();
-    let fitted = Blend::fit(&world, &trn, &members)?;
+    let fitted = outcome.blend;
+    let members: Vec<&str> = fitted.by_folds[..fitted.weights.len()].iter().map(|(name, _)| *name).collect();
     let mut table = Table::new(["model", "weight", "MSE on that fifth"]);
     for (at, (name, mse)) in fitted.by_folds.iter().enumerate() {
         let weight = fitted.weights.get(at).map_or(String::new(), |w| format!("{w:.3}"));
         table.push([(*name).to_owned(), weight, format!("{mse:.4}")]);
     }
     nb.show(table);
-    if fitted.weights.iter().zip(&members).any(|(weight, model)| *weight < 0.0 && model.name == "biases") {
+    if fitted.weights.iter().zip(&members).any(|(weight, name)| *weight < 0.0 && *name == "biases") {
         nb.markdown(
             "The negative weight is no error: the other members contain the biases too, and the blend takes a part of them \
              out again.",
         );
     }
-    let mut blended: Vec<Vec<f64>> = members.iter().map(|model| of(&predictions, model.name)).collect();
+    let mut blended: Vec<Vec<f64>> = members.iter().map(|name| of(&predictions, name)).collect();
     let stars = fitted.predict(&world, &blended);
     blended.push(stars.clone());
-    predictions.push(("blend".to_owned(), false, stars, started.elapsed().as_secs_f64()));
+    predictions.push(("blend".to_owned(), false, stars, outcome.blend_seconds));
 
     // %% [markdown]
     // ## All of them on the rows held out
     //
-    // The table has the mean squared error, its root, and the mean absolute error, in stars. The interval comes from
+    // The table has the mean squared error in stars², and its root and the mean absolute error in stars. The interval comes from
     // resampling users with all of their ratings, since one user's errors are correlated. It is wide because users differ,
     // and most of that is the same for all models. Therefore the last column compares each model with fastai's learner row by
     // row: it has the difference of the mean squared errors, with its own interval. How long each model took is in
@@ -209,8 +204,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Who and what is new
     //
-    // Little is known about a user or a movie without training ratings; a model must then rely on the other of the two. The
-    // table has the number of such rows, and the mean squared error of each group.
+    // Of a user or a movie without training ratings, most models know nothing and must rely on the other of the two; the
+    // Gaussian process can also use genres, years and times. The table has the number of such rows, and the mean squared
+    // error of each group.
 
     // %%
     let groups = known_and_new(&trn.pairs, &val);
@@ -262,7 +258,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         rows => rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(", "),
     };
     nb.markdown(format!(
-        "So one number for each user and each movie (*biases*, {biases:.4}) is better than {}, and worse than {}.",
+        "So one number for each user and each movie (*biases*, {biases:.4}) has a lower mean squared error than {}, and a \
+         higher one than {}. By how much, the table says.",
         names(&worse),
         names(&better)
     ));
@@ -278,7 +275,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let mut splits = vec![splits::split_scores(lecture.run.split, &fitted, &blended, &groups, &y)];
     for other in splits::others(&lecture.ml, lecture.run.split) {
         if lecture.run.all_splits {
-            splits.push(splits::scores(&lecture.ml, &cf, other)?);
+            splits.push(splits::scores(&lecture.ml, &cf, other, lecture.run.telling)?);
         }
     }
     let models = splits[0].models.iter().cloned();

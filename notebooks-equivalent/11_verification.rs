@@ -39,13 +39,14 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Could the lecture's run be one more of these?
     //
-    // Each number is compared with the interval that one more run would fall into, by Student's t, or by its rank among the
-    // seeds. *Adjusted* is the probability that any of the numbers would be as far out by chance; if it is at most 0.05, the
+    // Each number is judged by its rank, that is, by how many seeds are as far out; with few seeds, by Student's t. (The last
+    // column is the interval that one more run would fall into if runs were normally distributed, which EmbeddingNet's first
+    // epochs are not.) *Adjusted* is the probability that any of the numbers would be as far out by chance; if it is at most 0.05, the
     // number deviates. *Detectable* is the smallest deviation that would have been found four times in five. If it is at most
     // 5% of the number, the verdict is REPRODUCED, otherwise UNDERPOWERED.
     //
-    // UNDERPOWERED does not mean failed. Nothing speaks against the number, taken together with the fit's others: alone, one in
-    // twenty lies outside its interval even if all is well. But runs scatter so much, and the lecture printed only one of
+    // UNDERPOWERED does not mean failed: the number was not found to deviate. (Of numbers judged one by one, one in twenty would
+    // lie outside its interval even if all is well.) But runs scatter so much, and the lecture printed only one of
     // them, that a deviation of 5% could have gone unnoticed. For most of these numbers, more seeds would not change that. (If
     // ranks decide, a fit deviates only if hardly any seed is further out, so a few odd seeds widen what goes unnoticed.)
 

@@ -10,6 +10,8 @@ import argparse
 import json
 import os
 import platform
+import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -127,6 +129,61 @@ def starts(options):
           f"PyTorch {spread(theirs)} s.")
 
 
+def run(*arguments):
+    """Seconds of a whole process of lecture5, and its metrics if it writes some."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [LECTURE5, *arguments]
+        if arguments[0] == "run":
+            command += ["--quiet", "--data", ROOT / "data/ml-latest-small", "--out", out]
+        began = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        taken = time.perf_counter() - began
+        metrics = Path(out) / "metrics.json"
+        return taken, json.loads(metrics.read_text()) if metrics.exists() else {}
+
+
+# Ends the page with its own times, in milliseconds: its first paint, and all of it loaded.
+TIMES = """<script>addEventListener("load", () => {
+  const [paint] = performance.getEntriesByType("paint");
+  document.documentElement.textContent = `times ${paint ? paint.startTime : "NaN"} ${performance.now()} `;
+});</script>"""
+
+
+def page_opens(rounds):
+    """Seconds from the opening of a whole run's page in Chromium to its first paint, and until it is loaded."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if not browser:
+        return None
+    seconds = []
+    with tempfile.TemporaryDirectory() as out:
+        subprocess.run([LECTURE5, "run", "--fast", "--quiet", "--out", out], check=True)
+        page = Path(out) / "lecture.html"
+        page.write_text(page.read_text() + TIMES)
+        for _ in range(max(rounds, 3)):
+            shown = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()],
+                                   check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+            paint, loaded = re.search(r"times (\S+) (\S+) ", shown).groups()
+            seconds.append((float(paint) / 1e3, float(loaded) / 1e3))
+    return list(zip(*seconds))
+
+
+def waits(options):
+    """What one waits for besides the fits: whole processes of lecture5, the models of section `beyond`, the page."""
+    print("\n| whole process | s |\n|---|--:|")
+    for arguments in (["list"], ["run", "movielens"], ["run", "embedding_dot_bias"], ["run", "beyond"], ["run"],
+                      ["run", "--fast"]):
+        measured = [run(*arguments) for _ in range(options.rounds)]
+        print(f"| `lecture5 {' '.join(arguments)}` | {spread([taken for taken, _ in measured])} |", flush=True)
+        if arguments == ["run", "beyond"]:
+            models = measured[-1][1]["beyond"]["rows"]
+    print("\n| model of section `beyond`, beside another | s |\n|---|--:|")
+    for model in models:
+        print(f"| {model['name']} | {model['seconds']:.2f} |")
+    if opened := page_opens(options.rounds):
+        print(f"\nThe page of a whole run in headless Chromium: first paint after {spread(opened[0])} s, loaded after "
+              f"{spread(opened[1])} s.")
+
+
 def fastai_row(options):
     try:
         import fastai.collab  # noqa: F401
@@ -175,6 +232,8 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count(),
                         help="for both programs (default: all processors, as in PyTorch)")
     parser.add_argument("--fastai", action="store_true", help="also time fastai's own collab learner, if installed")
+    parser.add_argument("--waits", action="store_true",
+                        help="also time whole runs, the models of section beyond, and the opening of the page")
     parser.add_argument("--scale", action="store_true",
                         help="also time PyTorch's dense loop at MovieLens 25M's size, 1,000 steps (a minute or two)")
     options = parser.parse_args()
@@ -185,6 +244,8 @@ def main():
           f"PyTorch {torch.__version__.split('+')[0]}\n", flush=True)
     fits(options)
     starts(options)
+    if options.waits:
+        waits(options)
     if options.fastai:
         fastai_row(options)
     if options.scale:

@@ -8,6 +8,7 @@ use super::linalg::solve;
 use super::models::Model;
 use super::rows::{Pairs, Rated, World, folds};
 use super::score::mse;
+use crate::run::progress::Training;
 use crate::system::interrupt;
 
 /// Folds behind the weights of a blend, made as the split was made.
@@ -30,8 +31,8 @@ impl Blend {
     ///
     /// # Errors
     /// [`interrupt::Interrupted`].
-    pub fn fit(world: &World, trn: &Rated, models: &[Model]) -> Result<Blend> {
-        let (rows, unseen) = out_of_fold(world, trn, models, FOLDS, 0)?;
+    pub fn fit(world: &World, trn: &Rated, models: &[Model], training: &Training) -> Result<Blend> {
+        let (rows, unseen) = out_of_fold(world, trn, models, FOLDS, 0, training)?;
         let (y, mean) = (trn.pick(&rows).y, trn.mean());
         let weights = stack(&unseen, &y, mean, RIDGE);
         let mut by_folds: Vec<(&str, f64)> =
@@ -56,10 +57,16 @@ impl Blend {
 ///
 /// # Errors
 /// [`interrupt::Interrupted`].
-pub fn predict_all(world: &World, trn: &Rated, models: &[Model], asked: &Pairs) -> Result<Vec<Vec<f64>>> {
+pub fn predict_all(
+    world: &World,
+    trn: &Rated,
+    models: &[Model],
+    asked: &Pairs,
+    training: &Training,
+) -> Result<Vec<Vec<f64>>> {
     let predicted = models.par_iter().map(|model| {
         interrupt::check()?;
-        Ok((model.predict)(world, trn, asked))
+        Ok(training.train(model.name, || (model.predict)(world, trn, asked)))
     });
     predicted.collect()
 }
@@ -75,11 +82,12 @@ pub fn out_of_fold(
     models: &[Model],
     k: usize,
     seed: u64,
+    training: &Training,
 ) -> Result<(Vec<usize>, Vec<Vec<f64>>)> {
     let (mut rows, mut made) = (Vec::new(), vec![Vec::new(); models.len()]);
     for (learned, asked) in folds(world.split, &trn.pairs, k, seed) {
         let (part, questions) = (trn.pick(&learned), trn.pairs.pick(&asked));
-        let predicted = predict_all(world, &part, models, &questions)?;
+        let predicted = predict_all(world, &part, models, &questions, training)?;
         made.iter_mut().zip(predicted).for_each(|(made, stars)| made.extend(stars));
         rows.extend(asked);
     }
@@ -155,7 +163,7 @@ mod tests {
             needs_pairs: false,
             blended: true,
         };
-        let (rows, made) = out_of_fold(&world, &trn, &[model], 5, 0).unwrap();
+        let (rows, made) = out_of_fold(&world, &trn, &[model], 5, 0, &Training::hidden()).unwrap();
         assert_eq!(rows.len(), 120);
         assert!(made[0].iter().all(|seen| *seen == 0.0));
         assert!(remembers(&world, &trn, &trn.pairs).iter().all(|seen| *seen == 1.0));

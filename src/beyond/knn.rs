@@ -84,7 +84,11 @@ fn neighborhood(
     asked: (&[usize], &[usize]),
     knn: Knn,
 ) -> Vec<f64> {
-    let (of_owner, of_thing) = (rows_by(owner, n_owners), rows_by(thing, n_things));
+    let of_owner: Vec<Vec<(u32, f64)>> = rows_by(owner, n_owners)
+        .into_iter()
+        .map(|rows| rows.into_iter().map(|row| (thing[row] as u32, residuals[row])).collect())
+        .collect();
+    let of_thing = rows_by(thing, n_things);
     let lengths: Vec<f64> =
         of_thing.iter().map(|rows| rows.iter().map(|&r| residuals[r].powi(2)).sum::<f64>().sqrt()).collect();
     let questions = rows_by(asked.1, n_things);
@@ -96,30 +100,40 @@ fn neighborhood(
         }
         let mut common = vec![(0.0, 0.0); n_things];
         for &row in &of_thing[t] {
-            for &other in &of_owner[owner[row]] {
-                let (product, n) = &mut common[thing[other]];
-                *product += residuals[row] * residuals[other];
+            for &(other, residual) in &of_owner[owner[row]] {
+                let (product, n) = &mut common[other as usize];
+                *product += residuals[row] * residual;
                 *n += 1.0;
             }
         }
+        let weights: Vec<f64> = (0..n_things)
+            .map(|other| {
+                let ((product, n), length) = (common[other], lengths[t] * lengths[other]);
+                if other == t || n == 0.0 || length == 0.0 {
+                    return 0.0;
+                }
+                let similarity: f64 = product / length * n / (n + knn.shrink);
+                // powf would take longer than all the rest.
+                match knn.power {
+                    1.0 => similarity,
+                    2.0 => similarity * similarity.abs(),
+                    power => similarity.signum() * similarity.abs().powf(power),
+                }
+            })
+            .collect();
+        let mut near: Vec<(f64, f64)> = Vec::new();
         for &question in &questions[t] {
-            let mut near: Vec<(f64, f64)> = of_owner[asked.0[question]]
-                .iter()
-                .filter_map(|&row| {
-                    let other = thing[row];
-                    let (product, n) = common[other];
-                    let length = lengths[t] * lengths[other];
-                    (other != t && n > 0.0 && length > 0.0).then(|| {
-                        let similarity: f64 = product / length * n / (n + knn.shrink);
-                        (similarity.signum() * similarity.abs().powf(knn.power), residuals[row])
-                    })
-                })
-                .collect();
-            near.sort_by(|a, b| b.0.abs().total_cmp(&a.0.abs()));
-            near.truncate(knn.k);
-            let weights: f64 = near.iter().map(|(s, _)| s.abs()).sum();
-            let moved: f64 = near.iter().map(|(s, r)| s * r).sum();
-            answers.push((question, if near.is_empty() { 0.0 } else { moved / (weights + knn.doubt) }));
+            let rated = &of_owner[asked.0[question]];
+            near.clear();
+            near.extend(rated.iter().map(|&(other, residual)| (weights[other as usize], residual)));
+            near.retain(|(weight, _)| *weight != 0.0);
+            if near.len() > knn.k {
+                near.select_nth_unstable_by(knn.k, |a, b| b.0.abs().total_cmp(&a.0.abs()));
+                near.truncate(knn.k);
+            }
+            let total: f64 = near.iter().map(|(w, _)| w.abs()).sum();
+            let moved: f64 = near.iter().map(|(w, r)| w * r).sum();
+            answers.push((question, if near.is_empty() { 0.0 } else { moved / (total + knn.doubt) }));
         }
         answers
     });

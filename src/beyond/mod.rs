@@ -14,9 +14,10 @@
 //! | [`blend`] | weighted sums of these | Wolpert 1992, Breiman 1996 |
 //!
 //! [`rows`] holds what they see and [`data`] makes it, [`score`] says how good they are, [`splits`] how good if rows are
-//! held out in other ways, [`nets`] trains the lecture's own models and the variations that it suggests, [`tune`] reruns
-//! the choice of every setting on folds of the training rows.
+//! held out in other ways, [`ahead`] trains all of them, [`nets`] the lecture's own models and the variations that it
+//! suggests, [`tune`] reruns the choice of every setting on folds of the training rows.
 
+pub mod ahead;
 pub mod baselines;
 pub mod blend;
 pub mod bpmf;

@@ -1,7 +1,11 @@
 //! The models of this module by name, and which of them the data allows.
 
+use std::path::Path;
+
 use super::rows::{Pairs, Rated, World};
 use super::{baselines, bpmf, gp, knn, svdpp};
+use crate::system::memory;
+use crate::system::numerals::number;
 
 /// A model of this module: from the world, the training ratings and the pairs to predict to stars.
 pub type Predict = fn(&World, &Rated, &Pairs) -> Vec<f64>;
@@ -43,11 +47,21 @@ const fn plain(name: &'static str, predict: Predict) -> Model {
 pub fn models_for(world: &World, trn: &Pairs) -> (Vec<Model>, Vec<String>) {
     let mut left_out = Vec::new();
     let pairs = gp::n_pairs(world, trn);
+    // Two processes are trained side by side.
+    let room = memory::available(Path::new("/"))
+        .map_or(usize::MAX, |free| free as usize / 10 * 9 / (2 * gp::PAIR_BYTES));
+    let most = gp::MOST_PAIRS.min(room);
     let fits = |model: &Model| {
         let why = if model.needs_times && !trn.have_times() {
             "the data has no times".to_owned()
-        } else if model.needs_pairs && pairs > gp::MOST_PAIRS {
-            format!("{pairs} pairs of ratings share a user or a movie, more than {}", gp::MOST_PAIRS)
+        } else if model.needs_pairs && pairs > most {
+            let gb = |pairs: usize| number((pairs * gp::PAIR_BYTES) as f64 / 1e9, 1);
+            format!(
+                "{} pairs of ratings share a user or a movie; their covariances would take {} GB, and at most {} are tried",
+                number(pairs as f64, 0),
+                gb(pairs),
+                gb(most)
+            )
         } else {
             return true;
         };

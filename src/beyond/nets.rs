@@ -23,8 +23,8 @@ pub const LECTURE: [(&str, ModelKind); 4] = [
 
 /// The options of this module's fits. On the CPU the fast stepper trains all of them, even if libtorch trains the
 /// lecture's: one waits a fifth of the time, for the same losses to five digits.
-fn options(lecture: &Lecture) -> Options<'static> {
-    let options = lecture.quiet_options();
+fn options(lecture: &Lecture, name: &str) -> Options<'static> {
+    let options = lecture.minor_options(name);
     match lecture.run.device {
         Device::Cpu => Options { stepper: fast::compile, ..options },
         _ => options,
@@ -39,7 +39,7 @@ pub fn lecture_model(lecture: &Lecture, model: ModelKind) -> Result<(Vec<f64>, f
     }
     let started = Instant::now();
     let mut learner = lecture.learner(&lecture.settings(model))?;
-    learner.fit_plan(options(lecture))?;
+    learner.fit_plan(options(lecture, model.lecture_fit()))?;
     let stars = learner.predict()?.into_iter().map(f64::from).collect();
     Ok((stars, started.elapsed().as_secs_f64()))
 }
@@ -96,7 +96,7 @@ pub fn losses(lecture: &Lecture, split: &Split, variation: &Variation) -> Result
         learner.opt.set_decay(layer, *decay)?;
     }
     let (_, before) = validate(&*learner.model, &learner.data.val, VAL_BATCH)?;
-    let options = options(lecture);
+    let options = options(lecture, variation.name);
     let history = match variation.one_cycle {
         Some(cycle) => {
             learner.fit(cycle.epochs, Options { schedule: Schedule::OneCycle(cycle), ..options })?
@@ -111,7 +111,8 @@ pub fn losses(lecture: &Lecture, split: &Split, variation: &Variation) -> Result
 pub fn find_lr(lecture: &Lecture, split: &Split) -> Result<Vec<(f64, f64)>> {
     let (cf, _) = lecture.ratings();
     let settings = lecture.settings(ModelKind::Net);
-    Learner::new(&cf, split, &settings, lecture.run.device)?.lr_find((1e-5, 10.0), options(lecture))
+    Learner::new(&cf, split, &settings, lecture.run.device)?
+        .lr_find((1e-5, 10.0), options(lecture, "learning-rate finder"))
 }
 
 /// fastai's rule for the finder's result: a tenth of the rate at which the loss is lowest, here to one digit. If the

@@ -8,6 +8,7 @@ use super::models::models_for;
 use super::score::{known_and_new, mse};
 use crate::movielens::{CollabFilterDataset, LECTURE_SEED, MovieLens, SplitBy};
 use crate::run::metrics::{GroupScores, SplitScores};
+use crate::run::progress::{Telling, Training};
 
 /// The ways to hold rows out other than `own`; by time only if the ratings have times.
 pub fn others(ml: &MovieLens, own: SplitBy) -> Vec<SplitBy> {
@@ -22,13 +23,19 @@ pub fn others(ml: &MovieLens, own: SplitBy) -> Vec<SplitBy> {
 ///
 /// # Errors
 /// The ratings cannot be split this way; [`Interrupted`](crate::system::interrupt::Interrupted).
-pub fn scores(ml: &MovieLens, cf: &CollabFilterDataset, by: SplitBy) -> Result<SplitScores> {
+pub fn scores(
+    ml: &MovieLens,
+    cf: &CollabFilterDataset,
+    by: SplitBy,
+    telling: Telling,
+) -> Result<SplitScores> {
     let split = ml.split(cf, by)?;
     let (world, trn, val, y) = from_lecture(ml, cf, by, &split)?;
     let (mut members, _) = models_for(&world, &trn.pairs);
     members.retain(|model| model.blended);
-    let mut predictions = predict_all(&world, &trn, &members, &val)?;
-    let blend = Blend::fit(&world, &trn, &members)?;
+    let training = Training::new(telling, 2 * members.len());
+    let mut predictions = predict_all(&world, &trn, &members, &val, &training)?;
+    let blend = Blend::fit(&world, &trn, &members, &training)?;
     predictions.push(blend.predict(&world, &predictions));
     Ok(split_scores(by, &blend, &predictions, &known_and_new(&trn.pairs, &val), &y))
 }

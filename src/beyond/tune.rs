@@ -11,7 +11,7 @@ use super::bpmf::{self, Bpmf};
 use super::data::from_lecture;
 use super::gp::{self, Gp, N_TERMS, Weights};
 use super::knn::{self, Knn};
-use super::models::{Model as Named, models_for};
+use super::models::{Model, models_for};
 use super::rows::{Pairs, Rated, World, folds};
 use super::score::mse;
 use super::svdpp::{self, Svdpp};
@@ -46,7 +46,7 @@ pub struct Choice {
 }
 
 /// Training rows of a fold, the pairs to predict, and their ratings.
-struct Fold {
+struct HeldOut {
     trn: Rated,
     asked: Pairs,
     y: Vec<f64>,
@@ -55,17 +55,17 @@ struct Fold {
 /// The folds that all choices are made on.
 pub struct Tuner<'a> {
     world: &'a World,
-    folds: Vec<Fold>,
+    folds: Vec<HeldOut>,
 }
 
-type Model<'m> = Box<dyn Fn(&World, &Rated, &Pairs) -> Vec<f64> + 'm>;
+type Train<'m> = Box<dyn Fn(&World, &Rated, &Pairs) -> Vec<f64> + 'm>;
 
 impl<'a> Tuner<'a> {
     /// Cuts the training rows into `k` folds; the rows held out for validation are not passed in at all.
     pub fn new(world: &'a World, trn: &Rated, k: usize) -> Tuner<'a> {
         let fold = |(learned, asked): (Vec<usize>, Vec<usize>)| {
             let questions = trn.pick(&asked);
-            Fold { trn: trn.pick(&learned), asked: questions.pairs, y: questions.y }
+            HeldOut { trn: trn.pick(&learned), asked: questions.pairs, y: questions.y }
         };
         Tuner { world, folds: folds(world.split, &trn.pairs, k, 1).into_iter().map(fold).collect() }
     }
@@ -75,7 +75,7 @@ impl<'a> Tuner<'a> {
     /// # Errors
     /// [`interrupt::Interrupted`], as of all methods that follow.
     fn answers(&self, model: impl Fn(&World, &Rated, &Pairs) -> Vec<f64>) -> Result<Vec<Vec<f64>>> {
-        let answer = |fold: &Fold| {
+        let answer = |fold: &HeldOut| {
             interrupt::check()?;
             Ok(model(self.world, &fold.trn, &fold.asked))
         };
@@ -87,7 +87,7 @@ impl<'a> Tuner<'a> {
         Tried { name, mean: mean(&folds), folds, taken }
     }
 
-    fn try_all(&self, what: &str, candidates: Vec<(String, bool, Model)>) -> Result<Choice> {
+    fn try_all(&self, what: &str, candidates: Vec<(String, bool, Train)>) -> Result<Choice> {
         let tried = candidates
             .into_iter()
             .map(|(name, taken, model)| Ok(self.tried(name, taken, &self.answers(model)?)));
@@ -97,7 +97,7 @@ impl<'a> Tuner<'a> {
     /// How much the biases are shrunk.
     pub fn biases(&self) -> Result<Choice> {
         let grid = [(2.0, 2.0), (5.0, 2.0), (5.0, 3.0), (5.0, 5.0), (10.0, 3.0), (10.0, 5.0)];
-        let candidate = |shrinkage: (f64, f64)| -> (String, bool, Model) {
+        let candidate = |shrinkage: (f64, f64)| -> (String, bool, Train) {
             let model = move |world: &World, trn: &Rated, asked: &Pairs| {
                 let b = Biases::fit(world, trn, shrinkage);
                 let pairs = asked.user.iter().zip(&asked.item);
@@ -131,7 +131,7 @@ impl<'a> Tuner<'a> {
                 true
             }
         });
-        let candidate = |with: Knn| -> (String, bool, Model) {
+        let candidate = |with: Knn| -> (String, bool, Train) {
             let model = move |world: &World, trn: &Rated, asked: &Pairs| {
                 knn::one_side(world, trn, asked, users, with)
             };
@@ -157,7 +157,7 @@ impl<'a> Tuner<'a> {
             Svdpp { wd_bias: taken.wd_bias / 2.0, ..taken },
             Svdpp { wd_bias: taken.wd_bias * 2.0, ..taken },
         ];
-        let candidate = |with: Svdpp| -> (String, bool, Model) {
+        let candidate = |with: Svdpp| -> (String, bool, Train) {
             let model =
                 move |world: &World, trn: &Rated, asked: &Pairs| svdpp::averaged(world, trn, asked, with);
             let name = format!(
@@ -184,12 +184,12 @@ impl<'a> Tuner<'a> {
             (8, bpmf::sample::<8>, rounds(40, 120)),
             (8, bpmf::sample::<8>, rounds(80, 160)),
         ];
-        let candidate = |(factors, sample, with): (usize, Sample, Bpmf)| -> (String, bool, Model) {
+        let candidate = |(factors, sample, with): (usize, Sample, Bpmf)| -> (String, bool, Train) {
             let model = move |world: &World, trn: &Rated, asked: &Pairs| sample(world, trn, asked, with);
             let name = format!("{factors} factors, {} + {} rounds", with.burn_in, with.rounds);
             (name, factors == bpmf::FACTORS && with == bpmf::SETTINGS, Box::new(model))
         };
-        let mut candidates: Vec<(String, bool, Model)> = grid.into_iter().map(candidate).collect();
+        let mut candidates: Vec<(String, bool, Train)> = grid.into_iter().map(candidate).collect();
         candidates.dedup_by(|a, b| a.0 == b.0);
         self.try_all("Bayesian factorization", candidates)
     }
@@ -228,7 +228,7 @@ impl<'a> Tuner<'a> {
 
     /// The models with the settings that the program uses, and blends of them: each fold's rows are blended by weights
     /// from the other folds' rows.
-    pub fn models(&self, models: &[Named]) -> Result<Vec<Choice>> {
+    pub fn models(&self, models: &[Model]) -> Result<Vec<Choice>> {
         let made: Vec<Vec<Vec<f64>>> =
             models.iter().map(|m| self.answers(m.predict)).collect::<Result<_>>()?;
         let single = models.iter().zip(&made).map(|(m, stars)| self.tried(m.name.to_owned(), false, stars));

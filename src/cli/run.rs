@@ -11,6 +11,7 @@ use super::parse::positive;
 use super::sections::{self, SECTIONS, Section};
 use super::step::{self, Quit, Steps};
 use super::watch::live;
+use lecture5::beyond::ahead::Ahead;
 use lecture5::fit::DIVERGENCE_ADVICE;
 use lecture5::notebook::earlier::EarlierSection;
 use lecture5::notebook::html::Part;
@@ -25,7 +26,7 @@ use lecture5::system::{files, panics};
 #[derive(Args)]
 pub struct Run {
     /// Sections to run, as `lecture5 list` names them; all of them when none is named. What an earlier run of the same
-    /// data, seed, split and stepper has left in --out is kept, too.
+    /// data, seed, split and stepper has left in --out is kept.
     #[arg(value_name = "SECTION")]
     sections: Vec<String>,
     /// Multiply each learning rate of the lecture by this: for ratings on a larger scale, on which the lecture's rates
@@ -72,6 +73,10 @@ pub fn run(args: Run) -> Result<()> {
     let _lock = args.common.lock_out()?;
     let kept = earlier::of_an_earlier_run(&mut lecture, chosen.len() == SECTIONS.len(), args.fresh)?;
     let page = Page { kept, new: Vec::new() };
+    if chosen.len() > 1 && chosen.iter().any(|section| section.name == "beyond") && !args.step {
+        let (cf, split) = lecture.ratings();
+        lecture.ahead = Some(Ahead::begin(&lecture.ml, &cf, lecture.run.split, &split)?);
+    }
     let outcome = run_sections(&chosen, &mut lecture, page, args.step);
     let plotted = if lecture.n_fits() > 0 { plot_all_losses(&lecture) } else { Ok(()) };
     let Some(failed) = outcome? else { return plotted };
@@ -212,7 +217,7 @@ fn run_info(lecture: &Lecture) -> html::RunInfo {
         comparison_note: "Mean squared errors, in stars². *Training* is the debiased running mean at the end of the \
                           epoch, *validation* the mean over the validation batches. Each comes from one random start; \
                           the lecture's came from another. The *difference* is that of the validation losses; \
-                          `lecture5 verify` says how much of such a difference is chance."
+                          `lecture5 verify` says whether chance alone explains it."
             .to_owned(),
         settings: vec![
             pair("seed", m.seed.to_string()),

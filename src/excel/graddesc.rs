@@ -48,7 +48,7 @@ fn notes(optimizer: Optimizer) -> [&'static str; 2] {
         ],
         Optimizer::Momentum => [
             "new = old - learn · average gradient of the row before; the average is β · average + (1 - β) · gradient.",
-            "Look at: the chart. The gradient bounces; its average is calmer and keeps its direction.",
+            "Look at: the chart. The gradient bounces; its average is calmer and turns less often.",
         ],
         Optimizer::Adagrad => [
             "new = old - rate · gradient, with a rate for b and one for a: learn / root mean square gradient of the epoch before.",

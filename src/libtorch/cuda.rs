@@ -181,9 +181,9 @@ pub fn explain(facts: &Facts) -> String {
             "the driver cannot start ({versions}, error 999): most often /dev/nvidia-uvm is missing \
              (`sudo modprobe nvidia_uvm`, or restart the machine)"
         ),
-        (_, Smi::Fails(said)) => {
+        (_, Smi::Fails(why)) => {
             format!(
-                "the driver does not answer ({versions}); nvidia-smi says: {said}; restart the machine, or install the \
+                "the driver does not answer ({versions}); nvidia-smi says: {why}; restart the machine, or install the \
                      driver again"
             )
         }
@@ -198,11 +198,11 @@ pub fn explain(facts: &Facts) -> String {
 }
 
 fn both_versions(facts: &Facts) -> String {
-    let said = |version: Option<Version>| match version {
+    let name = |version: Option<Version>| match version {
         Some(Version(0)) | None => "an unknown CUDA".to_owned(),
         Some(version) => format!("CUDA {version}"),
     };
-    format!("it is for {}, and libtorch for {}", said(facts.driver), said(facts.runtime))
+    format!("it is for {}, and libtorch for {}", name(facts.driver), name(facts.runtime))
 }
 
 /// The start of a sentence: the cards that show.
@@ -213,7 +213,7 @@ fn shown(facts: &Facts) -> String {
             format!("there is a card here (/dev/{})", facts.nodes.join(", /dev/"))
         }
         _ if facts.driver.is_some() || facts.module => "there is a driver here".to_owned(),
-        Smi::Fails(said) => format!("nvidia-smi is here, but fails ({said})"),
+        Smi::Fails(why) => format!("nvidia-smi is here, but fails ({why})"),
         Smi::Lists(_) => "nvidia-smi is here, but lists no card".to_owned(),
         Smi::Absent => "there are signs of a card here".to_owned(),
     }
@@ -235,7 +235,7 @@ fn without_cuda(facts: &Facts) -> String {
         );
     }
     let fails = match &facts.smi {
-        Smi::Fails(said) => format!("; but nvidia-smi fails ({said}), which needs to be mended first"),
+        Smi::Fails(why) => format!("; but nvidia-smi fails ({why}), which needs to be mended first"),
         _ => String::new(),
     };
     let old = match (facts.driver, facts.runtime) {

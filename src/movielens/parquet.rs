@@ -24,7 +24,7 @@ pub fn is_parquet(bytes: &[u8]) -> bool {
 pub fn names(path: &Path, bytes: &[u8]) -> Result<Vec<String>> {
     let schema =
         caught(|| ParquetReader::new(Cursor::new(bytes)).schema()).map_err(|panic| damaged(path, &panic))?;
-    let schema = schema.map_err(|error| damaged(path, &error.to_string()))?;
+    let schema = schema.map_err(|error| refused(path, &error))?;
     Ok(schema.iter_names().map(|name| name.to_string()).collect())
 }
 
@@ -45,6 +45,22 @@ pub fn read(
     read.unwrap_or_else(|panic| Err(damaged(path, &panic)))
 }
 
+/// A file that polars refuses: complete or not.
+fn refused(path: &Path, error: &PolarsError) -> anyhow::Error {
+    let (shown, why) = (path.display(), error.to_string());
+    if let PolarsError::Duplicate(_) = error {
+        let name = why.split('\'').nth(1).unwrap_or_default();
+        return anyhow!("{shown}: two columns are called '{}'; rename one", shortened(name));
+    }
+    match why.strip_prefix("cannot create series from ") {
+        Some(kind) => anyhow!(
+            "{shown}: a column holds {}, which is not read here; write it as another type, such as Float32",
+            shortened(kind)
+        ),
+        None => damaged(path, &why),
+    }
+}
+
 fn damaged(path: &Path, why: &str) -> anyhow::Error {
     let why = why.lines().next().unwrap_or_default();
     anyhow!("{}: not a complete Parquet file: {}", path.display(), shortened(why))
@@ -57,7 +73,7 @@ fn read_columns(
     missing: Option<&str>,
 ) -> Result<(DataFrame, Vec<String>)> {
     let shown = path.display();
-    let broken = |error: PolarsError| damaged(path, &error.to_string());
+    let broken = |error: PolarsError| refused(path, &error);
     let mut reader = ParquetReader::new(Cursor::new(bytes));
     let schema = reader.schema().map_err(broken)?;
     let height = reader.num_rows().map_err(broken)?;
@@ -83,4 +99,18 @@ fn read_columns(
     let (table, faults) =
         table(&raw, there.into_iter(), label, missing).map_err(|fault| anyhow!(tell(fault)))?;
     Ok((table, faults.into_iter().map(tell).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_that_polars_does_not_read_is_named_and_is_no_damage() {
+        let path = Path::new("r.parquet");
+        let why = |text: &'static str| refused(path, &PolarsError::ComputeError(text.into())).to_string();
+        let halves = why("cannot create series from Float16");
+        assert!(halves.starts_with("r.parquet: a column holds Float16, which is not read here"), "{halves}");
+        assert_eq!(why("no magic"), "r.parquet: not a complete Parquet file: no magic");
+    }
 }

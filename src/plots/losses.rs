@@ -104,8 +104,9 @@ pub fn loss_curves(name: &str, title: &str, fit: &FitLosses) -> Result<Figure> {
         String::new()
     };
     if lines.len() > 1 {
-        let restart =
-            format!("At a new rate it starts anew; its first {RESTART} batches there are left out.");
+        let restart = format!(
+            "At a new rate the running mean starts anew; its first {RESTART} batches there are left out."
+        );
         subtitle = [subtitle, restart].join(" ").trim_start().to_owned();
     }
     let mut legend =

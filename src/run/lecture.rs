@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use polars::prelude::{AnyValue, DataFrame};
 use tch::Tensor;
 
+use crate::beyond::ahead::Ahead;
 use crate::fit::Options;
 use crate::history::{Callback, Epoch, History};
 use crate::learner::Learner;
@@ -45,6 +46,8 @@ pub struct Lecture {
     predictions: HashMap<String, Vec<f32>>,
     /// The learner that this run has trained.
     learner: Option<Trained>,
+    /// The models of section `beyond`, if they are being trained meanwhile.
+    pub ahead: Option<Ahead>,
     /// Which section of how many is running, counted from 1.
     pub at_section: (usize, usize),
     /// Number of epochs of the current fit, over all of its `fit` calls.
@@ -69,6 +72,7 @@ impl Lecture {
             fits: Vec::new(),
             predictions: HashMap::new(),
             learner: None,
+            ahead: None,
             at_section: (1, 1),
             epochs_told: Rc::default(),
         })
@@ -138,9 +142,18 @@ impl Lecture {
         self.followed(Follow::new(self.run.telling, name, self.run.stepper, on_epoch), within_reason)
     }
 
-    /// The same without output, for minor fits.
+    /// The same without output.
     pub fn quiet_options(&self) -> Options<'static> {
-        let follow = Follow::new(Telling::Quiet, String::new(), self.run.stepper, |_: &Epoch| {});
+        self.unprinted(Telling::Quiet, "")
+    }
+
+    /// The same for minor fits: no lines of output, but on a terminal a bar called `name`.
+    pub fn minor_options(&self, name: &str) -> Options<'static> {
+        self.unprinted(if self.run.telling == Telling::Plain { Telling::Plain } else { Telling::Quiet }, name)
+    }
+
+    fn unprinted(&self, telling: Telling, name: &str) -> Options<'static> {
+        let follow = Follow::new(telling, name.to_owned(), self.run.stepper, |_: &Epoch| {});
         self.followed(follow, WithinReason::new(&self.cf, &self.split))
     }
 

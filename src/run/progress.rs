@@ -1,10 +1,11 @@
 //! Progress of a running fit: one bar per epoch with the running loss, on a terminal only.
 
 use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use serde_json::json;
 
 use crate::fast::StepperKind;
@@ -115,16 +116,64 @@ pub fn count(name: &'static str, telling: Telling, length: usize) -> ProgressBar
     bar
 }
 
+/// Models that are trained side by side: a bar that counts them and names those in work, on a terminal only.
+pub struct Training {
+    bar: ProgressBar,
+    in_work: Mutex<Vec<&'static str>>,
+}
+
+impl Training {
+    /// Training of `length` models.
+    pub fn new(telling: Telling, length: usize) -> Training {
+        let bar = bar(telling, length, "{pos}/{len} {msg}").with_finish(ProgressFinish::AndClear);
+        bar.set_prefix("models");
+        Training { bar, in_work: Mutex::default() }
+    }
+
+    /// Sets the number of models.
+    pub fn expect(&self, length: usize) {
+        self.bar.set_length(length as u64);
+    }
+
+    /// Shows the bar from here on, if this is how the run reports.
+    pub fn show_to(&self, telling: Telling) {
+        self.bar.set_draw_target(target(telling));
+    }
+
+    /// Training that nobody watches.
+    pub fn hidden() -> Training {
+        Training { bar: ProgressBar::hidden(), in_work: Mutex::default() }
+    }
+
+    /// Trains a model.
+    pub fn train<T>(&self, name: &'static str, model: impl FnOnce() -> T) -> T {
+        self.show(|in_work| in_work.push(name));
+        let trained = model();
+        self.show(|in_work| in_work.retain(|other| *other != name));
+        self.bar.inc(1);
+        trained
+    }
+
+    fn show(&self, change: impl FnOnce(&mut Vec<&'static str>)) {
+        let mut in_work = self.in_work.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut in_work);
+        self.bar.set_message(in_work.join(", "));
+    }
+}
+
 /// A bar on the standard error, as wide as the terminal leaves it room; indicatif draws nothing if that is not one.
 fn bar(telling: Telling, length: usize, end: &str) -> ProgressBar {
-    let target = match telling {
-        Telling::Plain => ProgressDrawTarget::stderr_with_hz(10),
-        Telling::Quiet | Telling::Json | Telling::Live => ProgressDrawTarget::hidden(),
-    };
-    let bar = ProgressBar::with_draw_target(Some(length as u64), target);
+    let bar = ProgressBar::with_draw_target(Some(length as u64), target(telling));
     let template = format!("{{prefix}} {{wide_bar}} {end}");
     bar.set_style(ProgressStyle::with_template(&template).expect("the template is well formed"));
     bar
+}
+
+fn target(telling: Telling) -> ProgressDrawTarget {
+    match telling {
+        Telling::Plain => ProgressDrawTarget::stderr_with_hz(10),
+        Telling::Quiet | Telling::Json | Telling::Live => ProgressDrawTarget::hidden(),
+    }
 }
 
 /// The line of `--json` for an epoch; `number` counts from 0 over all `fit` calls of a model.

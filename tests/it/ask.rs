@@ -427,7 +427,8 @@ fn a_model_of_any_file_remembers_it_and_its_columns() {
     assert!(stderr(&output).contains("Ulysses"), "{}", stderr(&output));
     let output = lecture5(&[&["predict", "--user", "bo", "--movie", "ulysses"][..], &from].concat());
     assert!(
-        stdout(&output).contains("by user bo for Ulysses; the rating in the data is 1.0"),
+        stdout(&output).starts_with("Ulysses: ")
+            && stdout(&output).contains(" stars from user bo; the rating in the data is 1.0"),
         "{}",
         stdout(&output)
     );

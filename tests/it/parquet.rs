@@ -223,6 +223,12 @@ fn a_column_that_cannot_be_one_is_refused_by_its_type_or_row() {
 }
 
 #[test]
+fn columns_of_one_name_are_called_that_and_not_damage() {
+    let why = shown(with(users(), stars(), ("required int64 r", I64(vec![1; 3])))).unwrap_err();
+    assert!(why.contains("two columns are called 'r'; rename one"), "{why}");
+}
+
+#[test]
 fn a_column_that_nobody_needs_and_that_cannot_be_one_is_left_out_with_a_note() {
     let bytes = with(users(), stars(), ("required int64 t (TIME(MICROS, true))", I64(vec![1, 2, 3])));
     let (table, notes) = read(Path::new("r.parquet"), &bytes, &WANTED, None).unwrap();

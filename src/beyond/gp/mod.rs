@@ -92,8 +92,12 @@ pub fn gp_without_times(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
     Gp::new(world, trn, asked, without_times(weights_for(world.split))).predict()
 }
 
-/// More pairs within users and movies than this are not tried: they are a gigabyte of covariances.
-pub const MOST_PAIRS: usize = 250_000_000;
+/// More pairs within users and movies than this are not tried: so many take 3 GB and minutes.
+pub const MOST_PAIRS: usize = 1_000_000_000;
+
+/// Bytes of covariances per pair: four for each of half of them, since they are symmetric, and as much again for the rows
+/// held out if these are a fifth of all.
+pub const PAIR_BYTES: usize = 3;
 
 /// Pairs of ratings that share a user or a movie.
 pub fn n_pairs(world: &World, pairs: &Pairs) -> usize {

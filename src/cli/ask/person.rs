@@ -96,7 +96,7 @@ impl OpenModel {
         if let Some(path) = ratings {
             let rated = self.read_ratings(path, own)?;
             let folded = self.model.fold_in(&rated)?;
-            let name = format!("the new user of {}", path.display());
+            let name = format!("the user described by {}", path.display());
             return Ok(Person {
                 name,
                 id: None,

@@ -40,7 +40,7 @@ pub fn predict(args: Predict) -> Result<()> {
         return Ok(());
     }
     let rated = rated.map_or(String::new(), |stars| format!("; the rating in the data is {stars:?}"));
-    say(format!("{stars:.2} stars by {} for {}{rated}", who.name, asked.name(movie)));
+    say(format!("{}: {stars:.2} stars from {}{rated}", asked.name(movie), who.name));
     if asked.model.card.movie_ratings[movie as usize] == 0 {
         say("No rating of the movie was trained on: this says only how the user rates in general.");
     }
