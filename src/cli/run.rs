@@ -75,7 +75,8 @@ pub fn run(args: Run) -> Result<()> {
     let page = Page { kept, new: Vec::new() };
     if chosen.len() > 1 && chosen.iter().any(|section| section.name == "beyond") && !args.step {
         let (cf, split) = lecture.ratings();
-        lecture.ahead = Some(Ahead::begin(&lecture.ml, &cf, lecture.run.split, &split)?);
+        // What fails here fails again, and is told, in the section.
+        lecture.ahead = Ahead::begin(&lecture.ml, &cf, lecture.run.split, &split).ok();
     }
     let outcome = run_sections(&chosen, &mut lecture, page, args.step);
     let plotted = if lecture.n_fits() > 0 { plot_all_losses(&lecture) } else { Ok(()) };
