@@ -121,10 +121,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         let (stars, seconds) = nets::lecture_model(lecture, kind)?;
         predictions.push((name.to_owned(), true, stars, seconds));
     }
-    // A run of all sections has begun with this while libtorch trained the lecture's models.
+    // A run has begun with this while the sections before this one trained the lecture's models.
     let outcome = match lecture.ahead.take() {
         Some(ahead) => ahead.finish(lecture.run.telling)?,
-        None => train_all(&world, &trn, &val, &Training::new(lecture.run.telling, 0))?,
+        None => train_all(&world, &trn, &val, &Training::new(lecture.run.telling))?,
     };
     for why in &outcome.left_out {
         nb.print(why);
@@ -248,21 +248,20 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         ));
     }
     // The question at the top of this section.
-    let biases = rows.iter().find(|row| row.name == "biases").map_or(f64::NAN, |row| row.val_mse);
-    let (worse, better): (Vec<&BeyondRow>, Vec<&BeyondRow>) = rows
-        .iter()
-        .filter(|row| nets::LECTURE.iter().any(|l| l.0 == row.name))
-        .partition(|row| biases < row.val_mse);
-    let names = |rows: &[&BeyondRow]| match rows {
-        [] => "none of the lecture's models".to_owned(),
-        rows => rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(", "),
-    };
-    nb.markdown(format!(
-        "So one number for each user and each movie (*biases*, {biases:.4}) has a lower mean squared error than {}, and a \
-         higher one than {}. By how much, the table says.",
-        names(&worse),
-        names(&better)
-    ));
+    let of_biases = rows.iter().find(|row| row.name == "biases").map_or(f64::NAN, |row| row.val_mse);
+    for (is, than) in
+        [("lower", |biases, other| biases < other), ("higher", |biases: f64, other: f64| biases > other)]
+    {
+        let lectures = rows.iter().filter(|row| nets::LECTURE.iter().any(|(name, _)| *name == row.name));
+        let names: Vec<&str> =
+            lectures.filter(|row| than(of_biases, row.val_mse)).map(|row| row.name.as_str()).collect();
+        if !names.is_empty() {
+            nb.markdown(format!(
+                "One number for each user and each movie (*biases*, {of_biases:.4}) has a {is} mean squared error than {}.",
+                names.join(", ")
+            ));
+        }
+    }
 
     // %% [markdown]
     // ## And on other splits?

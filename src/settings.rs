@@ -76,15 +76,19 @@ impl Plan {
 
     /// The plan for a reader, such as "rate 0.1 for 3 epochs".
     pub fn in_words(&self) -> String {
+        // Rates that were multiplied have digits that nobody chose.
+        let rate = |lr: f64| format!("{lr:.3e}").parse::<f64>().unwrap_or(lr);
+        let epochs = |n: &str| format!("{n} epoch{}", if n == "1" { "" } else { "s" });
         match self {
             Plan::Steps(steps) => {
-                let steps: Vec<String> = steps.iter().map(|(lr, n)| format!("{lr} for {n} epochs")).collect();
-                format!("rate {}", steps.join(", then "))
+                let step = |&(lr, n): &(f64, usize)| format!("{} for {}", rate(lr), epochs(&n.to_string()));
+                format!("rate {}", steps.iter().map(step).collect::<Vec<_>>().join(", then "))
             }
             Plan::Cosine(CosineRestarts { lr, cycles, len, mult }) => {
                 let lengths: Vec<String> =
                     (0..*cycles).map(|cycle| (len * mult.pow(cycle as u32)).to_string()).collect();
-                format!("rate from {lr} down to 0 by a cosine, in cycles of {} epochs", lengths.join(" and "))
+                let cycles = epochs(&lengths.join(" and "));
+                format!("rate from {} down to 0 by a cosine, in cycles of {cycles}", rate(*lr))
             }
         }
     }

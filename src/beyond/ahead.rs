@@ -1,5 +1,5 @@
-//! All models trained, now or ahead of time: libtorch trains the lecture's models one after another on one core, and a
-//! run of all sections lets the other cores begin with these meanwhile.
+//! All models trained, now or ahead of time: the lecture's models are trained one after another on one core, and while the
+//! sections before `beyond` do that, the other cores begin with these.
 
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -11,11 +11,12 @@ use rayon::prelude::*;
 
 use super::blend::Blend;
 use super::data::from_lecture;
+use super::gp;
 use super::models::models_for;
 use super::rows::{Pairs, Rated, World};
 use crate::movielens::{CollabFilterDataset, MovieLens, Split, SplitBy};
 use crate::run::progress::{Telling, Training};
-use crate::system::interrupt;
+use crate::system::{interrupt, memory};
 
 /// A trained model's predictions for the rows held out.
 pub struct Trained {
@@ -67,13 +68,14 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// Begins. Where the system can (Linux), these threads give way to all others, so that no fit takes longer by it.
+    /// Begins. Where the system can (Linux), these threads give way to all others, so that the fits hardly take longer.
     ///
     /// # Errors
-    /// The ratings are not understood, or no thread can be started.
+    /// The ratings are not understood, the models need so much memory that the fits may lack it, or no thread can be started.
     pub fn begin(ml: &MovieLens, cf: &CollabFilterDataset, by: SplitBy, split: &Split) -> Result<Ahead> {
         let (world, trn, val, _) = from_lecture(ml, cf, by, split)?;
-        let training = Arc::new(Training::new(Telling::Quiet, 0));
+        memory::check("the models of section beyond", 4 * gp::bytes(&world, &trn.pairs), "train them later")?;
+        let training = Arc::new(Training::new(Telling::Quiet));
         let pool = ThreadPoolBuilder::new().start_handler(|_| give_way()).build()?;
         let begun = Arc::clone(&training);
         let work = move || pool.install(|| train_all(&world, &trn, &val, &begun));

@@ -123,6 +123,7 @@ pub fn blend(world: &World, predictions: &[Vec<f64>], weights: &[f64], mean: f64
 mod tests {
     use super::super::models::Predict;
     use super::*;
+    use crate::run::progress::Telling;
 
     #[test]
     fn stacking_finds_the_weights_that_made_the_ratings() {
@@ -163,7 +164,7 @@ mod tests {
             needs_pairs: false,
             blended: true,
         };
-        let (rows, made) = out_of_fold(&world, &trn, &[model], 5, 0, &Training::hidden()).unwrap();
+        let (rows, made) = out_of_fold(&world, &trn, &[model], 5, 0, &Training::new(Telling::Quiet)).unwrap();
         assert_eq!(rows.len(), 120);
         assert!(made[0].iter().all(|seen| *seen == 0.0));
         assert!(remembers(&world, &trn, &trn.pairs).iter().all(|seen| *seen == 1.0));

@@ -32,5 +32,3 @@ pub mod score;
 pub mod splits;
 pub mod svdpp;
 pub mod tune;
-
-pub use models::{MODELS, Model, models_for};

@@ -47,20 +47,16 @@ const fn plain(name: &'static str, predict: Predict) -> Model {
 pub fn models_for(world: &World, trn: &Pairs) -> (Vec<Model>, Vec<String>) {
     let mut left_out = Vec::new();
     let pairs = gp::n_pairs(world, trn);
-    // Two processes are trained side by side.
-    let room = memory::available(Path::new("/"))
-        .map_or(usize::MAX, |free| free as usize / 10 * 9 / (2 * gp::PAIR_BYTES));
-    let most = gp::MOST_PAIRS.min(room);
+    let bytes = gp::bytes(world, trn);
+    let fits_memory = memory::available(Path::new("/")).is_none_or(|free| bytes < free / 10 * 9);
     let fits = |model: &Model| {
         let why = if model.needs_times && !trn.have_times() {
             "the data has no times".to_owned()
-        } else if model.needs_pairs && pairs > most {
-            let gb = |pairs: usize| number((pairs * gp::PAIR_BYTES) as f64 / 1e9, 1);
+        } else if model.needs_pairs && (pairs > gp::MOST_PAIRS || !fits_memory) {
+            let (pairs, gb) = (number(pairs as f64, 0), number(bytes as f64 / 1e9, 1));
+            let limit = if fits_memory { "a limit that is set" } else { "the memory that is free" };
             format!(
-                "{} pairs of ratings share a user or a movie; their covariances would take {} GB, and at most {} are tried",
-                number(pairs as f64, 0),
-                gb(pairs),
-                gb(most)
+                "{pairs} pairs of ratings share a user or a movie, whose covariances take {gb} GB, more than {limit}"
             )
         } else {
             return true;

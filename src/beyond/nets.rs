@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use tch::Device;
 
-use crate::fast;
+use crate::fast::StepperKind;
 use crate::fit::{Options, VAL_BATCH, validate};
 use crate::learner::Learner;
 use crate::movielens::Split;
@@ -24,11 +24,8 @@ pub const LECTURE: [(&str, ModelKind); 4] = [
 /// The options of this module's fits. On the CPU the fast stepper trains all of them, even if libtorch trains the
 /// lecture's: one waits a fifth of the time, for the same losses to five digits.
 fn options(lecture: &Lecture, name: &str) -> Options<'static> {
-    let options = lecture.minor_options(name);
-    match lecture.run.device {
-        Device::Cpu => Options { stepper: fast::compile, ..options },
-        _ => options,
-    }
+    let on_cpu = lecture.run.device == Device::Cpu;
+    lecture.minor_options(name, if on_cpu { StepperKind::Fast } else { lecture.run.stepper })
 }
 
 /// The predictions of one of the lecture's models for the held-out rows, in stars, and its training time in seconds.

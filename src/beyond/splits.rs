@@ -33,7 +33,8 @@ pub fn scores(
     let (world, trn, val, y) = from_lecture(ml, cf, by, &split)?;
     let (mut members, _) = models_for(&world, &trn.pairs);
     members.retain(|model| model.blended);
-    let training = Training::new(telling, 2 * members.len());
+    let training = Training::new(telling);
+    training.expect(2 * members.len());
     let mut predictions = predict_all(&world, &trn, &members, &val, &training)?;
     let blend = Blend::fit(&world, &trn, &members, &training)?;
     predictions.push(blend.predict(&world, &predictions));

@@ -73,7 +73,7 @@ pub fn run(args: Run) -> Result<()> {
     let _lock = args.common.lock_out()?;
     let kept = earlier::of_an_earlier_run(&mut lecture, chosen.len() == SECTIONS.len(), args.fresh)?;
     let page = Page { kept, new: Vec::new() };
-    if chosen.len() > 1 && chosen.iter().any(|section| section.name == "beyond") && !args.step {
+    if chosen.iter().skip(1).any(|section| section.name == "beyond") && !args.step {
         let (cf, split) = lecture.ratings();
         // What fails here fails again, and is told, in the section.
         lecture.ahead = Ahead::begin(&lecture.ml, &cf, lecture.run.split, &split).ok();

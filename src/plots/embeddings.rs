@@ -84,12 +84,12 @@ fn draw_column(
     let (lo, hi) = range_of(ends).unwrap_or((-1.0, 1.0));
     let x = Axis::around((lo, hi), 5, "weight");
     // Bars of one width for both, so that their areas compare: a start packed into a narrow range gives tall bars. They
-    // begin and end where the start does, or its outermost bars would be cut. Their number there is odd, so that weights
-    // around 0 are in one bar, which a tiny sign does not divide.
+    // begin and end where the start does, or its outermost bars would be cut. Their number there is odd: around 0, the middle
+    // of the lecture's start, weights are in one bar, which a tiny sign does not divide.
     let (from, to) = range_of(pair[0].iter().copied()).unwrap_or((x.lo, x.hi));
     let about = (x.hi - x.lo) / 60.0;
     let width = (1.0 + 1e-9) * (to - from) / f64::from(((to - from) / about).round() as u32 | 1);
-    let width = if width > 0.0 { width } else { about };
+    let width = if to - from > about { width } else { about };
     let first = ((x.lo - from) / width).floor();
     let bins = ((x.hi - from) / width - first).ceil() as usize;
     let edge = |bin: usize| from + (first + bin as f64) * width;

@@ -53,7 +53,7 @@ impl FitLosses<'_> {
     }
 }
 
-/// Batches after a restart of the running mean that are not drawn.
+/// Batches after a restart of the running mean that are not drawn, if there are twice as many.
 const RESTART: usize = 20;
 
 const TRN: plotters::style::RGBColor = palette::SKY;
@@ -94,7 +94,7 @@ pub fn loss_curves(name: &str, title: &str, fit: &FitLosses) -> Result<Figure> {
     );
     let mut subtitle = if cut {
         let edge = hi + 0.06 * (hi - lo);
-        let within = fit.running.iter().rposition(|&v| v > edge).map_or(0, |i| i + 1);
+        let within = lines[0].iter().rposition(|&(_, loss)| loss > edge).map_or(0, |i| i + 1);
         format!(
             "The running mean comes down from {}; it is above the plot until batch {}.",
             number(highest, 2),
@@ -104,10 +104,8 @@ pub fn loss_curves(name: &str, title: &str, fit: &FitLosses) -> Result<Figure> {
         String::new()
     };
     if lines.len() > 1 {
-        let restart = format!(
-            "At a new rate the running mean starts anew; its first {RESTART} batches there are left out."
-        );
-        subtitle = [subtitle, restart].join(" ").trim_start().to_owned();
+        let restart = "At a new rate the running mean starts anew; its first batches there are left out.";
+        subtitle = [&subtitle, restart].join(" ").trim_start().to_owned();
     }
     let mut legend =
         vec![(Key::Line(TRN, 1.4), "trn, running mean"), (Key::LineMark(Shape::Disc, palette::OURS), "val")];

@@ -10,6 +10,7 @@ use polars::prelude::{AnyValue, DataFrame};
 use tch::Tensor;
 
 use crate::beyond::ahead::Ahead;
+use crate::fast::StepperKind;
 use crate::fit::Options;
 use crate::history::{Callback, Epoch, History};
 use crate::learner::Learner;
@@ -144,17 +145,19 @@ impl Lecture {
 
     /// The same without output.
     pub fn quiet_options(&self) -> Options<'static> {
-        self.unprinted(Telling::Quiet, "")
+        self.unprinted(Telling::Quiet, "", self.run.stepper)
     }
 
     /// The same for minor fits: no lines of output, but on a terminal a bar called `name`.
-    pub fn minor_options(&self, name: &str) -> Options<'static> {
-        self.unprinted(if self.run.telling == Telling::Plain { Telling::Plain } else { Telling::Quiet }, name)
+    pub fn minor_options(&self, name: &str, stepper: StepperKind) -> Options<'static> {
+        let telling = if self.run.telling == Telling::Plain { Telling::Plain } else { Telling::Quiet };
+        self.unprinted(telling, name, stepper)
     }
 
-    fn unprinted(&self, telling: Telling, name: &str) -> Options<'static> {
-        let follow = Follow::new(telling, name.to_owned(), self.run.stepper, |_: &Epoch| {});
-        self.followed(follow, WithinReason::new(&self.cf, &self.split))
+    fn unprinted(&self, telling: Telling, name: &str, stepper: StepperKind) -> Options<'static> {
+        let follow = Follow::new(telling, name.to_owned(), stepper, |_: &Epoch| {});
+        let options = self.followed(follow, WithinReason::new(&self.cf, &self.split));
+        Options { stepper: stepper.make(), ..options }
     }
 
     fn followed<'a>(&self, follow: Follow<impl FnMut(&Epoch) + 'a>, reason: WithinReason) -> Options<'a> {

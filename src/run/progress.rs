@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::fast::StepperKind;
@@ -123,11 +123,14 @@ pub struct Training {
 }
 
 impl Training {
-    /// Training of `length` models.
-    pub fn new(telling: Telling, length: usize) -> Training {
-        let bar = bar(telling, length, "{pos}/{len} {msg}").with_finish(ProgressFinish::AndClear);
-        bar.set_prefix("models");
-        Training { bar, in_work: Mutex::default() }
+    /// Training of some models.
+    pub fn new(telling: Telling) -> Training {
+        let bar = ProgressBar::with_draw_target(Some(0), target(telling));
+        let template = "models {bar:20} {pos}/{len} [{elapsed}] {wide_msg}";
+        bar.set_style(ProgressStyle::with_template(template).expect("the template is well formed"));
+        let training = Training { bar, in_work: Mutex::default() };
+        training.show_to(telling);
+        training
     }
 
     /// Sets the number of models.
@@ -138,11 +141,9 @@ impl Training {
     /// Shows the bar from here on, if this is how the run reports.
     pub fn show_to(&self, telling: Telling) {
         self.bar.set_draw_target(target(telling));
-    }
-
-    /// Training that nobody watches.
-    pub fn hidden() -> Training {
-        Training { bar: ProgressBar::hidden(), in_work: Mutex::default() }
+        if !self.bar.is_hidden() {
+            self.bar.enable_steady_tick(Duration::from_millis(200));
+        }
     }
 
     /// Trains a model.

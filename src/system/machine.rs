@@ -63,8 +63,8 @@ const LEAST: u64 = 64 << 20;
 /// The limits in force do not allow so many.
 pub fn check_threads(own: usize) -> Result<()> {
     let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
-    // A pool for polars, one for rayon and a few threads of this program.
-    let needed = 2 * processors + own + 4;
+    // A pool for polars, one for rayon, one for what section `beyond` begins early, and a few threads of this program.
+    let needed = 3 * processors + own + 5;
     memory::check("a run", needed as u64 * STACK + LEAST, "free some, or raise its limit (ulimit -v)")?;
     std::thread::scope(|scope| {
         // Dropped at the end, which ends all of them.

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::Output;
 
 use lecture5::beyond::data::from_lecture;
+use lecture5::beyond::models::{MODELS, models_for};
+use lecture5::beyond::nets;
 use lecture5::beyond::rows::{Pairs, Rated, World};
-use lecture5::beyond::{MODELS, models_for, nets};
 use lecture5::fit::Options;
 use lecture5::learner::Learner;
 use lecture5::movielens::{CollabFilterDataset, MovieLens, Split, SplitBy, get_cv_idxs};
@@ -131,6 +132,23 @@ fn the_section_runs_on_small_data_and_leaves_its_table_in_the_metrics() {
     for plot in ["variations", "lr_finder", "beyond"] {
         assert!(out.path().join(format!("plots/{plot}.png")).exists(), "{plot}");
     }
+}
+
+/// `run beyond` trains its models in the section; a run of more sections begins before the first.
+#[test]
+fn models_trained_ahead_are_those_of_the_section_alone() {
+    let data = folder(0);
+    let table = |sections: &[&str]| {
+        let out = tempfile::tempdir().unwrap();
+        let folders = ["--data", data.path().to_str().unwrap(), "--out", out.path().to_str().unwrap()];
+        lecture5(&[&["run"], sections, &folders[..], &["--dpi", "30"]].concat());
+        let mut metrics: Value =
+            serde_json::from_slice(&std::fs::read(out.path().join("metrics.json")).unwrap()).unwrap();
+        let rows = metrics["beyond"]["rows"].as_array_mut().unwrap();
+        rows.iter_mut().for_each(|row| row["seconds"] = Value::Null);
+        metrics["beyond"].clone()
+    };
+    assert_eq!(table(&["movielens", "beyond"]), table(&["beyond"]));
 }
 
 #[test]

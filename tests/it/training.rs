@@ -457,6 +457,12 @@ fn a_schedule_reads_back_as_it_is_written() {
         assert_eq!(text.parse::<Plan>().unwrap().to_string(), text);
     }
     assert_eq!("0.1x3,0.01x2,1x1".parse::<Plan>().unwrap().rate_changes(), [(3, 0.01), (5, 1.0)]);
+    let in_words = |text: &str, factor: f64| text.parse::<Plan>().unwrap().times(factor).in_words();
+    assert_eq!(in_words("0.1x3,0.01x1", 3.0), "rate 0.3 for 3 epochs, then 0.03 for 1 epoch");
+    assert_eq!(
+        in_words("cosine:0.01,cycles=2,len=1,mult=2", 1.0),
+        "rate from 0.01 down to 0 by a cosine, in cycles of 1 and 2 epochs"
+    );
     for (text, why) in [
         ("0.1", "RATExEPOCHS"),
         ("0x3", "above zero"),

@@ -92,12 +92,16 @@ pub fn gp_without_times(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
     Gp::new(world, trn, asked, without_times(weights_for(world.split))).predict()
 }
 
-/// More pairs within users and movies than this are not tried: so many take 3 GB and minutes.
+/// More pairs within users and movies than this are not tried: two processes of so many, side by side, take 6 GB and some
+/// minutes.
 pub const MOST_PAIRS: usize = 1_000_000_000;
 
-/// Bytes of covariances per pair: four for each of half of them, since they are symmetric, and as much again for the rows
-/// held out if these are a fifth of all.
-pub const PAIR_BYTES: usize = 3;
+/// Bytes of the covariances of two processes, side by side. For each pair of training ratings there are two bytes: four for
+/// half of the pairs, as they are symmetric. The pairs of a rating held out with one to train on are a quarter as many, and
+/// have four bytes each.
+pub fn bytes(world: &World, trn: &Pairs) -> u64 {
+    2 * 3 * n_pairs(world, trn) as u64
+}
 
 /// Pairs of ratings that share a user or a movie.
 pub fn n_pairs(world: &World, pairs: &Pairs) -> usize {
