@@ -483,15 +483,17 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     }
     nb.show(table);
     let ((.., adam), (.., l2), (_, lr, wd, adamw)) = (trained[2], trained[3], trained[4]);
-    let sheets = traces.iter().find(|trace| trace.optimizer.name() == Sheet::Adam.name());
-    let of_the_sheet = sheets.map_or(f64::NAN, |trace| descent::rmse(trace.end.w, &points));
+    let of_the_sheet = traces
+        .iter()
+        .find(|trace| trace.optimizer.name() == Sheet::Adam.name())
+        .map_or(f64::NAN, |trace| descent::rmse(trace.end.w, &points));
     let slow = descent::Settings { beta2: 0.999, ..Sheet::Adam.settings() };
     let slow = descent::run(Sheet::Adam, slow, &points, descent::EPOCHS).end.w;
     nb.markdown(format!(
         "At a rate of 1, the sheet's Adam ends at an RMSE of {of_the_sheet:.1} and libtorch's at {:.1}. No single difference \
          explains that. But with $\\beta_2 = 0.999$ alone, the sheet's would end at {:.1}: at 0.9 the average of the squares has \
          forgotten a large gradient after some twenty rows, and the steps grow again.",
-        descent::rmse(*adam, &points),
+        descent::rmse(adam, &points),
         descent::rmse(slow, &points)
     ));
     nb.markdown(format!(

@@ -21,5 +21,9 @@ find "$EVCXR_TMPDIR/target" \( -name 'ctx-*' -o -name 'libctx*' -o -name 'libcod
   -exec rm -rf {} +
 cp "$live/build/Cargo.lock" "$EVCXR_TMPDIR/"
 
+# Cells that show the lecture's own code include these files, from a folder next to theirs.
+mkdir "$EVCXR_TMPDIR/src"
+ln -s "$PWD/src/fit.rs" "$PWD/src/history.rs" "$EVCXR_TMPDIR/src/"
+
 export EVCXR_TMPDIR EVCXR_CONFIG_DIR="$live/config"
 exec "$live/bin/evcxr_jupyter" --control_file "$1"

@@ -7,7 +7,8 @@ use crate::common::{lecture5, python_with, stderr, stdout};
 #[test]
 fn a_section_shows_the_same_in_the_kernel_as_in_the_program() {
     let Some(python) = python_with(&["nbclient"]) else { return };
-    let find = "from jupyter_client.kernelspec import get_kernel_spec; print(get_kernel_spec('lecture5').argv[1])";
+    let find =
+        "from jupyter_client.kernelspec import get_kernel_spec; print(get_kernel_spec('lecture5').argv[1])";
     let found = Command::new(&python).args(["-c", find]).output().expect("Python starts");
     if stdout(&found).trim() != concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/live-kernel.sh") {
         println!("skipped: the kernel is not installed from this folder (scripts/live.sh install)");
