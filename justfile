@@ -8,6 +8,10 @@ default:
 lecture *arguments:
     scripts/lecture.sh {{arguments}}
 
+# The lecture's cells one by one in Jupyter: `just live install`, `just live check`.
+live *arguments:
+    scripts/live.sh {{arguments}}
+
 # Every test that this machine can run; `just test quick` for half a minute.
 test *arguments:
     scripts/test.sh {{arguments}}

@@ -24,7 +24,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // Here the data is part of the project, plots go to `out/plots/`, and `--data` names another folder.
 
     // %% path
-    let path = lecture.ml.source.path();
+    let path = lecture.ml.source.path().to_path_buf();
     nb.show(path.display().to_string());
 
     // %% [markdown]
@@ -39,8 +39,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // - **`timestamp`**: seconds since 1970, which the lecture does not use and other data may lack.
 
     // %% ratings
-    let ratings = &lecture.ml.ratings;
-    nb.show(head(ratings, 5)?);
+    let ratings = lecture.ml.ratings.clone();
+    nb.show(head(&ratings, 5)?);
 
     // %% [markdown]
     // ## The movies
@@ -74,7 +74,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // pandas' `ratings.rating.value_counts()`, `.mean()` and `.std()` have the same names in polars:
 
     // %% value_counts
-    let stars = ratings.column("rating")?.as_materialized_series();
+    let stars = ratings.column("rating")?.as_materialized_series().clone();
     let counted = stars.value_counts(false, false, "count".into(), false)?;
     let counted = counted.sort(["rating"], SortMultipleOptions::new())?;
     nb.show(head(&counted, 20)?);
@@ -89,17 +89,19 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         nb,
         plots::rating_histogram("rating_histogram", "How many stars people give", &values, &counts)?,
     )?;
-    let share = |which: &dyn Fn(f64) -> bool| {
-        let rated = values.iter().zip(&counts).filter(|(value, _)| which(**value)).map(|(_, count)| count);
-        100.0 * rated.sum::<u64>() as f64 / cf.len() as f64
-    };
+    /// How many percent of the ratings are such.
+    fn share(values: &[f64], counts: &[u64], is_such: impl Fn(f64) -> bool) -> f64 {
+        let rated = values.iter().zip(counts).filter(|(value, _)| is_such(**value)).map(|(_, count)| count);
+        100.0 * rated.sum::<u64>() as f64 / counts.iter().sum::<u64>() as f64
+    }
     let middle = (cf.range().0 + cf.range().1) / 2.0;
-    let (blame, praise) = (share(&|v| v < middle), share(&|v| v > middle));
+    let blame = share(&values, &counts, |value| value < middle);
+    let praise = share(&values, &counts, |value| value > middle);
     nb.markdown(format!(
         "{:.0}% of the ratings are whole numbers. {praise:.0}% lie above the middle of the scale and {blame:.0}% \
          below it{}. The errors of a model that always predicts the mean have a root mean square of one standard \
          deviation, here {spread:.2}. A better model has to beat that.",
-        share(&|v| v.fract() == 0.0),
+        share(&values, &counts, |value| value.fract() == 0.0),
         if praise > 1.5 * blame { ", perhaps because people choose what they watch" } else { "" }
     ));
 

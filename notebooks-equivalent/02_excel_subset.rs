@@ -6,6 +6,8 @@
 // None of the modeling below needs it. It shows that nothing is hidden: the whole method fits on one sheet.
 
 // %% plumbing
+use std::collections::HashMap;
+
 use anyhow::Result;
 use polars::prelude::*;
 
@@ -28,7 +30,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // among users or movies with equally many ratings, the lower id comes first.
 
     // %% top_users
-    let ratings = &lecture.ml.ratings;
+    let ratings = lecture.ml.ratings.clone();
     let descending = SortMultipleOptions::new().with_order_descending_multi([true, false]);
 
     let g = ratings.group_by(["userId"])?.select(["rating"]).count()?;
@@ -43,7 +45,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         Ok(Ids::map(&top.columns()[0])?.0.ids().collect())
     }
     let titles = lecture.ml.titles()?;
-    let title = |id: &Id| titles.get(&id.to_string()).cloned().unwrap_or_else(|| format!("movie {id}"));
+    fn title_of(id: &Id, titles: &HashMap<String, String>) -> String {
+        titles.get(&id.to_string()).cloned().unwrap_or_else(|| format!("movie {id}"))
+    }
     let mut counts = Table::new(["userId", "ratings given", "movieId", "ratings received", "title"]);
     for (user, movie) in ids_of(&top_users)?.iter().zip(&ids_of(&top_movies)?) {
         let row = counts.rows.len();
@@ -53,7 +57,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
             count(&top_users)?,
             movie.to_string(),
             count(&top_movies)?,
-            title(movie),
+            title_of(movie, &titles),
         ]);
     }
     nb.show(counts);
@@ -77,8 +81,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% crosstab
     let users = ids_of(&top_users.sort(["userId"], SortMultipleOptions::new())?)?;
     let movies = ids_of(&top_movies.sort(["movieId"], SortMultipleOptions::new())?)?;
-    let place = |top: &[Id], id: AnyValue| top.iter().position(|other| other.to_string() == id.str_value());
-    let mut cells = vec![vec![Vec::new(); movies.len()]; users.len()];
+    fn place(top: &[Id], id: AnyValue) -> Option<usize> {
+        top.iter().position(|other| other.to_string() == id.str_value())
+    }
+    let mut cells: Vec<Vec<Vec<f32>>> = vec![vec![Vec::new(); movies.len()]; users.len()];
     for row in 0..top_r.height() {
         let user = place(&users, top_r.column("userId")?.get(row)?);
         let movie = place(&movies, top_r.column("movieId")?.get(row)?);
@@ -88,11 +94,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     }
 
     // %% plumbing
-    let mean = |ys: &Vec<f32>| (!ys.is_empty()).then(|| ys.iter().sum::<f32>() / ys.len() as f32);
-    let index = |ids: &Ids, id: &Id| ids.find(&id.to_string()).map_or(0, |index| index as usize);
+    fn mean(ys: &Vec<f32>) -> Option<f32> {
+        (!ys.is_empty()).then(|| ys.iter().sum::<f32>() / ys.len() as f32)
+    }
+    fn index(ids: &Ids, id: &Id) -> usize {
+        ids.find(&id.to_string()).map_or(0, |index| index as usize)
+    }
     let (cf, _) = lecture.ratings();
     let crosstab = Crosstab {
-        titles: movies.iter().map(title).collect(),
+        titles: movies.iter().map(|id| title_of(id, &titles)).collect(),
         ratings: cells.iter().map(|row| row.iter().map(mean).collect()).collect(),
         user_idx: users.iter().map(|id| index(&cf.users, id)).collect(),
         users,
@@ -114,9 +124,11 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% plumbing
     let rows: Vec<String> = crosstab.users.iter().map(|id| format!("user {id}")).collect();
     let values: Vec<Option<f32>> = crosstab.ratings.iter().flatten().copied().collect();
-    let names = (("user", rows.as_slice()), ("movie", crosstab.titles.as_slice()));
-    let heading = "What the busiest users gave the most-rated movies";
-    lecture.plot(nb, plots::crosstab_heatmap("crosstab", heading, names.0, names.1, &values)?)?;
+    let title = "What the busiest users gave the most-rated movies";
+    lecture.plot(
+        nb,
+        plots::crosstab_heatmap("crosstab", title, ("user", &rows), ("movie", &crosstab.titles), &values)?,
+    )?;
 
     // %% [markdown]
     // ## Every rating is a dot product

@@ -41,7 +41,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         _ => split.val.clone(),
     };
     let wd = 2e-4;
-    let n_factors = 50;
+    let n_factors: i64 = 50;
     nb.show(format!("{:?} … {} in all", &val_idxs[..val_idxs.len().min(10)], val_idxs.len()));
 
     // %% plumbing
@@ -57,8 +57,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // dependent variable.
 
     // %% cf
-    let ratings = &lecture.ml.ratings;
-    let cf = CollabFilterDataset::from_data_frame(ratings, "userId", "movieId", "rating")?;
+    let ratings = lecture.ml.ratings.clone();
+    let cf = CollabFilterDataset::from_data_frame(&ratings, "userId", "movieId", "rating")?;
     let cf = cf.on_scale(lecture.ml.scale);
 
     // %% [markdown]
@@ -84,11 +84,11 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let mut learn = Learner::new(&cf, &split, &settings, lecture.run.device)?;
 
     // %% plumbing
-    let weights = |learn: &Learner, name: &str| -> Result<Tensor> {
+    fn weights(learn: &Learner, name: &str) -> Result<Tensor> {
         let named = named_parameters(&learn.vs).into_iter().find(|(of, _)| of == name);
         let found = named.map(|(_, weights)| weights.detach().copy().to_device(Device::Cpu));
         found.ok_or_else(|| anyhow::anyhow!("the learner has no '{name}'"))
-    };
+    }
     let before = [weights(&learn, "u.weight")?, weights(&learn, "m.weight")?];
 
     // %% [markdown]
@@ -104,8 +104,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %% learn.fit
     let cosine = CosineRestarts { lr: lecture.rate(1e-2), cycles: 2, len: 1, mult: 2 };
-    let options = Options { schedule: Schedule::Cosine(cosine), ..lecture.options(nb) };
-    let history = learn.fit(cosine.epochs(), options)?;
+    let history =
+        learn.fit(cosine.epochs(), Options { schedule: Schedule::Cosine(cosine), ..lecture.options(nb) })?;
 
     // %% plumbing
     let title = "The learner's learning rate: cosine annealing with restarts";
@@ -160,14 +160,19 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% plumbing
     lecture.keep_predictions("collab_learner", &preds);
     let after = [weights(&learn, "u.weight")?, weights(&learn, "m.weight")?];
-    let numbers = |weights: &Tensor| Vec::<f32>::try_from(weights.reshape([-1]));
+    fn numbers(weights: &Tensor) -> Result<Vec<f32>> {
+        Ok(Vec::try_from(weights.reshape([-1]))?)
+    }
     let (u, m) = ((numbers(&before[0])?, numbers(&after[0])?), (numbers(&before[1])?, numbers(&after[1])?));
-    let tables = [
-        plots::EmbeddingWeights { name: "u", rows: "users", n_factors, before: &u.0, after: &u.1 },
-        plots::EmbeddingWeights { name: "m", rows: "movies", n_factors, before: &m.0, after: &m.1 },
-    ];
-    let title = "The learner's embeddings before and after training";
-    lecture.plot(nb, plots::embeddings_before_after("embeddings_before_after", title, &tables)?)?;
+    let figure = plots::embeddings_before_after(
+        "embeddings_before_after",
+        "The learner's embeddings before and after training",
+        &[
+            plots::EmbeddingWeights { name: "u", rows: "users", n_factors, before: &u.0, after: &u.1 },
+            plots::EmbeddingWeights { name: "m", rows: "movies", n_factors, before: &m.0, after: &m.1 },
+        ],
+    )?;
+    lecture.plot(nb, figure)?;
 
     // %% [markdown]
     // ## Where it goes wrong: the cold start

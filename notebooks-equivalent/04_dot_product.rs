@@ -99,14 +99,17 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //   `|x| user2idx[&x]`.
 
     // %% u_uniq
-    let (user_id, movie_id) = (lecture.ml.ratings.column("userId")?, lecture.ml.ratings.column("movieId")?);
+    let user_id = lecture.ml.ratings.column("userId")?.clone();
+    let movie_id = lecture.ml.ratings.column("movieId")?.clone();
 
     let u_uniq = user_id.unique_stable()?;
-    let user2idx: HashMap<AnyValue, i64> = u_uniq.as_materialized_series().iter().zip(0..).collect();
+    let user2idx: HashMap<AnyValue<'static>, i64> =
+        u_uniq.as_materialized_series().iter().map(AnyValue::into_static).zip(0..).collect();
     let users: Vec<i64> = user_id.as_materialized_series().iter().map(|x| user2idx[&x]).collect();
 
     let m_uniq = movie_id.unique_stable()?;
-    let movie2idx: HashMap<AnyValue, i64> = m_uniq.as_materialized_series().iter().zip(0..).collect();
+    let movie2idx: HashMap<AnyValue<'static>, i64> =
+        m_uniq.as_materialized_series().iter().map(AnyValue::into_static).zip(0..).collect();
     let movies: Vec<i64> = movie_id.as_materialized_series().iter().map(|x| movie2idx[&x]).collect();
 
     // %% plumbing

@@ -9,11 +9,14 @@
 // what they have come to mean.
 
 // %% plumbing
+use std::collections::HashSet;
+
 use anyhow::Result;
 use tch::nn::{Embedding, EmbeddingConfig, Init, Module, ModuleT, Path, VarStore, embedding};
 use tch::{Device, Tensor};
 
 use lecture5::fit::{fit_with, mse_loss, predict};
+use lecture5::movielens::Split;
 use lecture5::notebook::Notebook;
 use lecture5::optim;
 use lecture5::plots;
@@ -40,7 +43,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //   left out here. (An argument tells `forward_t` whether it trains; this model does the same either way.)
 
     // %% EmbeddingDot
-    let n_factors = 50;
+    let n_factors: i64 = 50;
     let init = (0.0, 0.05);
 
     #[derive(Debug)]
@@ -94,7 +97,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %% x
     let x = lecture.ml.ratings.drop_many(["rating", "timestamp"]);
-    let y = lecture.ml.ratings.column("rating")?;
+    let y = lecture.ml.ratings.column("rating")?.clone();
     nb.print(format!("x: {:?}, y: {:?}", x.shape(), y.len()));
     nb.show(head(&x, 3)?);
 
@@ -193,21 +196,22 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     lecture.plot(nb, plots::joint("embedding_dot_joint", title, &preds, &y, true)?)?;
 
     // %% plumbing
-    let mut seen = [vec![false; n_users as usize], vec![false; n_movies as usize]];
-    let columns = [&cf.user_idx, &cf.item_idx];
-    for (seen, indices) in seen.iter_mut().zip(columns) {
-        split.trn.iter().for_each(|&row| seen[indices[row] as usize] = true);
+    /// For each row held out, whether no training row has its user or movie.
+    fn unseen(indices: &[i64], split: &Split) -> Vec<bool> {
+        let seen: HashSet<i64> = split.trn.iter().map(|&row| indices[row]).collect();
+        split.val.iter().map(|&row| !seen.contains(&indices[row])).collect()
     }
-    let is_new = |row: usize, column: usize| !seen[column][columns[column][split.val[row]] as usize];
-    let mse = |preds: &dyn Fn(usize) -> f32, rows: &[usize]| {
-        rows.iter().map(|&row| f64::from(preds(row) - y[row]).powi(2)).sum::<f64>() / rows.len().max(1) as f64
-    };
+    fn mse(preds: &[f32], y: &[f32], rows: &[usize]) -> f64 {
+        rows.iter().map(|&row| f64::from(preds[row] - y[row]).powi(2)).sum::<f64>() / rows.len().max(1) as f64
+    }
+    let (new_users, new_movies) = (unseen(&cf.user_idx, &split), unseen(&cf.item_idx, &split));
     let (unknown, known): (Vec<usize>, Vec<usize>) =
-        (0..y.len()).partition(|&row| is_new(row, 0) || is_new(row, 1));
+        (0..y.len()).partition(|&row| new_users[row] || new_movies[row]);
     let all: Vec<usize> = (0..y.len()).collect();
     let mean =
         (split.trn.iter().map(|&row| f64::from(cf.y[row])).sum::<f64>() / split.trn.len() as f64) as f32;
-    let (model_mse, mean_mse) = (mse(&|row| preds[row], &all), mse(&|_| mean, &all));
+    let means = vec![mean; y.len()];
+    let (model_mse, mean_mse) = (mse(&preds, &y, &all), mse(&means, &y, &all));
     nb.markdown(format!(
         "**It {} a guess without any model.** Always predicting the mean of the training ratings, {mean:.2}, has a mean \
          squared error of {mean_mse:.3} over all rows held out; EmbeddingDot has {model_mse:.3}. (The loss that is printed for \
@@ -216,19 +220,19 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     ));
     if !unknown.is_empty() && !known.is_empty() {
         let guess = unknown.iter().map(|&row| f64::from(preds[row])).sum::<f64>() / unknown.len() as f64;
-        let (of_unknown, of_known) = (mse(&|row| preds[row], &unknown), mse(&|row| preds[row], &known));
+        let (of_unknown, of_known) = (mse(&preds, &y, &unknown), mse(&preds, &y, &known));
         nb.markdown(format!(
             "**What it has never seen.** {} of the {} rows held out are of a movie that no training row has{}. No rating has \
              moved their vectors; weight decay has only shrunk them a little. They are about as small as at the start, so the \
              predictions are low, {guess:.2} on average. That is the cluster at the left of the picture. The mean squared error \
              of these rows is {of_unknown:.2}, that of all others {of_known:.3} (predicting the mean there: {:.3}).",
-            unknown.iter().filter(|&&row| is_new(row, 1)).count(),
+            unknown.iter().filter(|&&row| new_movies[row]).count(),
             number(y.len() as f64, 0),
-            match unknown.iter().filter(|&&row| is_new(row, 0)).count() {
+            match unknown.iter().filter(|&&row| new_users[row]).count() {
                 0 => String::new(),
                 users => format!(", and {users} are of a user that no training row has"),
             },
-            mse(&|_| mean, &known)
+            mse(&means, &y, &known)
         ));
     }
     nb.markdown(

@@ -39,11 +39,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // `torch.sigmoid`, and is a method of the tensor in tch.
 
     // %% squash
-    let squash = |res: &Tensor| res.sigmoid() * (max_rating - min_rating) + min_rating;
-    nb.show(format!(
-        "{:.3?}",
-        Vec::<f64>::try_from(squash(&Tensor::from_slice(&[-8.0, -1.0, 0.0, 1.0, 8.0])))?
-    ));
+    let res = Tensor::from_slice(&[-8.0, -1.0, 0.0, 1.0, 8.0]);
+    let squashed = res.sigmoid() * (max_rating - min_rating) + min_rating;
+    nb.show(format!("{:.3?}", Vec::<f64>::try_from(squashed)?));
 
     // %% plumbing
     let ranges =
@@ -75,7 +73,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // but a wrong loss. For that reason, this project's `mse_loss` checks the shapes.
 
     // %% EmbeddingDotBias
-    let n_factors = 50;
+    let n_factors: i64 = 50;
 
     #[derive(Debug)]
     struct EmbeddingDotBias {

@@ -62,7 +62,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // One hidden layer makes it a neural net, though hardly a deep one.
 
     // %% EmbeddingNet
-    let n_factors = 50;
+    let n_factors: i64 = 50;
     let init = (-0.05, 0.05);
     let training = false; // the default of `F.dropout` in 2017; it should have been the argument `train` of `forward_t`
 

@@ -75,10 +75,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %% plumbing
     let slope = descent::gradient(START, x, y).b;
-    let error_at = |b| descent::squared_error(Pair { b, ..START }, x, y);
     let (title, labels) = ("Secant and tangent of the first point's error", ("intercept b", "squared error"));
-    let picture =
-        plots::secant_and_tangent("secant_and_tangent", title, labels, error_at, (START.b, slope), 20.0)?;
+    let picture = plots::secant_and_tangent(
+        "secant_and_tangent",
+        title,
+        labels,
+        |b| descent::squared_error(Pair { b, ..START }, x, y),
+        (START.b, slope),
+        20.0,
+    )?;
     lecture.plot(nb, picture)?;
 
     // %% [markdown]
@@ -103,7 +108,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let autograd = (b.grad().double_value(&[]), a.grad().double_value(&[]));
 
     // %% plumbing
-    let row = |name: &str, db: f64, da: f64| [name.to_owned(), format!("{db:.2}"), format!("{da:.2}")];
+    fn row(name: &str, db: f64, da: f64) -> [String; 3] {
+        [name.to_owned(), format!("{db:.2}"), format!("{da:.2}")]
+    }
     let mut table = Table::new(["", "de/db", "de/da"]);
     table.push(row("finite differences", estimated.b, estimated.a));
     table.push(row("chain rule", exact.b, exact.a));
@@ -266,9 +273,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // faster.
 
     // %% plumbing
-    let momentum = &traces[1];
-    let raw: Vec<f64> = momentum.rows().map(|row| row.gradient.a).collect();
-    let averaged: Vec<f64> = momentum.rows().map(|row| row.mean.a).collect();
+    let raw: Vec<f64> = traces[1].rows().map(|row| row.gradient.a).collect();
+    let averaged: Vec<f64> = traces[1].rows().map(|row| row.mean.a).collect();
     let title = "Momentum calms a bouncing gradient";
     lecture.plot(nb, plots::gradient_trace("momentum_gradient", title, "de/da", &raw, &averaged)?)?;
 
@@ -318,7 +324,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         "moving, last epoch",
         "RMSE at the end",
     ]);
-    let name_of = |trace: &descent::Trace| trace.optimizer.name().replace("_ann", ", annealed");
+    fn name_of(trace: &descent::Trace) -> String {
+        trace.optimizer.name().replace("_ann", ", annealed")
+    }
     for trace in &traces {
         let rmse = trace.rmse();
         let moving = [rmse[0], rmse[rmse.len() - 1], descent::rmse(trace.end.w, &points)];
@@ -338,11 +346,14 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
             (name_of(trace), std::iter::once(start).chain(after).collect())
         })
         .collect();
-    let borrowed: Vec<(&str, &[f64])> =
-        curves.iter().map(|(name, curve)| (name.as_str(), curve.as_slice())).collect();
-    let title = "The sheets' optimizers on y = 2x + 30";
-    lecture
-        .plot(nb, plots::loss_by_epoch("descent_loss", title, "RMSE over all 29 points", 0, &borrowed)?)?;
+    let figure = plots::loss_by_epoch(
+        "descent_loss",
+        "The sheets' optimizers on y = 2x + 30",
+        "RMSE over all 29 points",
+        0,
+        &curves.iter().map(|(name, curve)| (name.as_str(), curve.as_slice())).collect::<Vec<_>>(),
+    )?;
+    lecture.plot(nb, figure)?;
 
     // %% [markdown]
     // ### A rate at which Adam wins
@@ -399,19 +410,24 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
             (name_of(trace), path.collect())
         })
         .collect();
-    let borrowed: Vec<(&str, &[(f64, f64)])> =
-        paths.iter().map(|(name, path)| (name.as_str(), path.as_slice())).collect();
-    let range = |pick: fn(&(f64, f64)) -> f64, truth: f64| {
-        let all = paths.iter().flat_map(|(_, path)| path).map(pick).chain([truth]);
-        let (low, high) = all.fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
+    /// From the lowest to the highest value, with a margin.
+    fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+        let (low, high) = values.fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
         let margin = 0.12 * (high - low);
         (low - margin, high + margin)
-    };
-    let (across, up) = (range(|p| p.0, TRUTH.a), range(|p| p.1, TRUTH.b));
-    let surface = |a: f64, b: f64| descent::rmse(Pair { b, a }, &points).powi(2);
-    let grid = plots::Grid::of(across, up, 200, surface);
-    let title = "The error over slope and intercept, and the optimizers' paths";
-    lecture.plot(nb, plots::error_surface("error_surface", title, &grid, (TRUTH.a, TRUTH.b), &borrowed)?)?;
+    }
+    let all: Vec<(f64, f64)> =
+        paths.iter().flat_map(|(_, path)| path.clone()).chain([(TRUTH.a, TRUTH.b)]).collect();
+    let (across, up) = (range(all.iter().map(|at| at.0)), range(all.iter().map(|at| at.1)));
+    let grid = plots::Grid::of(across, up, 200, |a, b| descent::rmse(Pair { b, a }, &points).powi(2));
+    let figure = plots::error_surface(
+        "error_surface",
+        "The error over slope and intercept, and the optimizers' paths",
+        &grid,
+        (TRUTH.a, TRUTH.b),
+        &paths.iter().map(|(name, path)| (name.as_str(), path.as_slice())).collect::<Vec<_>>(),
+    )?;
+    lecture.plot(nb, figure)?;
 
     // %% [markdown]
     // ## How libtorch's optimizers differ
@@ -466,16 +482,18 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
         table.push(settings.into_iter().chain(weights).chain([rmse]));
     }
     nb.show(table);
-    let [.., (_, _, _, adam), (_, _, _, l2), (_, lr, wd, adamw)] = &trained[..] else { unreachable!() };
-    let sheets = traces.iter().find(|trace| trace.optimizer.name() == Sheet::Adam.name());
-    let of_the_sheet = sheets.map_or(f64::NAN, |trace| descent::rmse(trace.end.w, &points));
+    let ((.., adam), (.., l2), (_, lr, wd, adamw)) = (trained[2], trained[3], trained[4]);
+    let of_the_sheet = traces
+        .iter()
+        .find(|trace| trace.optimizer.name() == Sheet::Adam.name())
+        .map_or(f64::NAN, |trace| descent::rmse(trace.end.w, &points));
     let slow = descent::Settings { beta2: 0.999, ..Sheet::Adam.settings() };
     let slow = descent::run(Sheet::Adam, slow, &points, descent::EPOCHS).end.w;
     nb.markdown(format!(
         "At a rate of 1, the sheet's Adam ends at an RMSE of {of_the_sheet:.1} and libtorch's at {:.1}. No single difference \
          explains that. But with $\\beta_2 = 0.999$ alone, the sheet's would end at {:.1}: at 0.9 the average of the squares has \
          forgotten a large gradient after some twenty rows, and the steps grow again.",
-        descent::rmse(*adam, &points),
+        descent::rmse(adam, &points),
         descent::rmse(slow, &points)
     ));
     nb.markdown(format!(

@@ -30,29 +30,30 @@ mod training_loop;
 mod verification;
 
 macro_rules! section {
-    ($name:ident, $stem:literal) => {
+    ($name:ident, $stem:literal, $live:literal) => {
         Section {
             name: stringify!($name),
             stem: $stem,
             source: include_str!(concat!("../../notebooks-equivalent/", $stem, ".rs")),
             run: $name::run,
+            live: $live,
         }
     };
 }
 
 /// Every section, in the order of the lecture; those that go beyond it come last.
 pub static SECTIONS: &[Section] = &[
-    section!(movielens, "01_movielens"),
-    section!(excel_subset, "02_excel_subset"),
-    section!(collab_filter, "03_collab_filter"),
-    section!(dot_product, "04_dot_product"),
-    section!(embedding_dot, "05_embedding_dot"),
-    section!(embedding_dot_bias, "06_embedding_dot_bias"),
-    section!(embedding_net, "07_embedding_net"),
-    section!(training_loop, "08_training_loop"),
-    section!(interpretation, "09_interpretation"),
-    section!(beyond, "10_beyond"),
-    section!(verification, "11_verification"),
+    section!(movielens, "01_movielens", true),
+    section!(excel_subset, "02_excel_subset", true),
+    section!(collab_filter, "03_collab_filter", true),
+    section!(dot_product, "04_dot_product", true),
+    section!(embedding_dot, "05_embedding_dot", true),
+    section!(embedding_dot_bias, "06_embedding_dot_bias", true),
+    section!(embedding_net, "07_embedding_net", true),
+    section!(training_loop, "08_training_loop", true),
+    section!(interpretation, "09_interpretation", false),
+    section!(beyond, "10_beyond", false),
+    section!(verification, "11_verification", false),
 ];
 
 /// A section of the lecture.
@@ -64,12 +65,15 @@ pub struct Section {
     source: &'static str,
     /// Its cells, from top to bottom.
     pub run: fn(&mut Notebook, &mut Lecture) -> Result<()>,
+    /// Whether its cells are written so that the kernel `lecture5` can run them one by one (docs/live.md).
+    live: bool,
 }
 
 impl Section {
     /// The section's record before it has run.
     pub fn notebook(&self, echo: Echo) -> Notebook {
         Notebook::new(self.stem, self.source, echo)
+            .live(self.live)
             .beside(include_str!("../../notebooks-equivalent/python/lecture.py"))
             .beside(include_str!("../../notebooks-equivalent/python/fastai_2017.py"))
     }

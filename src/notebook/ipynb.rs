@@ -1,7 +1,8 @@
 //! Writes a section as an executed Jupyter notebook, byte for byte as Jupyter itself would save it.
 //!
-//! Format: nbformat 4.5. Rust's kernel is evcxr's, so that Jupyter colors the code; the jupytext entry lets
-//! `jupytext --to rs:percent` give back cells like those of the section's own file.
+//! Format: nbformat 4.5. The kernel is `lecture5` (scripts/live.sh) if it can run the section, or else evcxr's, so that
+//! Jupyter colors the code; the jupytext entry lets `jupytext --to rs:percent` give back cells like those of the section's
+//! own file.
 
 use std::path::{Path, PathBuf};
 
@@ -35,9 +36,7 @@ pub fn to_string(notebook: &Notebook) -> Result<String> {
             cells.push(python_cell(&format!("{id}-python"), python));
         }
         cells.push(match cell.kind {
-            CellKind::Markdown => {
-                json!({"cell_type": "markdown", "id": id, "metadata": {}, "source": lines(&cell.text)})
-            }
+            CellKind::Markdown => markdown_cell(&id, &cell.text),
             CellKind::Code => {
                 execution_count += 1;
                 json!({
@@ -50,7 +49,15 @@ pub fn to_string(notebook: &Notebook) -> Result<String> {
                 })
             }
         });
+        if let (0, Some(live)) = (i, notebook.live) {
+            let id = format!("{}-live", notebook.cell_id(i));
+            cells.push(markdown_cell(&id, &how_to_run(live, notebook.name())));
+        }
     }
+    let kernel = match notebook.live {
+        Some(true) => ("Rust (lecture5)", "lecture5"),
+        _ => ("Rust", "rust"),
+    };
     let notebook = json!({
         "cells": cells,
         "metadata": {
@@ -59,7 +66,7 @@ pub fn to_string(notebook: &Notebook) -> Result<String> {
                     "extension": ".rs", "format_name": "percent", "format_version": "1.3",
                 },
             },
-            "kernelspec": {"display_name": "Rust", "language": "rust", "name": "rust"},
+            "kernelspec": {"display_name": kernel.0, "language": "rust", "name": kernel.1},
             "language_info": {
                 "codemirror_mode": "rust",
                 "file_extension": ".rs",
@@ -80,10 +87,29 @@ pub fn to_string(notebook: &Notebook) -> Result<String> {
     Ok(String::from_utf8(bytes)?)
 }
 
+fn markdown_cell(id: &str, text: &str) -> Value {
+    json!({"cell_type": "markdown", "id": id, "metadata": {}, "source": lines(text)})
+}
+
+/// A line below the title.
+fn how_to_run(live: bool, section: &str) -> String {
+    match live {
+        true => {
+            "*These cells run in Jupyter with the kernel `lecture5`: `scripts/live.sh install` installs it.*"
+                .to_owned()
+        }
+        false => {
+            format!("*These cells do not run in Jupyter: `lecture5 watch {section}` shows an edited one.*")
+        }
+    }
+}
+
 /// The same step in Python, folded, above the cell that does it in Rust.
 fn python_cell(id: &str, python: &str) -> Value {
-    let text = format!("<details><summary>Python</summary>\n\n```python\n{python}\n```\n\n</details>");
-    json!({"cell_type": "markdown", "id": id, "metadata": {}, "source": lines(&text)})
+    markdown_cell(
+        id,
+        &format!("<details><summary>Python</summary>\n\n```python\n{python}\n```\n\n</details>"),
+    )
 }
 
 /// A cell's name, as jupytext keeps it; Jupyter folds the code of plumbing.

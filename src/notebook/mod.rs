@@ -76,6 +76,8 @@ pub struct Notebook {
     /// The heading that the terminal shows before the next output. One without outputs is left out.
     heading: Option<String>,
     echo: Echo,
+    /// Whether the kernel `lecture5` can run it; unknown of a notebook that is not a section.
+    live: Option<bool>,
 }
 
 impl Notebook {
@@ -94,6 +96,7 @@ impl Notebook {
             told: 0,
             heading: None,
             echo,
+            live: None,
         };
         notebook.tell(&format!("# {}", notebook.title));
         notebook
@@ -111,6 +114,11 @@ impl Notebook {
                 .for_each(|cell| cell.python = Some(text.clone()));
         }
         self
+    }
+
+    /// Lets the `.ipynb` say whether the kernel `lecture5` (scripts/live.sh) can run the cells.
+    pub fn live(self, runs: bool) -> Notebook {
+        Notebook { live: Some(runs), ..self }
     }
 
     /// The file's name without `.rs`: `05_embedding_dot`.

@@ -27,6 +27,9 @@ static LAST_WORDS: Mutex<String> = Mutex::new(String::new());
 /// Whether a signal ends the process at once.
 static AT_ONCE: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| Arc::new(AtomicBool::new(true)));
 
+/// Whether work goes on after an interruption: see [`listen_and_go_on`].
+static GOES_ON: AtomicBool = AtomicBool::new(false);
+
 /// From here until [`listen`], a signal ends the process at once: nothing is lost yet.
 ///
 /// # Errors
@@ -51,6 +54,17 @@ pub fn listen() -> Result<()> {
     AT_ONCE.store(false, Ordering::Relaxed);
     static WATCH: Once = Once::new();
     WATCH.call_once(|| drop(std::thread::Builder::new().spawn(watch)));
+    Ok(())
+}
+
+/// From here on a Ctrl-C stops only the work that [`check`] finds it in, and the process goes on: in a kernel, the next
+/// cell finds the variables of those before.
+///
+/// # Errors
+/// The system does not accept signal handlers.
+pub fn listen_and_go_on() -> Result<()> {
+    GOES_ON.store(true, Ordering::Relaxed);
+    flag::register(SIGINT, Arc::clone(&ASKED)).context("the signal of Ctrl-C cannot be handled")?;
     Ok(())
 }
 
@@ -121,7 +135,8 @@ pub fn asked() -> bool {
 /// # Errors
 /// [`Interrupted`], once a signal has come.
 pub fn check() -> Result<()> {
-    ensure!(!asked(), Interrupted);
+    let stops = if GOES_ON.load(Ordering::Relaxed) { ASKED.swap(false, Ordering::Relaxed) } else { asked() };
+    ensure!(!stops, Interrupted);
     Ok(())
 }
 

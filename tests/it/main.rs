@@ -14,6 +14,7 @@ mod hostile;
 mod interpretation;
 mod interruption;
 mod keeping;
+mod kernel;
 mod limits;
 mod live;
 mod machines;
