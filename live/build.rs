@@ -37,8 +37,11 @@ fn torch_sys_archive(out: &Path) -> PathBuf {
 /// Generic functions of tch are compiled in the cell and call these. Rust exports its own functions only, and a pattern
 /// instead of the names (`at*`) takes a linker gigabytes.
 fn c_functions(archive: &Path) -> Vec<String> {
-    let nm = Command::new("nm").args(["--defined-only", "--extern-only", "--format=just-symbols"]).arg(archive);
-    let listed = { nm }.output().expect("nm, which comes with the compiler, can be started");
+    let listed = Command::new("nm")
+        .args(["--defined-only", "--extern-only", "--format=just-symbols"])
+        .arg(archive)
+        .output()
+        .expect("nm, which comes with the compiler, can be started");
     assert!(listed.status.success(), "nm {}: {}", archive.display(), String::from_utf8_lossy(&listed.stderr));
     let names = String::from_utf8(listed.stdout).expect("C names are ASCII");
     let is_c = |name: &&str| !name.is_empty() && !name.starts_with('_') && !name.ends_with(':');

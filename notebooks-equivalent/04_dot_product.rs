@@ -10,7 +10,6 @@
 use std::collections::HashMap;
 
 use anyhow::Result;
-use polars::prelude::AnyValue;
 use tch::Tensor;
 
 use lecture5::notebook::{Notebook, Table};
@@ -96,21 +95,23 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // - **`enumerate`** takes a collection and returns the index and the value of each element;
     // - **`lambda`** is Python's keyword for a small function without a name, which in Rust is a *closure*,
-    //   `|x| user2idx[&x]`.
+    //   `|x| user2idx[x]`.
 
     // %% u_uniq
     let user_id = lecture.ml.ratings.column("userId")?.clone();
     let movie_id = lecture.ml.ratings.column("movieId")?.clone();
 
     let u_uniq = user_id.unique_stable()?;
-    let user2idx: HashMap<AnyValue<'static>, i64> =
-        u_uniq.as_materialized_series().iter().map(AnyValue::into_static).zip(0..).collect();
-    let users: Vec<i64> = user_id.as_materialized_series().iter().map(|x| user2idx[&x]).collect();
+    let user2idx: HashMap<String, i64> =
+        u_uniq.as_materialized_series().iter().map(|x| x.str_value().into_owned()).zip(0..).collect();
+    let users: Vec<i64> =
+        user_id.as_materialized_series().iter().map(|x| user2idx[&*x.str_value()]).collect();
 
     let m_uniq = movie_id.unique_stable()?;
-    let movie2idx: HashMap<AnyValue<'static>, i64> =
-        m_uniq.as_materialized_series().iter().map(AnyValue::into_static).zip(0..).collect();
-    let movies: Vec<i64> = movie_id.as_materialized_series().iter().map(|x| movie2idx[&x]).collect();
+    let movie2idx: HashMap<String, i64> =
+        m_uniq.as_materialized_series().iter().map(|x| x.str_value().into_owned()).zip(0..).collect();
+    let movies: Vec<i64> =
+        movie_id.as_materialized_series().iter().map(|x| movie2idx[&*x.str_value()]).collect();
 
     // %% plumbing
     let mut mapped = Table::new(["userId", "movieId", "user", "movie"]);
