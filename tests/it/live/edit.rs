@@ -17,7 +17,7 @@ fn losses(copy: &Copy, program: &std::path::Path, section: &str) -> Vec<f64> {
 #[test]
 fn the_struct_in_a_cell_is_the_model_that_trains() {
     let copy = copy();
-    copy.edit("05_embedding_dot", "let n_factors = 50;", "let n_factors = 51;");
+    copy.edit("05_embedding_dot", "let n_factors: i64 = 50;", "let n_factors: i64 = 51;");
     copy.edit(
         "05_embedding_dot",
         "(u * m).sum_dim_intlist(1, false, None)",
