@@ -197,16 +197,18 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // one half. The lecture trains the two models with these settings:
 
     // %% plumbing
-    for (name, s) in [("above", settings), ("fastai's own", Settings::lecture(ModelKind::Learner))] {
-        nb.print(format!(
+    let fastai = Settings::lecture(ModelKind::Learner);
+    let lines = [("above", settings), ("fastai's own", fastai)].map(|(name, s)| {
+        format!(
             "{name:12}  init {} to {}; {}; {}; weight decay {:e}",
             s.init.0,
             s.init.1,
             s.rule.in_words(),
             s.plan.in_words(),
             s.wd
-        ));
-    }
+        )
+    });
+    nb.print(lines.join("\n"));
 
     // %% [markdown]
     // ## The lecture's cells of this section

@@ -58,6 +58,8 @@ TEXT
     (cd "$live/build" && CARGO_TARGET_DIR=target CARGO_BUILD_BUILD_DIR=target RUSTFLAGS=-Cprefer-dynamic \
       cargo "$command" --target "$host")
   done
+  # The kernel looks for the dependencies of every platform, and only in Cargo's cache.
+  (cd "$live/build" && cargo fetch --quiet)
 
   mkdir -p "$kernels/lecture5"
   "$python" - "$PWD/scripts/live-kernel.sh" "$source" > "$kernels/lecture5/kernel.json" <<'PYTHON'

@@ -203,8 +203,7 @@ user and each movie, and predicts from them.
 The sections follow the lecture's notebook, cell by cell, and every cell of Rust was run to make this page. Sections 9 to \
 11 go beyond the lecture. The table shows how far each model gets.
 
-The cells of sections 1 to 8, as files in `notebooks/`, also run one by one in Jupyter: `scripts/live.sh install` installs \
-the kernel. Those of sections 9 to 11 do not.";
+To change a cell and see what becomes of it: `lecture5 watch SECTION`.";
 
 /// What the page says if a card has computed it.
 const ON_A_CARD: &str = "; batches of 64 are too small for a card, and take about as long on one core of a CPU (measured on an \

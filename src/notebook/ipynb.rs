@@ -99,7 +99,9 @@ fn how_to_run(live: bool, section: &str) -> String {
                 .to_owned()
         }
         false => {
-            format!("*These cells do not run in Jupyter: `lecture5 watch {section}` shows an edited one.*")
+            format!(
+                "*`lecture5 watch {section}` shows what becomes of an edited cell. In Jupyter these cells have not been checked.*"
+            )
         }
     }
 }

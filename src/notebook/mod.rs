@@ -76,7 +76,7 @@ pub struct Notebook {
     /// The heading that the terminal shows before the next output. One without outputs is left out.
     heading: Option<String>,
     echo: Echo,
-    /// Whether the kernel `lecture5` can run it; unknown of a notebook that is not a section.
+    /// Whether its cells were checked in the kernel `lecture5`; unknown of a notebook that is not a section.
     live: Option<bool>,
 }
 
@@ -116,7 +116,7 @@ impl Notebook {
         self
     }
 
-    /// Lets the `.ipynb` say whether the kernel `lecture5` (scripts/live.sh) can run the cells.
+    /// Lets the `.ipynb` say whether its cells were checked in the kernel `lecture5` (scripts/live.sh).
     pub fn live(self, runs: bool) -> Notebook {
         Notebook { live: Some(runs), ..self }
     }
