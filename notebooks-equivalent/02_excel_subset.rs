@@ -94,7 +94,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     }
 
     // %% plumbing
-    fn mean(ys: &Vec<f32>) -> Option<f32> {
+    fn mean(ys: &[f32]) -> Option<f32> {
         (!ys.is_empty()).then(|| ys.iter().sum::<f32>() / ys.len() as f32)
     }
     fn index(ids: &Ids, id: &Id) -> usize {
@@ -103,7 +103,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let (cf, _) = lecture.ratings();
     let crosstab = Crosstab {
         titles: movies.iter().map(|id| title_of(id, &titles)).collect(),
-        ratings: cells.iter().map(|row| row.iter().map(mean).collect()).collect(),
+        ratings: cells.iter().map(|row| row.iter().map(|ys| mean(ys)).collect()).collect(),
         user_idx: users.iter().map(|id| index(&cf.users, id)).collect(),
         users,
         movie_idx: movies.iter().map(|id| index(&cf.items, id)).collect(),

@@ -249,11 +249,13 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     }
     // The question at the top of this section.
     let of_biases = rows.iter().find(|row| row.name == "biases").map_or(f64::NAN, |row| row.val_mse);
-    let than: [(&str, fn(&f64, &f64) -> bool); 2] = [("lower", f64::lt), ("higher", f64::gt)];
-    for (is, than) in than {
+    for is in ["lower", "higher"] {
         let lectures = rows.iter().filter(|row| nets::LECTURE.iter().any(|(name, _)| *name == row.name));
-        let names: Vec<&str> =
-            lectures.filter(|row| than(&of_biases, &row.val_mse)).map(|row| row.name.as_str()).collect();
+        let such = lectures.filter(|row| match is {
+            "lower" => of_biases < row.val_mse,
+            _ => of_biases > row.val_mse,
+        });
+        let names: Vec<&str> = such.map(|row| row.name.as_str()).collect();
         if !names.is_empty() {
             nb.markdown(format!(
                 "One number for each user and each movie (*biases*, {of_biases:.4}) has a {is} mean squared error than {}.",
