@@ -485,7 +485,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let ((.., adam), (.., l2), (_, lr, wd, adamw)) = (trained[2], trained[3], trained[4]);
     let of_the_sheet = traces
         .iter()
-        .find(|trace| trace.optimizer.name() == Sheet::Adam.name())
+        .find(|trace| trace.optimizer == Sheet::Adam)
         .map_or(f64::NAN, |trace| descent::rmse(trace.end.w, &points));
     let slow = descent::Settings { beta2: 0.999, ..Sheet::Adam.settings() };
     let slow = descent::run(Sheet::Adam, slow, &points, descent::EPOCHS).end.w;

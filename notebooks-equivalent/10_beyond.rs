@@ -249,13 +249,10 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     }
     // The question at the top of this section.
     let of_biases = rows.iter().find(|row| row.name == "biases").map_or(f64::NAN, |row| row.val_mse);
-    for is in ["lower", "higher"] {
-        let lectures = rows.iter().filter(|row| nets::LECTURE.iter().any(|(name, _)| *name == row.name));
-        let such = lectures.filter(|row| match is {
-            "lower" => of_biases < row.val_mse,
-            _ => of_biases > row.val_mse,
-        });
-        let names: Vec<&str> = such.map(|row| row.name.as_str()).collect();
+    for (is, sign) in [("lower", 1.0), ("higher", -1.0)] {
+        let lectures = rows.iter().zip(&predictions).filter(|(_, predicted)| predicted.1);
+        let such = lectures.filter(|(row, _)| sign * (row.val_mse - of_biases) > 0.0);
+        let names: Vec<&str> = such.map(|(row, _)| row.name.as_str()).collect();
         if !names.is_empty() {
             nb.markdown(format!(
                 "One number for each user and each movie (*biases*, {of_biases:.4}) has a {is} mean squared error than {}.",

@@ -7,26 +7,15 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use rayon::ThreadPoolBuilder;
-use rayon::prelude::*;
 
-use super::blend::Blend;
+use super::blend::{Blend, Trained, predict_all};
 use super::data::from_lecture;
 use super::gp;
 use super::models::models_for;
 use super::rows::{Pairs, Rated, World};
 use crate::movielens::{CollabFilterDataset, MovieLens, Split, SplitBy};
 use crate::run::progress::{Telling, Training};
-use crate::system::{interrupt, memory};
-
-/// A trained model's predictions for the rows held out.
-pub struct Trained {
-    /// The model, as in the tables.
-    pub name: &'static str,
-    /// What it predicts, in stars.
-    pub stars: Vec<f64>,
-    /// How long its training took, beside that of others.
-    pub seconds: f64,
-}
+use crate::system::memory;
 
 /// What comes of training all models.
 pub struct Outcome {
@@ -40,22 +29,15 @@ pub struct Outcome {
     pub blend_seconds: f64,
 }
 
-/// Trains the models that the data allows, side by side on all processors, since not each of them uses more than one, and
-/// the members of the blend once more without a part of the training rows.
+/// Trains the models that the data allows, and the members of the blend once more without a part of the training rows.
 ///
 /// # Errors
-/// [`interrupt::Interrupted`].
+/// [`Interrupted`](crate::system::interrupt::Interrupted).
 pub fn train_all(world: &World, trn: &Rated, val: &Pairs, training: &Training) -> Result<Outcome> {
     let (models, left_out) = models_for(world, &trn.pairs);
     let members: Vec<_> = models.iter().copied().filter(|model| model.blended).collect();
     training.expect(models.len() + members.len());
-    let trained = models.par_iter().map(|model| {
-        interrupt::check()?;
-        let started = Instant::now();
-        let stars = training.train(model.name, || (model.predict)(world, trn, val));
-        Ok(Trained { name: model.name, stars, seconds: started.elapsed().as_secs_f64() })
-    });
-    let trained = trained.collect::<Result<Vec<Trained>>>()?;
+    let trained = predict_all(world, trn, &models, val, training)?;
     let started = Instant::now();
     let blend = Blend::fit(world, trn, &members, training)?;
     Ok(Outcome { trained, left_out, blend, blend_seconds: started.elapsed().as_secs_f64() })
@@ -74,7 +56,11 @@ impl Ahead {
     /// The ratings are not understood, the models need so much memory that the fits may lack it, or no thread can be started.
     pub fn begin(ml: &MovieLens, cf: &CollabFilterDataset, by: SplitBy, split: &Split) -> Result<Ahead> {
         let (world, trn, val, _) = from_lecture(ml, cf, by, split)?;
-        memory::check("the models of section beyond", 4 * gp::bytes(&world, &trn.pairs), "train them later")?;
+        memory::check(
+            "the models of section beyond",
+            4 * gp::bytes(gp::n_pairs(&world, &trn.pairs)),
+            "train them later",
+        )?;
         let training = Arc::new(Training::new(Telling::Quiet));
         let pool = ThreadPoolBuilder::new().start_handler(|_| give_way()).build()?;
         let begun = Arc::clone(&training);

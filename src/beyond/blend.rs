@@ -1,6 +1,8 @@
 //! Blending: a weighted sum of several models' predictions, with weights from predictions that each model made
 //! for ratings it had not seen (stacking: Wolpert 1992; by ridge regression: Breiman 1996).
 
+use std::time::Instant;
+
 use anyhow::Result;
 use rayon::prelude::*;
 
@@ -52,6 +54,16 @@ impl Blend {
     }
 }
 
+/// A trained model's predictions.
+pub struct Trained {
+    /// The model, as in the tables.
+    pub name: &'static str,
+    /// What it predicts, in stars.
+    pub stars: Vec<f64>,
+    /// How long its training took, beside that of others.
+    pub seconds: f64,
+}
+
 /// What each model predicts for `asked` after training on `trn`. They are trained side by side on all processors, since not
 /// each of them uses more than one.
 ///
@@ -63,10 +75,12 @@ pub fn predict_all(
     models: &[Model],
     asked: &Pairs,
     training: &Training,
-) -> Result<Vec<Vec<f64>>> {
+) -> Result<Vec<Trained>> {
     let predicted = models.par_iter().map(|model| {
         interrupt::check()?;
-        Ok(training.train(model.name, || (model.predict)(world, trn, asked)))
+        let started = Instant::now();
+        let stars = training.train(model.name, || (model.predict)(world, trn, asked));
+        Ok(Trained { name: model.name, stars, seconds: started.elapsed().as_secs_f64() })
     });
     predicted.collect()
 }
@@ -88,7 +102,7 @@ pub fn out_of_fold(
     for (learned, asked) in folds(world.split, &trn.pairs, k, seed) {
         let (part, questions) = (trn.pick(&learned), trn.pairs.pick(&asked));
         let predicted = predict_all(world, &part, models, &questions, training)?;
-        made.iter_mut().zip(predicted).for_each(|(made, stars)| made.extend(stars));
+        made.iter_mut().zip(predicted).for_each(|(made, model)| made.extend(model.stars));
         rows.extend(asked);
     }
     Ok((rows, made))

@@ -47,7 +47,7 @@ const fn plain(name: &'static str, predict: Predict) -> Model {
 pub fn models_for(world: &World, trn: &Pairs) -> (Vec<Model>, Vec<String>) {
     let mut left_out = Vec::new();
     let pairs = gp::n_pairs(world, trn);
-    let bytes = gp::bytes(world, trn);
+    let bytes = gp::bytes(pairs);
     let fits_memory = memory::available(Path::new("/")).is_none_or(|free| bytes < free / 10 * 9);
     let fits = |model: &Model| {
         let why = if model.needs_times && !trn.have_times() {

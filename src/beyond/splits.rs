@@ -35,7 +35,8 @@ pub fn scores(
     members.retain(|model| model.blended);
     let training = Training::new(telling);
     training.expect(2 * members.len());
-    let mut predictions = predict_all(&world, &trn, &members, &val, &training)?;
+    let trained = predict_all(&world, &trn, &members, &val, &training)?;
+    let mut predictions: Vec<Vec<f64>> = trained.into_iter().map(|model| model.stars).collect();
     let blend = Blend::fit(&world, &trn, &members, &training)?;
     predictions.push(blend.predict(&world, &predictions));
     Ok(split_scores(by, &blend, &predictions, &known_and_new(&trn.pairs, &val), &y))

@@ -38,18 +38,14 @@ impl FitLosses<'_> {
     fn running_lines(&self) -> Vec<Vec<(f64, f64)>> {
         let batches = self.running.len() as f64 / self.epochs.len() as f64;
         let batch = |after: usize| ((after as f64 * batches).round() as usize).min(self.running.len());
-        let starts = self.set_lrs.iter().map(|(after, _)| batch(*after));
-        let starts: Vec<usize> = std::iter::once(0).chain(starts).collect();
-        let ends = starts.iter().skip(1).copied().chain([self.running.len()]);
-        let skipped = |start: usize, end: usize| if start == 0 { 0 } else { RESTART.min((end - start) / 2) };
-        starts
-            .iter()
-            .zip(ends)
-            .map(|(&start, end)| {
-                let from = start + skipped(start, end.max(start));
-                (from..end).map(|i| ((i + 1) as f64 / batches, self.running[i])).collect()
-            })
-            .collect()
+        let restarts = self.set_lrs.iter().map(|(after, _)| batch(*after));
+        let ends: Vec<usize> = std::iter::once(0).chain(restarts).chain([self.running.len()]).collect();
+        let line = |ends: &[usize]| {
+            let (start, end) = (ends[0], ends[1]);
+            let left_out = if start == 0 { 0 } else { RESTART.min(end.saturating_sub(start) / 2) };
+            (start + left_out..end).map(|i| ((i + 1) as f64 / batches, self.running[i])).collect()
+        };
+        ends.windows(2).map(line).collect()
     }
 }
 

@@ -12,7 +12,7 @@ use tch::Tensor;
 use crate::beyond::ahead::Ahead;
 use crate::fast::StepperKind;
 use crate::fit::Options;
-use crate::history::{Callback, Epoch, History};
+use crate::history::{Epoch, History};
 use crate::learner::Learner;
 use crate::movielens::{CollabFilterDataset, MovieLens, Split, SplitBy};
 use crate::notebook::{Notebook, Picture, Table};
@@ -22,7 +22,7 @@ use crate::ratings::ColumnarModelData;
 use crate::run::footprint::{Footprint, check_ratings};
 use crate::run::metrics::{FitMetrics, Metrics};
 use crate::run::options::RunOptions;
-use crate::run::progress::{Follow, Telling, epoch_event};
+use crate::run::progress::{Telling, epoch_event, followed};
 use crate::run::reference::{self, ReferenceFit};
 use crate::run::within_reason::WithinReason;
 use crate::saved::model_file::{self, ModelCard};
@@ -123,7 +123,7 @@ impl Lecture {
         let bar = format!("{at}/{of} {name}");
         let mut has_heads = false;
         let epochs_told = Rc::clone(&self.epochs_told);
-        let follow = Follow::new(self.run.telling, bar, self.run.stepper, move |epoch: &Epoch| {
+        let on_epoch = move |epoch: &Epoch| {
             if !std::mem::replace(&mut has_heads, true) {
                 nb.remark(Epoch::HEADS);
             }
@@ -132,37 +132,29 @@ impl Lecture {
                 say(epoch_event(&name, epochs_told.get(), epoch));
             }
             epochs_told.set(epochs_told.get() + 1);
-        });
+        };
         // A section may train on after a first `fit`, and the lecture's models may learn little from a few ratings.
-        self.followed(follow, WithinReason::new(&self.cf, &self.split).of_a_section())
+        let reason = WithinReason::new(&self.cf, &self.split).of_a_section();
+        followed(telling, bar, self.run.stepper, on_epoch, reason)
     }
 
     /// The same for a fit outside a notebook, with `name` on its bar.
     pub fn options_of<'a>(&self, name: String, on_epoch: impl FnMut(&Epoch) + 'a) -> Options<'a> {
-        let within_reason = WithinReason::new(&self.cf, &self.split);
-        self.followed(Follow::new(self.run.telling, name, self.run.stepper, on_epoch), within_reason)
+        let reason = WithinReason::new(&self.cf, &self.split);
+        followed(self.run.telling, name, self.run.stepper, on_epoch, reason)
     }
 
     /// The same without output.
     pub fn quiet_options(&self) -> Options<'static> {
-        self.unprinted(Telling::Quiet, "", self.run.stepper)
+        let reason = WithinReason::new(&self.cf, &self.split);
+        followed(Telling::Quiet, String::new(), self.run.stepper, |_| {}, reason)
     }
 
     /// The same for minor fits: no lines of output, but on a terminal a bar called `name`.
     pub fn minor_options(&self, name: &str, stepper: StepperKind) -> Options<'static> {
         let telling = if self.run.telling == Telling::Plain { Telling::Plain } else { Telling::Quiet };
-        self.unprinted(telling, name, stepper)
-    }
-
-    fn unprinted(&self, telling: Telling, name: &str, stepper: StepperKind) -> Options<'static> {
-        let follow = Follow::new(telling, name.to_owned(), stepper, |_: &Epoch| {});
-        let options = self.followed(follow, WithinReason::new(&self.cf, &self.split));
-        Options { stepper: stepper.make(), ..options }
-    }
-
-    fn followed<'a>(&self, follow: Follow<impl FnMut(&Epoch) + 'a>, reason: WithinReason) -> Options<'a> {
-        let callbacks: Vec<Box<dyn Callback>> = vec![Box::new(follow), Box::new(reason)];
-        Options { callbacks, stepper: self.run.stepper.make(), ..Options::default() }
+        let reason = WithinReason::new(&self.cf, &self.split);
+        followed(telling, name.to_owned(), stepper, |_| {}, reason)
     }
 
     /// A learner on the run's ratings and device.

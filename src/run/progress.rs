@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::fast::StepperKind;
+use crate::fit::Options;
 use crate::history::{Batch, Callback, Epoch, FitState};
 use crate::optim::Optimizer;
 use crate::run::live::Batches;
@@ -54,6 +55,19 @@ impl<F: FnMut(&Epoch)> Follow<F> {
             untold: Some(stepper),
         }
     }
+}
+
+/// The options of a fit that [`Follow`] follows with these arguments, and another callback.
+pub fn followed<'a>(
+    telling: Telling,
+    name: String,
+    stepper: StepperKind,
+    on_epoch: impl FnMut(&Epoch) + 'a,
+    other: impl Callback + 'a,
+) -> Options<'a> {
+    let follow = Follow::new(telling, name, stepper, on_epoch);
+    let callbacks: Vec<Box<dyn Callback + 'a>> = vec![Box::new(follow), Box::new(other)];
+    Options { callbacks, stepper: stepper.make(), ..Options::default() }
 }
 
 /// A fit that takes longer than this prints a note about `--fast`.
@@ -103,7 +117,7 @@ impl<F: FnMut(&Epoch)> Callback for Follow<F> {
 }
 
 fn epoch_bar(telling: Telling, name: &str, epoch: usize, epochs: usize, n_batches: usize) -> ProgressBar {
-    let bar = bar(telling, n_batches, "{eta:>3} loss {msg}");
+    let bar = bar(telling, n_batches, "{prefix} {wide_bar} {eta:>3} loss {msg}");
     bar.set_prefix(format!("{name}, epoch {}/{epochs}", epoch + 1));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
@@ -111,7 +125,7 @@ fn epoch_bar(telling: Telling, name: &str, epoch: usize, epochs: usize, n_batche
 
 /// A bar that counts to `length`, on a terminal only.
 pub fn count(name: &'static str, telling: Telling, length: usize) -> ProgressBar {
-    let bar = bar(telling, length, "{pos}/{len} [{elapsed}<{eta}]");
+    let bar = bar(telling, length, "{prefix} {wide_bar} {pos}/{len} [{elapsed}<{eta}]");
     bar.set_prefix(name);
     bar
 }
@@ -125,9 +139,7 @@ pub struct Training {
 impl Training {
     /// Training of some models.
     pub fn new(telling: Telling) -> Training {
-        let bar = ProgressBar::with_draw_target(Some(0), target(telling));
-        let template = "models {bar:20} {pos}/{len} [{elapsed}] {wide_msg}";
-        bar.set_style(ProgressStyle::with_template(template).expect("the template is well formed"));
+        let bar = bar(Telling::Quiet, 0, "models {bar:20} {pos}/{len} [{elapsed}] {wide_msg}");
         let training = Training { bar, in_work: Mutex::default() };
         training.show_to(telling);
         training
@@ -163,10 +175,9 @@ impl Training {
 }
 
 /// A bar on the standard error, as wide as the terminal leaves it room; indicatif draws nothing if that is not one.
-fn bar(telling: Telling, length: usize, end: &str) -> ProgressBar {
+fn bar(telling: Telling, length: usize, template: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(length as u64), target(telling));
-    let template = format!("{{prefix}} {{wide_bar}} {end}");
-    bar.set_style(ProgressStyle::with_template(&template).expect("the template is well formed"));
+    bar.set_style(ProgressStyle::with_template(template).expect("the template is well formed"));
     bar
 }
 

@@ -96,11 +96,11 @@ pub fn gp_without_times(world: &World, trn: &Rated, asked: &Pairs) -> Vec<f64> {
 /// minutes.
 pub const MOST_PAIRS: usize = 1_000_000_000;
 
-/// Bytes of the covariances of two processes, side by side. For each pair of training ratings there are two bytes: four for
+/// Bytes of the covariances of two processes, side by side, from [`n_pairs`]. For each pair of training ratings there are two bytes: four for
 /// half of the pairs, as they are symmetric. The pairs of a rating held out with one to train on are a quarter as many, and
 /// have four bytes each.
-pub fn bytes(world: &World, trn: &Pairs) -> u64 {
-    2 * 3 * n_pairs(world, trn) as u64
+pub fn bytes(pairs: usize) -> u64 {
+    2 * 3 * pairs as u64
 }
 
 /// Pairs of ratings that share a user or a movie.
