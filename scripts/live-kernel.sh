@@ -25,5 +25,5 @@ cp "$live/build/Cargo.lock" "$EVCXR_TMPDIR/"
 mkdir "$EVCXR_TMPDIR/src"
 ln -s "$PWD/src/fit.rs" "$PWD/src/history.rs" "$EVCXR_TMPDIR/src/"
 
-export EVCXR_TMPDIR EVCXR_CONFIG_DIR="$live/config"
+export EVCXR_TMPDIR EVCXR_CONFIG_DIR="$live/config" CARGO_HOME="$live/cargo"
 exec "$live/bin/evcxr_jupyter" --control_file "$1"

@@ -50,6 +50,14 @@ TEXT
     rm -rf "$live/evcxr"
   }
   configure
+  # evcxr resolves the dependencies of a cell anew from what is in Cargo's folder, without regard to Cargo.lock. In a
+  # folder of its own are only the locked versions.
+  local cargo_home=${CARGO_HOME:-$HOME/.cargo} file
+  mkdir -p "$live/cargo"
+  for file in config.toml credentials.toml; do
+    [[ ! -e $cargo_home/$file ]] || ln -sfn "$cargo_home/$file" "$live/cargo/$file"
+  done
+  export CARGO_HOME=$live/cargo
   echo "Building the lecture as a shared library …" >&2
   # As evcxr calls Cargo, so that it finds everything built: for cells, and for the messages about wrong ones.
   local host command
@@ -58,7 +66,7 @@ TEXT
     (cd "$live/build" && CARGO_TARGET_DIR=target CARGO_BUILD_BUILD_DIR=target RUSTFLAGS=-Cprefer-dynamic \
       cargo "$command" --target "$host")
   done
-  # The kernel looks for the dependencies of every platform, and only in Cargo's cache.
+  # The kernel looks for the dependencies of every platform, and does not download.
   (cd "$live/build" && cargo fetch --quiet)
 
   mkdir -p "$kernels/lecture5"

@@ -43,14 +43,14 @@ macro_rules! section {
 
 /// Every section, in the order of the lecture; those that go beyond it come last.
 pub static SECTIONS: &[Section] = &[
-    section!(movielens, "01_movielens", false),
-    section!(excel_subset, "02_excel_subset", false),
-    section!(collab_filter, "03_collab_filter", false),
-    section!(dot_product, "04_dot_product", false),
+    section!(movielens, "01_movielens", true),
+    section!(excel_subset, "02_excel_subset", true),
+    section!(collab_filter, "03_collab_filter", true),
+    section!(dot_product, "04_dot_product", true),
     section!(embedding_dot, "05_embedding_dot", true),
-    section!(embedding_dot_bias, "06_embedding_dot_bias", false),
-    section!(embedding_net, "07_embedding_net", false),
-    section!(training_loop, "08_training_loop", false),
+    section!(embedding_dot_bias, "06_embedding_dot_bias", true),
+    section!(embedding_net, "07_embedding_net", true),
+    section!(training_loop, "08_training_loop", true),
     section!(interpretation, "09_interpretation", false),
     section!(beyond, "10_beyond", false),
     section!(verification, "11_verification", false),

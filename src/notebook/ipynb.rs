@@ -100,7 +100,7 @@ fn how_to_run(live: bool, section: &str) -> String {
         }
         false => {
             format!(
-                "*`lecture5 watch {section}` shows what becomes of an edited cell. In Jupyter these cells have not been checked.*"
+                "*These cells are not made to run in Jupyter; `lecture5 watch {section}` shows what becomes of an edited one.*"
             )
         }
     }
