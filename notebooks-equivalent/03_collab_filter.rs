@@ -30,8 +30,9 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // permutation with seed 42, drawn here by the same generator (a Mersenne Twister), so that the lecture's data is split
     // as it was there. (`--split` holds out other rows: the last fifth by time, or the last fifth of each user's ratings.)
     //
-    // - **`wd`** is *weight decay*, also called L2 regularization: the loss grows with the squares of the weights. This
-    //   keeps them small, so that the model memorizes less of the training ratings.
+    // - **`wd`** is *weight decay*, here as L2 regularization: the weights are trained as if the loss also grew with their
+    //   squares (the losses shown do not contain that). This keeps them small, so that the model memorizes less of the
+    //   training ratings. Under Adam the two names mean different things; [section 8](#training_loop) says why.
     // - **`n_factors`** is the size of the embeddings: how many numbers describe a user or a movie.
 
     // %% val_idxs
@@ -96,7 +97,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // `learn.fit(1e-2, 2, wds=wd, cycle_len=1, cycle_mult=2)`: two cycles, the second twice as long as the
     // first, so three epochs. Within a cycle the learning rate falls along a cosine, batch by batch; then it
-    // starts again from the top, which shakes the weights out of narrow valleys. The first twentieth of the
+    // starts again from the top, which is thought to shake the weights out of narrow valleys. The first twentieth of the
     // first cycle runs at a hundredth of the rate.
     //
     // Each line is an epoch: its number, the training loss (a running mean over the last batches) and the

@@ -247,7 +247,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // | | the lecture | here | | why |
     // |---|---|---|---|---|
     // | 23 | `class EmbeddingDot` | [`EmbeddingDot`](#embedding_dot-EmbeddingDot) | same | without `conts`, which are empty |
-    // | 24 | `x`, `y` | [`x`](#embedding_dot-x) | same | |
+    // | 24 | `x`, `y` | [`x`](#embedding_dot-x) | differs | x has the ids; in the lecture they are indices by now |
     // | 25 | `data = ColumnarModelData…` | [`data`](#embedding_dot-data) | differs | indices and ratings come from `cf`, not from `x` and `y` |
     // | 26 | `wd`, `model`, `opt` | [`opt`](#embedding_dot-opt) | same | moved to the device of the run instead of `.cuda()` |
     // | 27 | `fit(model, data, 3, …)` | [`fit`](#embedding_dot-fit) | same | another random start |

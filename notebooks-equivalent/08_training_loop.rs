@@ -1,7 +1,7 @@
 // %% [markdown]
 // # The training loop
 //
-// What happens inside `optim.SGD`? An answer on a line with two unknowns: by hand, by spreadsheet, and by libtorch.
+// What happens inside `optim.SGD`? Answered for a line with two unknowns: by hand, by spreadsheet, and by libtorch.
 //
 // The three models of our own were trained with a line such as
 // `opt = optim.SGD(model.parameters(), 1e-2, weight_decay=wd, momentum=0.9)`. This section takes it apart.
@@ -71,7 +71,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
 
     // %% [markdown]
     // The estimate is the slope of a *secant*, through two points of the curve. The smaller the step, the nearer it comes to the
-    // slope of the *tangent*. A step of 0.01 could not be seen, so the picture has one of 20:
+    // slope of the *tangent*, until rounding takes over. A step of 0.01 could not be seen, so the picture has one of 20:
 
     // %% plumbing
     let slope = descent::gradient(START, x, y).b;
@@ -233,7 +233,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Stochastic gradient descent
     //
-    // Take a step against the gradient, row by row, with a learning rate $\eta$, and the same for $b$:
+    // Take a step against the gradient, row by row, with a learning rate $\eta$; $b$ is treated likewise:
     //
     // $$a \leftarrow a - \eta \frac{\partial e}{\partial a}$$
     //
@@ -296,18 +296,25 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // Such an average is also called an *exponentially weighted moving average*. The intuition behind the denominator:
     //
     // - a squared gradient is never negative;
-    // - if the gradient is large or changes a lot, the square is huge, and the step is divided by a large
-    //   number: slow down;
-    // - if little changes, the step is divided by a small number: be bolder.
+    // - if the gradient has suddenly become large, or keeps changing its sign, the root is large compared with $m$: slow
+    //   down;
+    // - if it keeps pointing the same way, $m$ is about as large as the root, and the step is about $\eta$, however large or
+    //   small the gradient is.
     //
-    // So each weight has an *adaptive* learning rate. The lecture calls Adam much, much faster, with answers that
+    // (The lecture puts it more simply: where much changes, slow down; where little changes, be bolder.) So each weight has an
+    // *adaptive* learning rate. The lecture calls Adam much, much faster, with answers that
     // are not as good as those of SGD with momentum.
     //
-    // The workbook has more optimizers of this family. *adagrad* and *rmsprop* divide without momentum. *eve* divides Adam's
-    // rate by a running measure of how much the loss changes from epoch to epoch; here that stays below 1, so its steps are
+    // The averages start at 0 and, those of squares, at 10,000. To fill them, each sheet but *basic SGD* first goes through
+    // the points once (*rmsprop*, *adam* and *eve* twice) before the first epoch that counts. After such a *warm-up pass*, $a$
+    // and $b$ go back to 1.
+    //
+    // The workbook has more optimizers of this family. *rmsprop* divides $g$ by $\sqrt{s}$, without momentum. The sheet's
+    // *adagrad* has one rate for each weight and epoch: its rate divided by the root mean square gradient of the epoch before.
+    // (The published Adagrad divides by the root of the sum of all squares so far.) *eve* divides Adam's rate by a running measure of how much the loss changes from epoch to epoch; here that stays below 1, so its steps are
     // longer than Adam's. Two *annealed* ones halve their rate when the squared length of an epoch's mean gradient has more
-    // than doubled. In these five epochs that comes too late: *adam, annealed* differs from *adam* only by one warm-up pass
-    // less, and *adagrad, annealed* from *adagrad* by its larger rate.
+    // than doubled. In these five epochs that comes too late: *adam, annealed* differs from *adam* only in having one
+    // warm-up pass fewer, and *adagrad, annealed* from *adagrad* by its larger rate.
     //
     // The table has two kinds of errors. The *moving* error of an epoch takes each row's error before its step, while the
     // weights still change, as the sheets do. (The lecture's workbook shows the root of the *sum* of the squared errors,
@@ -490,11 +497,14 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     let slow = descent::Settings { beta2: 0.999, ..Sheet::Adam.settings() };
     let slow = descent::run(Sheet::Adam, slow, &points, descent::EPOCHS).end.w;
     nb.markdown(format!(
-        "At a rate of 1, the sheet's Adam ends at an RMSE of {of_the_sheet:.1} and libtorch's at {:.1}. No single difference \
-         explains that. But with $\\beta_2 = 0.999$ alone, the sheet's would end at {:.1}: at 0.9 the average of the squares has \
-         forgotten a large gradient after some twenty rows, and the steps grow again.",
+        "At a rate of 1, the sheet's Adam ends at an RMSE of {of_the_sheet:.1} and libtorch's at {:.1}. Several \
+         differences contribute, $\\beta_2$ most: with 0.999 in place of 0.9, the sheet's would end at {:.1}, though at b = {:.1} \
+         and not at {:.1}. At 0.9 the average of the squares has forgotten a large gradient after some twenty rows, and the steps \
+         grow again.",
         descent::rmse(adam, &points),
-        descent::rmse(slow, &points)
+        descent::rmse(slow, &points),
+        slow.b,
+        adam.b
     ));
     nb.markdown(format!(
         "Two of them use weight decay. Added to the gradient, the decay has hardly any effect: b ends at {:.1}, and without it \
@@ -552,7 +562,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     //
     // The loss that the progress bar shows is such a moving average too:
     // `avg_loss = avg_loss * avg_mom + loss * (1-avg_mom)`, with `avg_mom` = 0.98. It starts at 0, so at first it is far
-    // too low. Divided by `1 - avg_mom**batch_num`, it is right from the first batch (*debiased*). `fit` computes it as
+    // too low. Divided by `1 - avg_mom**batch_num`, it is correct from the first batch on (*debiased*). `fit` computes it as
     // follows:
 
     // %% plumbing

@@ -94,7 +94,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## Best and worst by bias
     //
     // A movie's bias is added to every prediction for it, no matter who rates it. The table also has the plain mean of its
-    // ratings, their number, and the mean bias of the users who rated it (before the sigmoid, like its own).
+    // ratings, their number, and the mean bias of the users who rated it (on the scale of the movie's bias: before the sigmoid).
 
     // %%
     let bias: Vec<f32> = learner.movie_bias().map(Vec::<f32>::try_from).transpose()?.unwrap_or_default();
@@ -288,8 +288,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // ## Which people are similar to this person?
     //
     // The users' vectors answer the same question. *Stars apart* is the mean absolute difference between the ratings that two
-    // users gave to the movies that both have rated, after subtracting each user's mean, since how generous a user is
-    // is mostly in the bias. (The learner has seen four fifths of these ratings, so this does not test its
+    // users gave to the movies that both have rated, after subtracting each user's mean, since a user's
+    // generosity is mostly in the bias. (The learner has seen four fifths of these ratings, so this does not test its
     // predictions; it shows what its similarity is made of.)
 
     // %%

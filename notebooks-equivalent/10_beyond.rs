@@ -138,8 +138,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // A blend is a weighted sum of models. Its weights come from the training rows alone: a fifth of them is held out the
     // way the split holds rows out (any fifth; with `--split time` the last fifth; with `--split user` each user's last) and
     // predicted by models that were trained on the rest. Ridge regression on those predictions gives the weights. The
-    // same predictions also decide which model, or the blend, is chosen as the best; the biases are among them. This favors
-    // the blend a little, since its few weights were fitted to these rows.
+    // same predictions also decide whether the blend or one of its members, which include the biases, is chosen as the best.
+    // This favors the blend a little, since its few weights were fitted to these rows.
 
     // %%
     let fitted = outcome.blend;

@@ -39,10 +39,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Could the lecture's run be one more of these?
     //
-    // Each number is judged by its rank, that is, by how many seeds are as far out; with few seeds, by Student's t. (The last
-    // column is the interval that one more run would fall into if runs were normally distributed, which EmbeddingNet's first
-    // epochs are not.) *Adjusted* is the probability that any of the numbers would be as far out by chance; if it is at most 0.05, the
-    // number deviates. *Detectable* is the smallest deviation that would have been found four times in five. If it is at most
+    // *p (rank)* is the share of seeds that are as far out in this number, *p (t)* what Student's t says instead. But of so
+    // many numbers, some are far out by chance. What decides is therefore the share of seeds of which *any* number of the
+    // same fit is as far out (by rank; with few seeds, by t), times four, because there are four fits. This is *adjusted*: at
+    // least the probability that chance alone would put some number so far out. If it is at most 0.05, the number deviates.
+    // The last column is the interval that one more run would fall into if runs were normally distributed, which
+    // EmbeddingNet's first epochs are not: by t, its first epoch would deviate. The rule that ranks decide in such a case was
+    // added after that had been seen (docs/verification.md).
+    //
+    // *Detectable* is the smallest deviation that would have been found four times in five. If it is at most
     // 5% of the number, the verdict is REPRODUCED, otherwise UNDERPOWERED.
     //
     // UNDERPOWERED does not mean failed: the number was not found to deviate. (Of numbers judged one by one, one in twenty would
@@ -53,7 +58,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %%
     let report = verify::beside_the_lecture(&ensemble, MARGIN)?;
     nb.show(report.table("lecture"));
-    nb.show(report.fits_table());
+    nb.show(report.fits_table().caption("The number of each fit that is furthest out"));
     nb.print(report.summary());
 
     // %% [markdown]

@@ -39,7 +39,7 @@ top_movies = g.sort_values(ascending=False, kind="stable")[:15]
 print(top_users.to_string(), top_movies.to_string(), sep="\n")
 
 # %% excel_subset: top_r
-# pandas 3 refuses two columns of one name, which the lecture's rsuffix="_r" would make here
+# pandas 3 refuses two columns with the same name, which the lecture's rsuffix="_r" would make here
 top_r = ratings.join(top_users.rename("by_user"), how="inner", on="userId")
 top_r = top_r.join(top_movies.rename("of_movie"), how="inner", on="movieId")
 

@@ -71,7 +71,7 @@ pub fn variations(seed: i64, one_cycle_lr: f64) -> Vec<Variation> {
     let one_cycle = Some(OneCycle { lr: one_cycle_lr, epochs: EPOCHS });
     vec![
         with("as in the lecture", &|_| {}),
-        with("dropout 0.05 and 0.5", &|s| s.dropout = (0.05, 0.5)),
+        with("dropout: embeddings 0.05, hidden 0.5", &|s| s.dropout = (0.05, 0.5)),
         with("dropout 0.75, really on", &|s| s.dropout = (0.75, 0.75)),
         with("20 for a user, 80 for a movie", &|s| s.n_factors = (20, 80)),
         with("deeper: hidden layers of 50, 10", &|s| s.hidden = vec![50, 10]),

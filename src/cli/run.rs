@@ -220,7 +220,7 @@ fn run_info(lecture: &Lecture) -> html::RunInfo {
         comparison_note: "Mean squared errors, in stars². *Training* is the debiased running mean at the end of the \
                           epoch, *validation* the mean over the validation batches. Each comes from one random start; \
                           the lecture's came from another. The *difference* is that of the validation losses; \
-                          `lecture5 verify` says whether chance alone explains it."
+                          `lecture5 verify` says whether chance alone could explain such a difference."
             .to_owned(),
         settings: vec![
             pair("seed", m.seed.to_string()),

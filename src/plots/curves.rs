@@ -69,8 +69,12 @@ pub fn lr_finder(name: &str, title: &str, found: &[(f64, f64)], taken: Option<f6
     let mut legend = vec![(Key::Mark(Shape::OpenDiamond, palette::OURS), lowest.as_str())];
     let used = taken.map(|rate| format!("rate used: {}", short_rate(rate)));
     legend.extend(used.iter().map(|used| (Key::Dashes(palette::GRAY, 1.2), used.as_str())));
+    let leaves = found.iter().rposition(|(_, loss)| *loss <= hi).and_then(|last| found.get(last + 1));
+    let subtitle = leaves.map_or(String::new(), |(rate, _)| {
+        format!("From a rate of {rate:.2} on, the loss is above the plot; it comes to {highest:.1}.")
+    });
     Figure::draw(name, &alt, 720, 400, |c| {
-        let body = header(c, title, "", &legend);
+        let body = header(c, title, &subtitle, &legend);
         let x = Axis::log(from, to, "learning rate").with_grid();
         let y = Axis::around((lo, hi), 6, "running training loss, MSE (stars²)").with_grid();
         let mut axes = Axes::within(c, body, x, y)?;

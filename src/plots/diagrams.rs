@@ -165,10 +165,12 @@ pub fn embedding_lookup(
          rows is the predicted rating."
     );
     const SMALL: (f64, f64) = (26.0, 20.0);
+    // Some of many.
     const ROWS: usize = 6;
+    const FACTORS: usize = 5;
     Figure::fixed(name, &alt, 720, 374, |c| {
         let body = header(c, title, "", &[]);
-        let factors = format!("{n_factors} factors");
+        let factors = format!("{FACTORS} of {n_factors} factors");
         let mut ends = Vec::new();
         for (i, (what, all, color, strong, picked)) in
             [("user", users, USERS, palette::SKY, 3), ("movie", movies, MOVIES, palette::ORANGE, 1)]
@@ -176,12 +178,18 @@ pub fn embedding_lookup(
                 .enumerate()
         {
             let top = body.y + 16.0 + 160.0 * i as f64;
-            let table = matrix(c, (body.x + 150.0, top), &blank(ROWS, 5), SMALL, color);
+            let table = matrix(c, (body.x + 150.0, top), &blank(ROWS, FACTORS), SMALL, color);
             note(c, &factors, table.x + table.w / 2.0, table.y - 5.0);
             let upright = (table.right() + 16.0, table.y + table.h / 2.0);
-            c.text_upwards(&format!("{all} {what}s"), upright.0, upright.1, Align::Center, Face::NOTE);
+            c.text_upwards(
+                &format!("{ROWS} of {all} {what}s"),
+                upright.0,
+                upright.1,
+                Align::Center,
+                Face::NOTE,
+            );
             let middle = top + (picked as f64 + 0.5) * SMALL.1;
-            matrix(c, (table.x, middle - SMALL.1 / 2.0), &blank(1, 5), SMALL, strong);
+            matrix(c, (table.x, middle - SMALL.1 / 2.0), &blank(1, FACTORS), SMALL, strong);
             let index = format!("{what} {picked}");
             c.text(
                 &index,
@@ -191,7 +199,7 @@ pub fn embedding_lookup(
                 Face::LABEL.bold(),
             );
             arrow(c, (body.x + 78.0, middle), (table.x - 4.0, middle), palette::GRAY);
-            let row = matrix(c, (body.x + 370.0, middle - SMALL.1 / 2.0), &blank(1, 5), SMALL, strong);
+            let row = matrix(c, (body.x + 370.0, middle - SMALL.1 / 2.0), &blank(1, FACTORS), SMALL, strong);
             note(c, &format!("the {what}'s embedding"), row.x + row.w / 2.0, row.y - 6.0);
             arrow(c, (table.right() + 26.0, middle), (row.x - 4.0, middle), palette::GRAY);
             ends.push((row.right() + 4.0, middle));

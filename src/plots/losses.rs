@@ -82,7 +82,7 @@ pub fn loss_curves(name: &str, title: &str, fit: &FitLosses) -> Result<Figure> {
     let cut = highest > hi + 0.06 * (hi - lo);
 
     let alt = format!(
-        "{}: validation loss from {first:.4} after the first epoch to {last:.4} after epoch {}, with the \
+        "{}: validation loss from {first:.4} after the first epoch to {last:.4} after {} epochs, with the \
          running training loss by batch{}.",
         fit.name,
         fit.epochs.len(),

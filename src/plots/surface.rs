@@ -76,10 +76,15 @@ pub fn error_surface(
         let series = palette::SERIES[(i + 1) % palette::SERIES.len()];
         palette::optimizer(label).unwrap_or((series, false))
     };
+    // The first path shows on both sides of another that runs along it.
+    let thickness = |i: usize| if i == 0 { 5.0 } else { 1.9 };
     let mut legend: Vec<(Key, &str)> = Vec::new();
     for (i, (label, _)) in paths.iter().enumerate() {
         let (color, dashed) = color(i, label);
-        legend.push((if dashed { Key::Dashes(color, 1.9) } else { Key::Line(color, 1.9) }, label));
+        legend.push((
+            if dashed { Key::Dashes(color, thickness(i)) } else { Key::Line(color, thickness(i)) },
+            label,
+        ));
     }
     legend.extend([
         (Key::Mark(Shape::Square, palette::INK), "start"),
@@ -104,10 +109,10 @@ pub fn error_surface(
         axes.draw(c);
         for (i, (label, path)) in paths.iter().enumerate() {
             // A white edge under the line keeps it visible on any band.
-            axes.line(c, path, palette::WHITE, 3.4);
+            axes.line(c, path, palette::WHITE, thickness(i) + 1.5);
             match color(i, label) {
-                (color, false) => axes.line(c, path, color, 1.9),
-                (color, true) => axes.dashed(c, path, color, 1.9, (5.0, 3.0)),
+                (color, false) => axes.line(c, path, color, thickness(i)),
+                (color, true) => axes.dashed(c, path, color, thickness(i), (5.0, 3.0)),
             }
         }
         // White inside, so that it is seen on the darkest band.
