@@ -296,8 +296,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // Such an average is also called an *exponentially weighted moving average*. The intuition behind the denominator:
     //
     // - a squared gradient is never negative;
-    // - if the gradient has suddenly become large, or keeps changing its sign, the root is large compared with $m$: slow
-    //   down;
+    // - in the rows after a large gradient, which the root remembers longer than $m$ does, and while the gradient keeps
+    //   changing its sign, the root is large compared with $m$: slow down;
     // - if it keeps pointing the same way, $m$ is about as large as the root, and the step is about $\eta$, however large or
     //   small the gradient is.
     //

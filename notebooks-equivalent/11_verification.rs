@@ -39,13 +39,15 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %% [markdown]
     // ## Could the lecture's run be one more of these?
     //
-    // *p (rank)* is the share of seeds that are as far out in this number, *p (t)* what Student's t says instead. But of so
-    // many numbers, some are far out by chance. What decides is therefore the share of seeds of which *any* number of the
-    // same fit is as far out (by rank; with few seeds, by t), times four, because there are four fits. This is *adjusted*: at
-    // least the probability that chance alone would put some number so far out. If it is at most 0.05, the number deviates.
+    // *p (rank)* is the share of seeds that are as far from the median in this number, *p (t)* what Student's t says
+    // instead. But of so many numbers, some are far out by chance. What decides is therefore the share of seeds of which
+    // *any* number of the same fit is as many standard errors from its mean, times four, because there are four fits. (In
+    // both shares the judged run counts as one more seed: 3 of 160 are 4/161. Other rules apply to fewer seeds:
+    // docs/verification.md.) This is *adjusted*: at least the probability that chance alone would put some number so far
+    // out. If it is at most 0.05, the number deviates.
     // The last column is the interval that one more run would fall into if runs were normally distributed, which
     // EmbeddingNet's first epochs are not: by t, its first epoch would deviate. The rule that ranks decide in such a case was
-    // added after that had been seen (docs/verification.md).
+    // added after that number had been seen to lie above all of the first 20 seeds (docs/verification.md).
     //
     // *Detectable* is the smallest deviation that would have been found four times in five. If it is at most
     // 5% of the number, the verdict is REPRODUCED, otherwise UNDERPOWERED.
@@ -58,7 +60,7 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // %%
     let report = verify::beside_the_lecture(&ensemble, MARGIN)?;
     nb.show(report.table("lecture"));
-    nb.show(report.fits_table().caption("The number of each fit that is furthest out"));
+    nb.show(report.fits_table().caption("Each fit, judged by whichever of its numbers is furthest out"));
     nb.print(report.summary());
 
     // %% [markdown]

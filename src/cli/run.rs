@@ -203,7 +203,8 @@ user and each movie, and predicts from them.
 The sections follow the lecture's notebook, cell by cell, and every cell of Rust was run to make this page. Sections 9 to \
 11 go beyond the lecture. The table shows how far each model gets.
 
-To change a cell and see what becomes of it: `lecture5 watch SECTION`.";
+To change a cell and see what becomes of it: `lecture5 watch SECTION`. The notebooks of sections 1 to 8 also run in \
+Jupyter, with a kernel that `scripts/live.sh install` makes; those of the others do not.";
 
 /// What the page says if a card has computed it.
 const ON_A_CARD: &str = "; batches of 64 are too small for a card, and take about as long on one core of a CPU (measured on an \

@@ -61,7 +61,12 @@ pub fn embeddings_before_after(name: &str, title: &str, embeddings: &[EmbeddingW
     Figure::fixed(name, &alt, width, 490, |c| {
         let legend =
             [(Key::Patch(palette::SKY), "before training"), (Key::Patch(palette::OURS), "after training")];
-        let body = header(c, title, "Each panel has scales of its own.", &legend);
+        let body = header(
+            c,
+            title,
+            "Counts have a scale of their own in each panel, weights in each column.",
+            &legend,
+        );
         for ((embedding, pair), place) in columns.iter().zip(body.columns(embeddings.len(), 20.0)) {
             draw_column(c, place, embedding, pair)?;
         }
