@@ -68,8 +68,8 @@ pub fn run(nb: &mut Notebook, lecture: &mut Lecture) -> Result<()> {
     // The lecture joins both lists with the ratings, which leaves the ratings of these movies by these users.
 
     // %% top_r
-    let top_r = ratings.join(&top_users, ["userId"], ["userId"], JoinArgs::new(JoinType::Semi), None)?;
-    let top_r = top_r.join(&top_movies, ["movieId"], ["movieId"], JoinArgs::new(JoinType::Semi), None)?;
+    let top_r = ratings.inner_join(&top_users, ["userId"], ["userId"])?;
+    let top_r = top_r.inner_join(&top_movies, ["movieId"], ["movieId"])?;
     nb.show(format!("{} ratings", top_r.height()));
 
     // %% [markdown]

@@ -1,7 +1,10 @@
 //! The content of a file before it becomes a table: unpacked, decoded as text, or recognized as another kind of file.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
@@ -79,10 +82,26 @@ pub fn other_text(text: &str) -> Option<&'static str> {
 /// A pipe, or what gzip unpacks, is read up to this size: three times the largest MovieLens.
 const MOST: usize = 4 << 30;
 
-/// Everything that a reader gives, which may be endless; `fault` is what its error means.
-fn read_all(path: &Path, mut from: impl Read, fault: &str) -> Result<Vec<u8>> {
+/// The first bytes of a file, as many as these, read on all processors: most of the work is copying within memory.
+fn read_at_once(path: &Path, size: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; size];
+    let piece = size.div_ceil(thread::available_parallelism().map_or(1, Into::into)).max(1 << 24);
+    let read = |at: usize, into: &mut [u8]| {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(at as u64))?;
+        file.read_exact(into)
+    };
+    thread::scope(|scope| {
+        let pieces = bytes.chunks_mut(piece).enumerate();
+        let pieces: Vec<_> = pieces.map(|(k, into)| scope.spawn(move || read(k * piece, into))).collect();
+        pieces.into_iter().try_for_each(|piece| piece.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })?;
+    Ok(bytes)
+}
+
+/// Everything that a reader gives after these bytes, which may be endless; `fault` is what its error means.
+fn read_all(path: &Path, mut bytes: Vec<u8>, mut from: impl Read, fault: &str) -> Result<Vec<u8>> {
     let shown = path.display();
-    let mut bytes = Vec::new();
     loop {
         let read = from.by_ref().take(64 << 20).read_to_end(&mut bytes);
         if read.with_context(|| format!("{shown}: {fault}"))? == 0 {
@@ -105,11 +124,18 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
     ensure!(!is_device(&there), "{}: a device, where a file is expected", path.display());
     memory::check_file(path, there.len())?;
     refuse_of_the_kernel(path, &there)?;
-    let packed = read_all(path, std::fs::File::open(path).with_context(unread)?, "cannot be read")?;
+    let mut file = File::open(path).with_context(unread)?;
+    // A pipe or a file that the kernel makes has no size.
+    let size = if there.is_file() { there.len() } else { 0 };
+    let packed = read_at_once(path, size as usize).with_context(unread)?;
+    if size > 0 {
+        file.seek(SeekFrom::Start(size)).with_context(unread)?;
+    }
+    let packed = read_all(path, packed, file, "cannot be read")?;
     if !packed.starts_with(b"\x1f\x8b") {
         return Ok(packed);
     }
-    let unpacked = read_all(path, MultiGzDecoder::new(&packed[..]), "not a complete gzip file")?;
+    let unpacked = read_all(path, Vec::new(), MultiGzDecoder::new(&packed[..]), "not a complete gzip file")?;
     Ok(unpacked)
 }
 

@@ -80,25 +80,9 @@ impl Ids {
     pub fn map(column: &Column) -> Result<(Ids, Vec<i64>)> {
         match column.dtype() {
             DataType::Int64 => {
-                let mut index = Index::empty();
-                let values =
-                    || column.as_materialized_series().i64().into_iter().flat_map(|ids| ids.downcast_iter());
-                // Where ids are not far beyond how many there are, a table of them is quicker than hashing each.
-                let most = column.i64()?.max().unwrap_or(0);
-                let few = column.i64()?.min().unwrap_or(-1) >= 0 && most <= column.len().max(1 << 20) as i64;
-                let mut table = vec![-1_i64; if few { most as usize + 1 } else { 0 }];
                 let mut rows = Vec::with_capacity(column.len());
-                for &id in values().flat_map(|chunk| chunk.values().iter()) {
-                    rows.push(match few {
-                        true if table[id as usize] >= 0 => table[id as usize],
-                        true => {
-                            table[id as usize] = index.of(&id);
-                            table[id as usize]
-                        }
-                        false => index.of(&id),
-                    });
-                }
-                Ok((Ids(Kind::Whole(index)), rows))
+                let ids = of_wholes(column.i64()?, |index| rows.push(index));
+                Ok((Ids(Kind::Whole(ids)), rows))
             }
             DataType::String => {
                 let mut index = Index::empty();
@@ -106,6 +90,17 @@ impl Ids {
                 Ok((Ids(Kind::Text(index)), rows))
             }
             other => bail!("column '{}' is {other}: ids are whole numbers or text", column.name()),
+        }
+    }
+
+    /// How many ids a column holds: the lecture's `nunique()`.
+    ///
+    /// # Errors
+    /// As [`Ids::map`].
+    pub(super) fn count(column: &Column) -> Result<usize> {
+        match column.dtype() {
+            DataType::Int64 => Ok(of_wholes(column.i64()?, |_| ()).ids.len()),
+            _ => Ok(Ids::map(column)?.0.len() as usize),
         }
     }
 
@@ -150,6 +145,27 @@ impl Ids {
     }
 }
 
+/// The index of the ids in a column, and to `each` the index of each row.
+fn of_wholes(column: &Int64Chunked, mut each: impl FnMut(i64)) -> Index<i64> {
+    let values = || column.downcast_iter().flat_map(|chunk| chunk.values().iter().copied());
+    let (least, most) = values().fold((0, 0), |(least, most), id| (id.min(least), id.max(most)));
+    // Where ids are not far beyond how many there are, a table of them is quicker than hashing each.
+    let few = least == 0 && most <= column.len().max(1 << 20) as i64;
+    let mut table = vec![-1_i64; if few { most as usize + 1 } else { 0 }];
+    let mut index = Index::empty();
+    for id in values() {
+        each(match few {
+            true if table[id as usize] >= 0 => table[id as usize],
+            true => {
+                table[id as usize] = index.of(&id);
+                table[id as usize]
+            }
+            false => index.of(&id),
+        });
+    }
+    index
+}
+
 /// What the models are trained on: contiguous indices and ratings, in file order. fastai's `CollabFilterDataset`. A
 /// pair of user and movie may occur in several rows: each of them is a rating.
 #[derive(Debug, Clone)]
@@ -184,7 +200,9 @@ impl CollabFilterDataset {
         let (users, user_idx) = users.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let (items, item_idx) = items?;
         let mut y = Vec::with_capacity(ratings.height());
-        y.extend(ratings.column(rating)?.f64()?.iter().flatten().map(|r| r as f32));
+        for chunk in ratings.column(rating)?.f64()?.downcast_iter() {
+            y.extend(chunk.values().iter().map(|&r| r as f32));
+        }
         Ok(CollabFilterDataset { users, items, user_idx, item_idx, y, scale: None })
     }
 

@@ -3,6 +3,8 @@
 use anyhow::Result;
 use polars::prelude::*;
 
+use super::ids::Ids;
+
 /// Which publication of the data a file is; the lecture's numbers belong to one of them only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Snapshot {
@@ -34,8 +36,8 @@ impl Snapshot {
         }
         for (n_ratings, users, movies, snapshot) in KNOWN {
             if ratings.height() == n_ratings
-                && ratings.column("userId")?.n_unique()? == users
-                && ratings.column("movieId")?.n_unique()? == movies
+                && Ids::count(ratings.column("userId")?)? == users
+                && Ids::count(ratings.column("movieId")?)? == movies
             {
                 return Ok(snapshot);
             }

@@ -1,5 +1,6 @@
 //! Which ratings are held out.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use anyhow::{Context, Result, ensure};
@@ -116,30 +117,39 @@ fn numpy_permutation(n: usize, seed: u32) -> Vec<u32> {
     let mut generator = Mt::new(seed);
     // Half the memory of `usize`: swapping at random in it is most of the work.
     let mut rows: Vec<u32> = (0..n as u32).collect();
-    let mut below = |last: u32| {
+    let mut swaps = (1..n as u32).rev().map(|last| {
         let mask = (last + 1).next_power_of_two() - 1;
         loop {
             let drawn = generator.next_u32() & mask;
             if drawn <= last {
-                return drawn as usize;
+                return (last as usize, drawn as usize);
             }
         }
-    };
-    // The numbers drawn do not depend on the swaps. So some places are drawn ahead and read at once, and with many
-    // millions of rows the waits for memory overlap.
-    const AHEAD: u32 = 32;
-    let mut left = n as u32;
-    while left > 1 {
-        let lasts = (left.saturating_sub(AHEAD).max(1)..left).rev();
-        let mut places = [0; AHEAD as usize];
-        places.iter_mut().zip(lasts.clone()).for_each(|(place, last)| *place = below(last));
-        std::hint::black_box(places.map(|place| rows[place]));
-        for (last, place) in lasts.clone().zip(places) {
-            rows.swap(last as usize, place);
+    });
+    // The numbers drawn do not depend on the swaps. So some are drawn ahead, and with many millions of rows the waits for
+    // memory overlap.
+    const AHEAD: usize = 64;
+    let mut next: VecDeque<(usize, usize)> = swaps.by_ref().take(AHEAD).collect();
+    while let Some((last, drawn)) = next.pop_front() {
+        if let Some(later) = swaps.next() {
+            fetch(&rows[later.1]);
+            next.push_back(later);
         }
-        left -= lasts.len() as u32;
+        rows.swap(last, drawn);
     }
     rows
+}
+
+/// Asks for a number in memory that is needed soon, where the processor can be asked.
+fn fetch(number: &u32) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every processor of this kind can, and nothing but time depends on it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(number).cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = number;
 }
 
 /// The rows of both parts of a split, each in file order (fastai splits by a boolean mask, so the shuffled
@@ -159,10 +169,16 @@ impl Split {
         for &row in val_idxs {
             held_out[row] = true;
         }
-        let (mut trn, mut val) = (Vec::with_capacity(n - val_idxs.len()), Vec::with_capacity(val_idxs.len()));
-        for (row, held_out) in held_out.into_iter().enumerate() {
-            if held_out { val.push(row) } else { trn.push(row) }
-        }
-        Split { trn, val }
+        let rows = |which: bool, count: usize| {
+            let mut rows = Vec::with_capacity(count);
+            let part = held_out.iter().enumerate().filter(|(_, held_out)| **held_out == which);
+            rows.extend(part.map(|(row, _)| row));
+            rows
+        };
+        std::thread::scope(|scope| {
+            let val = scope.spawn(|| rows(true, val_idxs.len()));
+            let trn = rows(false, n - val_idxs.len());
+            Split { trn, val: val.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) }
+        })
     }
 }

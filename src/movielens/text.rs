@@ -11,6 +11,7 @@ use polars::prelude::*;
 
 use crate::system::memory;
 use crate::system::panics::caught;
+use crate::system::wide::wide;
 
 use super::columns::{ColumnKind, ColumnSpec, Wrong, table, whole};
 use super::dialect::{Dialect, UNIT, byte_of, detect, fields, position, wholly_quoted};
@@ -39,10 +40,11 @@ pub struct Text<'a> {
 type Fault = (usize, String);
 
 impl<'a> Text<'a> {
-    /// Finds the dialect of the text, and checks that each of its rows has as many fields as the first line.
+    /// Finds the dialect of the text and, if it has quotes, checks that each of its rows has as many fields as the first
+    /// line. Without quotes a line is a row, and [`Text::read`] checks that.
     ///
     /// # Errors
-    /// It has no rows, lacks a wanted column, or has a malformed row.
+    /// It is empty, lacks a wanted column, or has a malformed row in quotes.
     pub fn new(path: &Path, text: &'a str, dialect: &Dialect, wanted: &[ColumnSpec]) -> Result<Text<'a>> {
         let at = |(line, why): Fault| anyhow!("{} line {line}: {why}", path.display());
         let (mut text, mut blank) = without_blank_lines(text);
@@ -83,56 +85,72 @@ impl<'a> Text<'a> {
         }
         let place = |want: &ColumnSpec| position(want.column, &detected.fields, header);
         let wanted = wanted.iter().filter_map(place).collect();
-        let mut quote = detected.quote.filter(|quote| text.as_bytes().contains(quote));
+        let mut quote = detected.quote.filter(|quote| memchr::memchr(*quote, text.as_bytes()).is_some());
         if dialect.quote.is_none() && quote.is_none() && wholly_quoted(&text, &separator) {
             quote = Some(b'"');
         }
         let mut text =
             Text { text, separator, header, quote, first: detected.fields, wanted, start: 0, rows: 0, blank };
-        let mut checked = text.check();
+        let Some(quote) = quote else {
+            text.count_lines();
+            return Ok(text);
+        };
+        let mut checked = text.check_quoted(quote);
         // A backslash before a quote, as MySQL and Book-Crossing write one: but not one that ends a field.
-        if let (Err(_), Some(mark)) = (&checked, quote.map(char::from))
-            && let escaped = format!("\\{mark}")
-            && text.text.contains(&escaped)
-        {
+        let mark = char::from(quote);
+        let escaped = format!("\\{mark}");
+        if checked.is_err() && text.text.contains(&escaped) {
             let kept = format!("{escaped}{}", char::from(byte_of(&text.separator)));
             let doubled = text.text.replace(&kept, "\0").replace(&escaped, &format!("{mark}{mark}"));
             let escaping = Text { text: doubled.replace('\0', &kept).into(), ..text };
             text = escaping;
-            checked = text.check().or(checked);
+            checked = text.check_quoted(quote).or(checked);
         }
         checked.map_err(|(line, why)| at((text.in_file(line), why)))?;
         Ok(text)
     }
 
-    /// Checks that each row has as many fields as the first line, and finds where the rows begin.
+    /// Finds where the rows of a text without quotes begin, and how many they are.
+    fn count_lines(&mut self) {
+        self.start = if self.header { self.text.find('\n').map_or(self.text.len(), |at| at + 1) } else { 0 };
+        let rows = &self.text.as_bytes()[self.start..];
+        let unended = usize::from(!rows.is_empty() && !rows.ends_with(b"\n"));
+        self.rows = memchr::memchr_iter(b'\n', rows).count() + unended;
+    }
+
+    /// Checks that each line of a text without quotes has as many fields as the first, and not only empty ones.
+    ///
+    /// # Errors
+    /// One has not.
+    fn check_lines(&self) -> Result<(), Fault> {
+        let (n, by) = (self.first.len(), byte_of(&self.separator));
+        let bytes = self.text.as_bytes();
+        let unended = (!bytes.ends_with(b"\n")).then_some(bytes.len());
+        // All bytes in one loop, which is faster than line by line.
+        let (mut fields, mut line, mut begin) = (1, 1, 0);
+        for at in memchr::memchr2_iter(by, b'\n', bytes).chain(unended) {
+            if bytes.get(at) == Some(&by) {
+                fields += 1;
+                continue;
+            }
+            if fields != n {
+                return Err(self.miscounted(line, fields));
+            }
+            if n > 1 && at - begin == n - 1 {
+                return Err((line, EMPTY_ROW.to_owned()));
+            }
+            (fields, line, begin) = (1, line + 1, at + 1);
+        }
+        Ok(())
+    }
+
+    /// Checks that each row of a text with quotes has as many fields as the first line, and finds where the rows begin and
+    /// how many they are.
     ///
     /// # Errors
     /// A row has more or fewer fields, or its quotes make no sense.
-    fn check(&mut self) -> Result<(), Fault> {
-        let (n, by) = (self.first.len(), byte_of(&self.separator));
-        let Some(quote) = self.quote else {
-            self.start =
-                if self.header { self.text.find('\n').map_or(self.text.len(), |at| at + 1) } else { 0 };
-            // All bytes in one loop, which is faster than line by line.
-            let (mut fields, mut line, mut begin) = (1, 1, 0);
-            for at in memchr::memchr2_iter(by, b'\n', self.text.as_bytes()) {
-                if self.text.as_bytes()[at] == by {
-                    fields += 1;
-                    continue;
-                }
-                if fields != n {
-                    return Err(self.miscounted(line, fields));
-                }
-                if n > 1 && at - begin == n - 1 {
-                    return Err((line, EMPTY_ROW.to_owned()));
-                }
-                (fields, line, begin) = (1, line + 1, at + 1);
-            }
-            let ended = self.text.ends_with('\n');
-            self.rows = line - usize::from(ended) - usize::from(self.header);
-            return if ended || fields == n { Ok(()) } else { Err(self.miscounted(line, fields)) };
-        };
+    fn check_quoted(&mut self, quote: u8) -> Result<(), Fault> {
+        let n = self.first.len();
         if memchr::memchr_iter(quote, self.text.as_bytes()).count() % 2 == 1 {
             return Err((self.odd_line(quote), format!("a quote that is never closed{LITERALLY}")));
         }
@@ -252,11 +270,24 @@ impl<'a> Text<'a> {
         (table.height() == self.rows).then_some(table)
     }
 
+    /// Whether what polars has read shows that each line of a text without quotes has as many fields as the first: the
+    /// last field is there in each row, and there are no more separators than that takes.
+    fn is_even(&self, raw: &DataFrame, wanted: &[(usize, &ColumnSpec)]) -> bool {
+        let (n, by) = (self.first.len(), byte_of(&self.separator));
+        let last = wanted.iter().find(|(at, _)| at + 1 == n).and_then(|(_, want)| raw.column(want.name).ok());
+        let separators = || memchr::memchr_iter(by, &self.text.as_bytes()[self.start..]).count();
+        match last {
+            Some(last) => !last.has_nulls() && separators() == self.rows * (n - 1),
+            // polars does not look at a field after the last one that is asked for.
+            None => self.check_lines().is_ok(),
+        }
+    }
+
     /// The table of the wanted columns: as numbers where the first row has some and, if not all rows agree, as text
     /// that is examined field by field. An optional column that cannot be read is left out, with a note.
     ///
     /// # Errors
-    /// A value cannot be converted; the error gives its line.
+    /// A line has more or fewer fields than the first, or a value cannot be converted; the error gives its line.
     pub fn read(
         &self,
         path: &Path,
@@ -285,10 +316,16 @@ impl<'a> Text<'a> {
             }
         };
         if let Some(raw) = self.polars(&wanted, kind)
+            && (self.quote.is_some() || self.is_even(&raw, &wanted))
             && let Ok((table, faults)) = table(&raw, wanted.iter().map(|(_, want)| *want), label, missing)
             && faults.is_empty()
         {
             return Ok((table, Vec::new()));
+        }
+        // Something is unusual: what, and in which line, is worth a slower look.
+        if self.quote.is_none() {
+            self.check_lines()
+                .map_err(|(line, why)| anyhow!("{shown} line {}: {why}", self.in_file(line)))?;
         }
         let Some(raw) = self.polars(&wanted, |_, _| DataType::String) else {
             let line = self.in_file(self.quote.map_or(1, |quote| self.odd_line(quote)));
@@ -349,27 +386,28 @@ const LITERALLY: &str = "; if quotes are ordinary characters, use --quote none";
 
 /// Whether a field begins like a number that, written this way, is a different id: `+7`, `007`, `-0`.
 fn written_oddly(bytes: &[u8], separator: u8) -> bool {
-    let odd = |[before, first, second]: [u8; 3]| {
-        let begins = (before == separator)
-            | (before == b'\n')
-            | (before == b'"')
-            | (before == b' ')
-            | (before == b'-');
-        begins
-            & ((first == b'+')
-                | ((first == b'0') & (second.wrapping_sub(b'0') < 10))
-                | ((before == b'-') & (first == b'0')))
-    };
     let at_start = matches!(bytes, [b'+', ..] | [b'0', b'0'..=b'9', ..] | [b'-', b'0', ..]);
-    // Without a branch for each byte, so the processor handles many at once.
+    // In pieces, so that a number of this kind ends the search soon; each with two bytes of the next.
+    let pieces = (0..bytes.len()).step_by(1 << 14);
     at_start
-        || bytes.chunks(1 << 14).enumerate().any(|(at, chunk)| {
-            let end = (at << 14) + chunk.len() + 2;
-            let window = &bytes[at << 14..end.min(bytes.len())];
-            let threes =
-                window.iter().zip(&window[1.min(window.len())..]).zip(&window[2.min(window.len())..]);
-            threes.fold(false, |found, ((a, b), c)| found | odd([*a, *b, *c]))
-        })
+        || pieces.into_iter().any(|at| odd_within(&bytes[at..bytes.len().min(at + (1 << 14) + 2)], separator))
+}
+
+wide! {
+    /// Whether such a number follows the beginning of one of the fields. Without a branch for each byte, so that the
+    /// processor handles many at once.
+    fn odd_within(bytes: &[u8], separator: u8) -> bool {
+        let from = |at: usize| bytes.get(at..).unwrap_or_default();
+        let mut found = 0;
+        for ((&before, &first), &second) in bytes.iter().zip(from(1)).zip(from(2)) {
+            let minus = before == b'-';
+            let begins = (before == separator) | (before == b'\n') | (before == b'"') | (before == b' ') | minus;
+            let zero = first == b'0';
+            let odd = begins & ((first == b'+') | (zero & (second.wrapping_sub(b'0') < 10)) | (minus & zero));
+            found |= u8::from(odd);
+        }
+        found != 0
+    }
 }
 
 /// The text without its blank lines, and the numbers of those lines.

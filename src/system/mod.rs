@@ -22,5 +22,4 @@ pub mod panics;
 pub mod random;
 pub mod special;
 pub mod terminal;
-#[cfg(feature = "harness")]
 pub(crate) mod wide;

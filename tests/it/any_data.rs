@@ -174,6 +174,8 @@ fn what_is_ambiguous_or_of_another_kind_is_refused_by_name_with_the_way_out() {
         (b"u,i,r\n1,\"a,2\n2,b,3\n3,c\",4\n4,d,5\n", uir, "line 2: to line 4 is one row by its quotes"),
         (b"u;i;r\n1;2;2,5\n", uir, "line 2: r '2,5' is not a number: it has a decimal comma"),
         (b"u;i;r\n1;2;3\n;;\n", uir, "line 3: a row of empty fields; delete it"),
+        // Also where the last field is not one that is read.
+        (b"u,i,r,t\n1,2,3,4,5\n2,2,4\n", uir, "line 2: 5 of 4 fields: '1,2,3,4,5'"),
         (b"BZh91AY", uir, "r.csv: compressed by bzip2"),
         (b"\xfd7zXZ\0", uir, "r.csv: compressed by xz"),
         (b"{\"u\":1}\n", uir, "r.csv: JSON"),

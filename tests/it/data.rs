@@ -158,6 +158,19 @@ fn a_field_that_cannot_be_read_is_named_with_its_line() {
 }
 
 #[test]
+fn a_field_too_many_does_not_make_up_for_one_too_few_in_another_line() {
+    let head = "userId,movieId,rating,timestamp\n1,31,2.5,1\n";
+    assert_eq!(
+        refusal(&format!("{head}1,1029,3,2,5\n1,5,3\n")),
+        "ratings.csv line 3: 5 of 4 fields: '1,1029,3,2,5'"
+    );
+    assert_eq!(
+        refusal(&format!("{head}1,5,3\n1,1029,3,2,5\n")),
+        "ratings.csv line 3: 3 of 4 fields: '1,5,3'"
+    );
+}
+
+#[test]
 fn a_file_that_is_not_a_table_of_ratings_says_what_is_missing() {
     assert_eq!(
         refusal("userId,movieId,timestamp\n1,2,3\n"),
