@@ -123,6 +123,31 @@ proptest! {
     }
 
     #[test]
+    fn the_first_line_with_more_or_fewer_fields_is_refused_whatever_the_others_have(
+        beyond in prop::collection::vec(prop::sample::select(vec![0, 0, 0, 0, -1, 1, -2, 2]), 1..12),
+        // A column after those that are read.
+        note: bool,
+        end in prop::sample::select(vec!["", "\n", "\n\n"]),
+    ) {
+        let mut head = vec!["userId", "movieId", "rating", "timestamp"];
+        head.extend(note.then_some("note"));
+        let n = head.len();
+        let row = |beyond: &i32| vec!["1"; n.checked_add_signed(*beyond as isize).unwrap()].join(",");
+        let rows: Vec<String> = beyond.iter().map(row).collect();
+        let text = head.join(",") + "\n" + &rows.join("\n") + end;
+        let table = read(text.clone().into_bytes(), "r.csv", Some(Dialect::csv()), &WANTED);
+        match beyond.iter().position(|beyond| *beyond != 0) {
+            None => prop_assert_eq!(table.unwrap().height(), beyond.len()),
+            Some(at) => {
+                let fields = n.checked_add_signed(beyond[at] as isize).unwrap();
+                let said = format!("r.csv line {}: {fields} of {n} fields: ", at + 2);
+                let why = table.unwrap_err().to_string();
+                prop_assert!(why.starts_with(&said), "'{}' is not the start of '{}', for '{}'", said, why, text);
+            }
+        }
+    }
+
+    #[test]
     fn any_bytes_are_read_or_refused_in_one_line_and_never_panic(
         bytes in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..200),
