@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+#[cfg(unix)]
+use std::os::unix::fs::FileExt;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::thread;
@@ -82,21 +84,22 @@ pub fn other_text(text: &str) -> Option<&'static str> {
 /// A pipe, or what gzip unpacks, is read up to this size: three times the largest MovieLens.
 const MOST: usize = 4 << 30;
 
-/// The first bytes of a file, as many as these, read on all processors: most of the work is copying within memory.
-fn read_at_once(path: &Path, size: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; size];
-    let piece = size.div_ceil(thread::available_parallelism().map_or(1, Into::into)).max(1 << 24);
-    let read = |at: usize, into: &mut [u8]| {
-        let mut file = File::open(path)?;
-        file.seek(SeekFrom::Start(at as u64))?;
-        file.read_exact(into)
-    };
-    thread::scope(|scope| {
-        let pieces = bytes.chunks_mut(piece).enumerate();
-        let pieces: Vec<_> = pieces.map(|(k, into)| scope.spawn(move || read(k * piece, into))).collect();
-        pieces.into_iter().try_for_each(|piece| piece.join().unwrap_or_else(|panic| resume_unwind(panic)))
-    })?;
-    Ok(bytes)
+/// The first `size` bytes of a file, read on all processors: if the system has the file in memory, copying is most of the
+/// work. Nothing where a file has only one place to read at.
+fn read_at_once(file: &File, size: usize) -> io::Result<Vec<u8>> {
+    #[cfg(not(unix))]
+    return Ok(Vec::new());
+    #[cfg(unix)]
+    {
+        let mut bytes = vec![0; size];
+        let piece = size.div_ceil(thread::available_parallelism().map_or(1, Into::into)).max(1 << 24);
+        thread::scope(|scope| {
+            let read = |(k, into)| scope.spawn(move || file.read_exact_at(into, (k * piece) as u64));
+            let pieces: Vec<_> = bytes.chunks_mut(piece).enumerate().map(read).collect();
+            pieces.into_iter().try_for_each(|piece| piece.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        })?;
+        Ok(bytes)
+    }
 }
 
 /// Everything that a reader gives after these bytes, which may be endless; `fault` is what its error means.
@@ -125,11 +128,11 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
     memory::check_file(path, there.len())?;
     refuse_of_the_kernel(path, &there)?;
     let mut file = File::open(path).with_context(unread)?;
-    // A pipe or a file that the kernel makes has no size.
+    // A pipe has no size.
     let size = if there.is_file() { there.len() } else { 0 };
-    let packed = read_at_once(path, size as usize).with_context(unread)?;
-    if size > 0 {
-        file.seek(SeekFrom::Start(size)).with_context(unread)?;
+    let packed = read_at_once(&file, size as usize).with_context(unread)?;
+    if !packed.is_empty() {
+        file.seek(SeekFrom::Start(packed.len() as u64)).with_context(unread)?;
     }
     let packed = read_all(path, packed, file, "cannot be read")?;
     if !packed.starts_with(b"\x1f\x8b") {

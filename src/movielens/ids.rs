@@ -93,7 +93,7 @@ impl Ids {
         }
     }
 
-    /// How many ids a column holds: the lecture's `nunique()`.
+    /// How many distinct ids a column holds: the lecture's `nunique()`.
     ///
     /// # Errors
     /// As [`Ids::map`].
@@ -145,7 +145,7 @@ impl Ids {
     }
 }
 
-/// The index of the ids in a column, and to `each` the index of each row.
+/// Maps the distinct values of a column, and calls `each` with the index of each row.
 fn of_wholes(column: &Int64Chunked, mut each: impl FnMut(i64)) -> Index<i64> {
     let values = || column.downcast_iter().flat_map(|chunk| chunk.values().iter().copied());
     let (least, most) = values().fold((0, 0), |(least, most), id| (id.min(least), id.max(most)));

@@ -44,7 +44,7 @@ impl<'a> Text<'a> {
     /// line. Without quotes a line is a row, and [`Text::read`] checks that.
     ///
     /// # Errors
-    /// It is empty, lacks a wanted column, or has a malformed row in quotes.
+    /// It is empty, lacks a wanted column, or has a malformed row, if it has quotes.
     pub fn new(path: &Path, text: &'a str, dialect: &Dialect, wanted: &[ColumnSpec]) -> Result<Text<'a>> {
         let at = |(line, why): Fault| anyhow!("{} line {line}: {why}", path.display());
         let (mut text, mut blank) = without_blank_lines(text);
@@ -270,17 +270,14 @@ impl<'a> Text<'a> {
         (table.height() == self.rows).then_some(table)
     }
 
-    /// Whether what polars has read shows that each line of a text without quotes has as many fields as the first: the
-    /// last field is there in each row, and there are no more separators than that takes.
+    /// Whether each line of a text without quotes has as many fields as the first. What polars has read shows that if the
+    /// last field is there in each row, and there are no more separators than that takes; otherwise each line is looked at.
     fn is_even(&self, raw: &DataFrame, wanted: &[(usize, &ColumnSpec)]) -> bool {
         let (n, by) = (self.first.len(), byte_of(&self.separator));
         let last = wanted.iter().find(|(at, _)| at + 1 == n).and_then(|(_, want)| raw.column(want.name).ok());
         let separators = || memchr::memchr_iter(by, &self.text.as_bytes()[self.start..]).count();
-        match last {
-            Some(last) => !last.has_nulls() && separators() == self.rows * (n - 1),
-            // polars does not look at a field after the last one that is asked for.
-            None => self.check_lines().is_ok(),
-        }
+        let seen = last.is_some_and(|last| !last.has_nulls() && separators() == self.rows * (n - 1));
+        seen || self.check_lines().is_ok()
     }
 
     /// The table of the wanted columns: as numbers where the first row has some and, if not all rows agree, as text
@@ -388,13 +385,12 @@ const LITERALLY: &str = "; if quotes are ordinary characters, use --quote none";
 fn written_oddly(bytes: &[u8], separator: u8) -> bool {
     let at_start = matches!(bytes, [b'+', ..] | [b'0', b'0'..=b'9', ..] | [b'-', b'0', ..]);
     // In pieces, so that a number of this kind ends the search soon; each with two bytes of the next.
-    let pieces = (0..bytes.len()).step_by(1 << 14);
-    at_start
-        || pieces.into_iter().any(|at| odd_within(&bytes[at..bytes.len().min(at + (1 << 14) + 2)], separator))
+    let mut pieces = (0..bytes.len()).step_by(1 << 14);
+    at_start || pieces.any(|at| odd_within(&bytes[at..bytes.len().min(at + (1 << 14) + 2)], separator))
 }
 
 wide! {
-    /// Whether such a number follows the beginning of one of the fields. Without a branch for each byte, so that the
+    /// Whether one of the fields after the first begins like a number that is written oddly. Without a branch for each byte, so that the
     /// processor handles many at once.
     fn odd_within(bytes: &[u8], separator: u8) -> bool {
         let from = |at: usize| bytes.get(at..).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Functions that are compiled twice: for any processor, and for those with AVX2.
 
-/// Defines a function whose loops take eight numbers at a time on processors with AVX2, with the same result as on
+/// Defines a function whose loops take twice as many numbers at a time on processors with AVX2, with the same result as on
 /// others: nothing is reordered, and no product and sum are fused.
 macro_rules! wide {
     (
