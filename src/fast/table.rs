@@ -8,6 +8,7 @@ use tch::Tensor;
 
 use super::replay::Weights;
 use crate::libtorch::memory::slice_mut;
+use crate::system::prefetch::prefetch;
 
 /// All rows are brought up to date after this many steps, which bounds the memory for the steps: 32 bytes each under
 /// SGD, 2 MiB.
@@ -88,18 +89,6 @@ pub(super) struct ParamTable {
 
 /// Numbers of a cache line.
 const LINE: usize = 16;
-
-/// Asks the processor to fetch what is at an address, without waiting for it: a hint, valid for any address.
-#[inline(always)]
-#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
-fn prefetch<T>(at: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: nothing is read or written.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
-    }
-}
 
 /// The parts of a table's row: the weights with what the optimizer remembers of them, and the steps it has taken part in.
 #[inline(always)]

@@ -6,6 +6,8 @@ use std::hash::Hash;
 use anyhow::{Result, bail};
 use polars::prelude::*;
 
+use crate::system::threads::both;
+
 /// An id as the data has it. Ids are ordered by number or, if they are text, by text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Id {
@@ -192,13 +194,8 @@ impl CollabFilterDataset {
     /// There is no such column, or it does not hold ids or ratings.
     pub fn from_data_frame(ratings: &DataFrame, user: &str, item: &str, rating: &str) -> Result<Self> {
         let (user, item) = (ratings.column(user)?, ratings.column(item)?);
-        let (users, items) = std::thread::scope(|scope| {
-            let users = scope.spawn(|| Ids::map(user));
-            let items = Ids::map(item);
-            (users.join(), items)
-        });
-        let (users, user_idx) = users.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let (items, item_idx) = items?;
+        let (users, items) = both(|| Ids::map(user), || Ids::map(item));
+        let ((users, user_idx), (items, item_idx)) = (users?, items?);
         let mut y = Vec::with_capacity(ratings.height());
         for chunk in ratings.column(rating)?.f64()?.downcast_iter() {
             y.extend(chunk.values().iter().map(|&r| r as f32));

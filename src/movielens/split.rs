@@ -7,6 +7,8 @@ use anyhow::{Context, Result, ensure};
 use rand_mt::Mt;
 
 use super::ids::CollabFilterDataset;
+use crate::system::prefetch::prefetch;
+use crate::system::threads::both;
 
 /// The lecture's share of the ratings to hold out: fastai's `get_cv_idxs(n, seed=42, val_pct=0.2)`.
 const VAL_PCT: f64 = 0.2;
@@ -132,24 +134,12 @@ fn numpy_permutation(n: usize, seed: u32) -> Vec<u32> {
     let mut next: VecDeque<(usize, usize)> = swaps.by_ref().take(AHEAD).collect();
     while let Some((last, drawn)) = next.pop_front() {
         if let Some(later) = swaps.next() {
-            fetch(&rows[later.1]);
+            prefetch(&rows[later.1]);
             next.push_back(later);
         }
         rows.swap(last, drawn);
     }
     rows
-}
-
-/// Asks for a number in memory that is needed soon, where the processor can be asked.
-fn fetch(number: &u32) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: every processor of this kind can, and nothing but time depends on it.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(number).cast()) }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = number;
 }
 
 /// The rows of both parts of a split, each in file order (fastai splits by a boolean mask, so the shuffled
@@ -175,10 +165,7 @@ impl Split {
             rows.extend(part.map(|(row, _)| row));
             rows
         };
-        std::thread::scope(|scope| {
-            let val = scope.spawn(|| rows(true, val_idxs.len()));
-            let trn = rows(false, n - val_idxs.len());
-            Split { trn, val: val.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) }
-        })
+        let (val, trn) = both(|| rows(true, val_idxs.len()), || rows(false, n - val_idxs.len()));
+        Split { trn, val }
     }
 }

@@ -270,14 +270,13 @@ impl<'a> Text<'a> {
         (table.height() == self.rows).then_some(table)
     }
 
-    /// Whether each line of a text without quotes has as many fields as the first. What polars has read shows that if the
-    /// last field is there in each row, and there are no more separators than that takes; otherwise each line is looked at.
-    fn is_even(&self, raw: &DataFrame, wanted: &[(usize, &ColumnSpec)]) -> bool {
+    /// Whether what polars has read shows that each line of a text without quotes has as many fields as the first: the
+    /// last field is there in each row, and there are no more separators than that takes.
+    fn shows_even_lines(&self, raw: &DataFrame, wanted: &[(usize, &ColumnSpec)]) -> bool {
         let (n, by) = (self.first.len(), byte_of(&self.separator));
         let last = wanted.iter().find(|(at, _)| at + 1 == n).and_then(|(_, want)| raw.column(want.name).ok());
         let separators = || memchr::memchr_iter(by, &self.text.as_bytes()[self.start..]).count();
-        let seen = last.is_some_and(|last| !last.has_nulls() && separators() == self.rows * (n - 1));
-        seen || self.check_lines().is_ok()
+        last.is_some_and(|last| !last.has_nulls() && separators() == self.rows * (n - 1))
     }
 
     /// The table of the wanted columns: as numbers where the first row has some and, if not all rows agree, as text
@@ -312,17 +311,17 @@ impl<'a> Text<'a> {
                 _ => DataType::String,
             }
         };
-        if let Some(raw) = self.polars(&wanted, kind)
-            && (self.quote.is_some() || self.is_even(&raw, &wanted))
+        let raw = self.polars(&wanted, kind);
+        let even = |raw| self.shows_even_lines(raw, &wanted);
+        if self.quote.is_none() && !raw.as_ref().is_some_and(even) {
+            self.check_lines()
+                .map_err(|(line, why)| anyhow!("{shown} line {}: {why}", self.in_file(line)))?;
+        }
+        if let Some(raw) = raw
             && let Ok((table, faults)) = table(&raw, wanted.iter().map(|(_, want)| *want), label, missing)
             && faults.is_empty()
         {
             return Ok((table, Vec::new()));
-        }
-        // Something is unusual: what, and in which line, is worth a slower look.
-        if self.quote.is_none() {
-            self.check_lines()
-                .map_err(|(line, why)| anyhow!("{shown} line {}: {why}", self.in_file(line)))?;
         }
         let Some(raw) = self.polars(&wanted, |_, _| DataType::String) else {
             let line = self.in_file(self.quote.map_or(1, |quote| self.odd_line(quote)));
@@ -390,8 +389,8 @@ fn written_oddly(bytes: &[u8], separator: u8) -> bool {
 }
 
 wide! {
-    /// Whether one of the fields after the first begins like a number that is written oddly. Without a branch for each byte, so that the
-    /// processor handles many at once.
+    /// Whether one of the fields after the first begins like a number that is written oddly. Without a branch for each
+    /// byte, so that the processor handles many at once.
     fn odd_within(bytes: &[u8], separator: u8) -> bool {
         let from = |at: usize| bytes.get(at..).unwrap_or_default();
         let mut found = 0;

@@ -18,8 +18,10 @@ pub mod memory;
 #[cfg(feature = "harness")]
 pub mod numerals;
 pub mod panics;
+pub(crate) mod prefetch;
 #[cfg(feature = "harness")]
 pub mod random;
 pub mod special;
 pub mod terminal;
+pub(crate) mod threads;
 pub(crate) mod wide;
