@@ -142,12 +142,12 @@ impl Figure {
     /// # Errors
     /// When the SVG cannot be converted: a bug in this program.
     pub fn pdf(&self) -> Result<Vec<u8>> {
-        let tree = self.tree()?;
+        // As text, svg2pdf would write the fonts in an order that differs from run to run, and compile a font library.
+        let outlines = self.tree()?.to_string(&usvg::WriteOptions::default());
+        let tree = usvg::Tree::from_str(&outlines, &usvg::Options::default())
+            .with_context(|| format!("{}: its outlines cannot be read back", self.name))?;
         let dpi = DESIGN_DPI as f32 * tree.size().width() / self.width as f32;
-        // As text, svg2pdf would write the fonts in an order that differs from run to run.
-        let outlines =
-            svg2pdf::ConversionOptions { embed_text: false, ..svg2pdf::ConversionOptions::default() };
-        svg2pdf::to_pdf(&tree, outlines, svg2pdf::PageOptions { dpi })
+        svg2pdf::to_pdf(&tree, svg2pdf::ConversionOptions::default(), svg2pdf::PageOptions { dpi })
             .map_err(|error| anyhow::anyhow!("{}: no PDF can be made of it: {error}", self.name))
     }
 
