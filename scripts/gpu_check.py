@@ -257,7 +257,7 @@ class Check:
     def interrupted(self, *how) -> None:
         """Ctrl-C in an epoch, then --resume: the generators of CPU and card continue where they were."""
         device, called = self.device, "".join(f" with {word}" for word in how)
-        epochs = max(6, min(500, round(5 / self.fit(device, *DROPOUT, *how, "--schedule", "0.01x3").epoch())))
+        epochs = max(6, min(500, round(self.options.seconds / self.fit(device, *DROPOUT, *how, "--schedule", "0.01x3").epoch())))
         more = [*DROPOUT, *how, "--schedule", f"0.01x{epochs}"]
         whole, out, kept = self.fit(device, *more), self.out(), self.work / f"kept{called}"
         child = self.begin([self.program, *self.words(device, out, *more, "--checkpoint", kept)])
@@ -421,6 +421,7 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(MODELS), help="comma-separated; default: all four")
     parser.add_argument("--sections", default="", help="of `run`, comma-separated; default: all")
     parser.add_argument("--sizes", default="64,4096,65536", help="of batches, comma-separated")
+    parser.add_argument("--seconds", type=float, default=5, help="how long the fit takes that Ctrl-C interrupts (5)")
     parser.add_argument("--minutes", type=float, default=10, help="what is not done by then is not done (10)")
     parser.add_argument("--tolerance", type=float, default=1e-3, metavar="X",
                         help="maximum relative difference from the CPU's loss (1e-3: three digits)")

@@ -25,6 +25,36 @@ extern "C" fn before_libtorch() {
 #[unsafe(link_section = ".preinit_array")]
 static BEFORE_LIBTORCH: extern "C" fn() = before_libtorch;
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod end {
+    //! The end of the process. libtorch's destructors, which take as long as its start, only free what the system frees
+    //! anyway.
+
+    use std::ffi::{c_int, c_void};
+    use std::ptr::null_mut;
+
+    // `unsafe`: glibc's functions of this name have these types.
+    unsafe extern "C" {
+        fn on_exit(end: extern "C" fn(c_int, *mut c_void), argument: *mut c_void) -> c_int;
+    }
+
+    extern "C" fn end(status: c_int, _: *mut c_void) {
+        // SAFETY: both may be called here. Rust has written its own buffers by now; the first call writes those of C.
+        unsafe {
+            libc::fflush(null_mut());
+            libc::_exit(status);
+        }
+    }
+
+    /// Ends the process without the destructors of what is loaded by now.
+    pub fn without_destructors() {
+        // SAFETY: `end` is a function of the program, and uses no argument. Were it refused, the process would end later.
+        unsafe { on_exit(end, null_mut()) };
+    }
+}
+
 fn main() -> ExitCode {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    end::without_destructors();
     cli::main()
 }

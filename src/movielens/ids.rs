@@ -194,12 +194,14 @@ impl CollabFilterDataset {
     /// There is no such column, or it does not hold ids or ratings.
     pub fn from_data_frame(ratings: &DataFrame, user: &str, item: &str, rating: &str) -> Result<Self> {
         let (user, item) = (ratings.column(user)?, ratings.column(item)?);
-        let (users, items) = both(|| Ids::map(user), || Ids::map(item));
+        let stars = ratings.column(rating)?.f64()?;
+        let y = || {
+            let mut y = Vec::with_capacity(stars.len());
+            stars.downcast_iter().for_each(|chunk| y.extend(chunk.values().iter().map(|&r| r as f32)));
+            y
+        };
+        let (items, (users, y)) = both(|| Ids::map(item), || (Ids::map(user), y()));
         let ((users, user_idx), (items, item_idx)) = (users?, items?);
-        let mut y = Vec::with_capacity(ratings.height());
-        for chunk in ratings.column(rating)?.f64()?.downcast_iter() {
-            y.extend(chunk.values().iter().map(|&r| r as f32));
-        }
         Ok(CollabFilterDataset { users, items, user_idx, item_idx, y, scale: None })
     }
 

@@ -4,6 +4,7 @@ use anyhow::Result;
 use polars::prelude::*;
 
 use super::ids::Ids;
+use crate::system::threads::both;
 
 /// Which publication of the data a file is; the lecture's numbers belong to one of them only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,15 +35,13 @@ impl Snapshot {
         if sha256 == LECTURE_SHA256 {
             return Ok(Snapshot::Lecture2016);
         }
-        for (n_ratings, users, movies, snapshot) in KNOWN {
-            if ratings.height() == n_ratings
-                && Ids::count(ratings.column("userId")?)? == users
-                && Ids::count(ratings.column("movieId")?)? == movies
-            {
-                return Ok(snapshot);
-            }
-        }
-        Ok(Snapshot::Other)
+        let Some((_, users, movies, snapshot)) = KNOWN.into_iter().find(|known| known.0 == ratings.height())
+        else {
+            return Ok(Snapshot::Other);
+        };
+        let (user, item) = (ratings.column("userId")?, ratings.column("movieId")?);
+        let (n_items, n_users) = both(|| Ids::count(item), || Ids::count(user));
+        Ok(if (n_users?, n_items?) == (users, movies) { snapshot } else { Snapshot::Other })
     }
 }
 

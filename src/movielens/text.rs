@@ -95,16 +95,21 @@ impl<'a> Text<'a> {
             text.count_lines();
             return Ok(text);
         };
-        let mut checked = text.check_quoted(quote);
-        // A backslash before a quote, as MySQL and Book-Crossing write one: but not one that ends a field.
+        let checked = text.check_quoted(quote);
+        // A backslash before a quote, as MySQL and Book-Crossing write one: but not one that ends a field. After that comes
+        // a separator or, where a separator may as well be part of a title, the quote of the next field.
         let mark = char::from(quote);
         let escaped = format!("\\{mark}");
         if checked.is_err() && text.text.contains(&escaped) {
-            let kept = format!("{escaped}{}", char::from(byte_of(&text.separator)));
-            let doubled = text.text.replace(&kept, "\0").replace(&escaped, &format!("{mark}{mark}"));
-            let escaping = Text { text: doubled.replace('\0', &kept).into(), ..text };
-            text = escaping;
-            checked = text.check_quoted(quote).or(checked);
+            let written = std::mem::take(&mut text.text).into_owned();
+            let by = char::from(byte_of(&text.separator));
+            for kept in [format!("{escaped}{by}"), format!("{escaped}{by}{mark}")] {
+                let doubled = written.replace(&kept, "\0").replace(&escaped, &format!("{mark}{mark}"));
+                text.text = doubled.replace('\0', &kept).into();
+                if let Ok(()) = text.check_quoted(quote) {
+                    return Ok(text);
+                }
+            }
         }
         checked.map_err(|(line, why)| at((text.in_file(line), why)))?;
         Ok(text)

@@ -218,6 +218,14 @@ fn times_are_read_as_numbers_or_dates_and_titles_from_any_table() {
         none.notes
     );
     assert!(read("7", ("isbn", "title")).unwrap_err().contains("--title-columns ID,TITLE"));
+    // A backslash stands before a quote, as in Book-Crossing, and may end a field.
+    let escaped = r#""ISBN";"Book-Title";"Year"
+"7";"The Real \"J. Peterman\"; Adventures";"1999"
+"8";"C:\";"2000"
+"#;
+    std::fs::write(titles.path().join("t.csv"), escaped).unwrap();
+    let books = read("7", ("ISBN", "Book-Title")).unwrap().titles().unwrap();
+    assert_eq!((&*books["7"], &*books["8"]), (r#"The Real "J. Peterman"; Adventures"#, r"C:\"));
 }
 
 #[test]
