@@ -13,6 +13,7 @@ use flate2::read::MultiGzDecoder;
 
 use crate::system::memory;
 use crate::system::special::{is_device, refuse_of_the_kernel};
+use crate::system::threads::both;
 
 /// How files begin that are not tables, and what to do about them.
 const OTHERS: [(&[u8], &str); 21] = [
@@ -165,20 +166,25 @@ pub fn text(path: &Path, bytes: Vec<u8>) -> Result<(String, bool)> {
         bail!("{shown}: {what}");
     }
     let line_at = |bytes: &[u8], at: usize| memchr::memchr_iter(b'\n', &bytes[..at]).count() + 1;
-    if let Some(at) = memchr::memchr(0, &bytes) {
+    let (special, utf_8) = both(
+        || memchr::memchr2(0, b'\r', &bytes).is_some(),
+        || std::str::from_utf8(&bytes).map_err(|e| e.valid_up_to()),
+    );
+    if special && let Some(at) = memchr::memchr(0, &bytes) {
         bail!("{shown} line {}: a zero byte, so this is not text", line_at(&bytes, at));
     }
-    let (mut text, latin_1) = match String::from_utf8(bytes) {
-        Ok(text) => (text, false),
-        Err(error) => {
-            let (valid, bytes) = (error.utf8_error().valid_up_to(), error.as_bytes());
+    let latin_1 = utf_8.is_err();
+    let mut text = match utf_8.map(drop) {
+        // SAFETY: these bytes have just been found to be UTF-8.
+        Ok(()) => unsafe { String::from_utf8_unchecked(bytes) },
+        Err(valid) => {
             // Text that was UTF-8 so far is damaged rather than in another encoding.
             ensure!(
                 bytes[..valid].is_ascii(),
                 "{shown} line {}: not UTF-8 text, unlike the lines before; save it as UTF-8",
-                line_at(bytes, valid)
+                line_at(&bytes, valid)
             );
-            (bytes.iter().map(|&byte| windows_1252(byte)).collect(), true)
+            bytes.iter().map(|&byte| windows_1252(byte)).collect()
         }
     };
     if text.starts_with('\u{feff}') {
@@ -187,7 +193,7 @@ pub fn text(path: &Path, bytes: Vec<u8>) -> Result<(String, bool)> {
     if let Some(what) = other_text(&text) {
         bail!("{shown}: {what}");
     }
-    if memchr::memchr(b'\r', text.as_bytes()).is_some() {
+    if special {
         text = text.replace("\r\n", "\n").replace('\r', "\n");
     }
     Ok((text, latin_1))

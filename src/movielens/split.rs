@@ -1,7 +1,7 @@
 //! Which ratings are held out.
 
-use std::collections::VecDeque;
 use std::fmt;
+use std::sync::mpsc::sync_channel;
 
 use anyhow::{Context, Result, ensure};
 use rand_mt::Mt;
@@ -116,29 +116,45 @@ pub fn get_cv_idxs(n: usize, val_pct: f64, seed: u32) -> Vec<usize> {
 /// `np.random.RandomState(seed).permutation(n)`: MT19937, a Fisher-Yates shuffle from the end, each index
 /// drawn by masked rejection on 32-bit outputs (NumPy's legacy generator).
 fn numpy_permutation(n: usize, seed: u32) -> Vec<u32> {
+    const BLOCK: usize = 1 << 16;
     let mut generator = Mt::new(seed);
-    // Half the memory of `usize`: swapping at random in it is most of the work.
-    let mut rows: Vec<u32> = (0..n as u32).collect();
-    let mut swaps = (1..n as u32).rev().map(|last| {
+    let mut lasts = (1..n as u32).rev();
+    let mut draw = |last: u32| {
         let mask = (last + 1).next_power_of_two() - 1;
         loop {
             let drawn = generator.next_u32() & mask;
             if drawn <= last {
-                return (last as usize, drawn as usize);
+                return drawn;
             }
         }
-    });
-    // The numbers drawn do not depend on the swaps. So some are drawn ahead, and with many millions of rows the waits for
-    // memory overlap.
+    };
+    // Half the memory of `usize`: swapping at random in it is most of the work.
+    let mut rows: Vec<u32> = (0..n as u32).collect();
+    // The numbers drawn do not depend on the swaps. So another thread draws them, some blocks ahead, and with many millions
+    // of rows the waits for memory overlap.
     const AHEAD: usize = 64;
-    let mut next: VecDeque<(usize, usize)> = swaps.by_ref().take(AHEAD).collect();
-    while let Some((last, drawn)) = next.pop_front() {
-        if let Some(later) = swaps.next() {
-            prefetch(&rows[later.1]);
-            next.push_back(later);
+    let (send, blocks) = sync_channel(4);
+    let draw_all = move || {
+        loop {
+            let drawn: Vec<u32> = lasts.by_ref().take(BLOCK).map(&mut draw).collect();
+            if drawn.is_empty() || send.send(drawn).is_err() {
+                return;
+            }
         }
-        rows.swap(last, drawn);
-    }
+    };
+    let swap_all = || {
+        let mut last = n;
+        for drawn in blocks {
+            for (at, &row) in drawn.iter().enumerate() {
+                if let Some(&later) = drawn.get(at + AHEAD) {
+                    prefetch(&rows[later as usize]);
+                }
+                last -= 1;
+                rows.swap(last, row as usize);
+            }
+        }
+    };
+    both(draw_all, swap_all);
     rows
 }
 
