@@ -39,14 +39,16 @@ mod end {
     }
 
     extern "C" fn end(status: c_int, _: *mut c_void) {
-        // SAFETY: both may be called here. Rust has written its own buffers by now; the first call writes those of C.
+        // SAFETY: both may be called here. Rust has written its own buffers, whether `main` returned or the process was
+        // ended by `std::process::exit`; the first call writes those of C.
         unsafe {
             libc::fflush(null_mut());
             libc::_exit(status);
         }
     }
 
-    /// Ends the process without the destructors of what is loaded by now.
+    /// Ends the process without the destructors of what is loaded by now. A sanitizer's search for leaks in the program
+    /// is skipped with them.
     pub fn without_destructors() {
         // SAFETY: `end` is a function of the program, and uses no argument. Were it refused, the process would end later.
         unsafe { on_exit(end, null_mut()) };

@@ -166,15 +166,15 @@ pub fn text(path: &Path, bytes: Vec<u8>) -> Result<(String, bool)> {
         bail!("{shown}: {what}");
     }
     let line_at = |bytes: &[u8], at: usize| memchr::memchr_iter(b'\n', &bytes[..at]).count() + 1;
-    let (special, utf_8) = both(
+    let (zeros_or_returns, utf_8) = both(
         || memchr::memchr2(0, b'\r', &bytes).is_some(),
-        || std::str::from_utf8(&bytes).map_err(|e| e.valid_up_to()),
+        || std::str::from_utf8(&bytes).map(drop).map_err(|e| e.valid_up_to()),
     );
-    if special && let Some(at) = memchr::memchr(0, &bytes) {
+    if zeros_or_returns && let Some(at) = memchr::memchr(0, &bytes) {
         bail!("{shown} line {}: a zero byte, so this is not text", line_at(&bytes, at));
     }
     let latin_1 = utf_8.is_err();
-    let mut text = match utf_8.map(drop) {
+    let mut text = match utf_8 {
         // SAFETY: these bytes have just been found to be UTF-8.
         Ok(()) => unsafe { String::from_utf8_unchecked(bytes) },
         Err(valid) => {
@@ -193,7 +193,7 @@ pub fn text(path: &Path, bytes: Vec<u8>) -> Result<(String, bool)> {
     if let Some(what) = other_text(&text) {
         bail!("{shown}: {what}");
     }
-    if special {
+    if zeros_or_returns {
         text = text.replace("\r\n", "\n").replace('\r', "\n");
     }
     Ok((text, latin_1))

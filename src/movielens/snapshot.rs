@@ -29,7 +29,7 @@ impl Snapshot {
         }
     }
 
-    /// Recognizes the lecture's data by the file's checksum, and others by their counts.
+    /// Recognizes the lecture's data by the file's checksum, and others by their numbers of ratings and users.
     pub(super) fn recognize(sha256: &str, ratings: &DataFrame) -> Result<Snapshot> {
         if sha256 == LECTURE_SHA256 {
             return Ok(Snapshot::Lecture2016);

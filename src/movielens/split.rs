@@ -130,9 +130,7 @@ fn numpy_permutation(n: usize, seed: u32) -> Vec<u32> {
     };
     // Half the memory of `usize`: swapping at random in it is most of the work.
     let mut rows: Vec<u32> = (0..n as u32).collect();
-    // The numbers drawn do not depend on the swaps. So another thread draws them, some blocks ahead, and with many millions
-    // of rows the waits for memory overlap.
-    const AHEAD: usize = 64;
+    // The numbers drawn do not depend on the swaps, so that another thread draws them, some blocks ahead.
     let (send, blocks) = sync_channel(4);
     let draw_all = move || {
         loop {
@@ -142,6 +140,8 @@ fn numpy_permutation(n: usize, seed: u32) -> Vec<u32> {
             }
         }
     };
+    // Each row is asked for this many swaps ahead: with many millions of rows the waits for memory overlap.
+    const AHEAD: usize = 64;
     let swap_all = || {
         let mut last = n;
         for drawn in blocks {

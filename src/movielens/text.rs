@@ -96,20 +96,8 @@ impl<'a> Text<'a> {
             return Ok(text);
         };
         let checked = text.check_quoted(quote);
-        // A backslash before a quote, as MySQL and Book-Crossing write one: but not one that ends a field. After that comes
-        // a separator or, where a separator may as well be part of a title, the quote of the next field.
-        let mark = char::from(quote);
-        let escaped = format!("\\{mark}");
-        if checked.is_err() && text.text.contains(&escaped) {
-            let written = std::mem::take(&mut text.text).into_owned();
-            let by = char::from(byte_of(&text.separator));
-            for kept in [format!("{escaped}{by}"), format!("{escaped}{by}{mark}")] {
-                let doubled = written.replace(&kept, "\0").replace(&escaped, &format!("{mark}{mark}"));
-                text.text = doubled.replace('\0', &kept).into();
-                if let Ok(()) = text.check_quoted(quote) {
-                    return Ok(text);
-                }
-            }
+        if (checked.is_err() || text.escapes_within_fields(quote)) && text.double_escaped(quote) {
+            return Ok(text);
         }
         checked.map_err(|(line, why)| at((text.in_file(line), why)))?;
         Ok(text)
@@ -199,6 +187,43 @@ impl<'a> Text<'a> {
         }
         (self.start, self.rows) = (start, rows);
         Ok(())
+    }
+
+    /// Whether a backslash stands before a quote that ends no field: then `\"` is a quote, as MySQL and Book-Crossing write
+    /// it, also if the rows can be read without.
+    fn escapes_within_fields(&self, quote: u8) -> bool {
+        let (text, by, mark) = (&self.text, char::from(byte_of(&self.separator)), char::from(quote));
+        let within = |after: &str| !after.is_empty() && !after.starts_with([by, '\n', mark]);
+        text.match_indices(&format!("\\{mark}")).any(|(at, escaped)| within(&text[at + escaped.len()..]))
+    }
+
+    /// Writes each `\"` as two quotes if the rows make sense then. But a field may also end in a backslash: before a
+    /// separator or, where a field goes on with a separator, before one and the next field's quote; or at the end of a line.
+    fn double_escaped(&mut self, quote: u8) -> bool {
+        let (by, mark) = (char::from(byte_of(&self.separator)), char::from(quote));
+        let (escaped, doubled) = (format!("\\{mark}"), format!("{mark}{mark}"));
+        if !self.text.contains(&escaped) {
+            return false;
+        }
+        let before = (self.text.clone(), self.start, self.rows);
+        let (one, both) = (by.to_string(), format!("{by}{mark}"));
+        for (end, at_line_ends) in [(&one, false), (&both, false), (&one, true), (&both, true)] {
+            let (mut text, mut copied) = (String::with_capacity(before.0.len()), 0);
+            for (at, _) in before.0.match_indices(&escaped) {
+                let after = &before.0[at + escaped.len()..];
+                let line_end = at_line_ends && (after.is_empty() || after.starts_with('\n'));
+                text += &before.0[copied..at];
+                text += if line_end || after.starts_with(end) { &escaped } else { &doubled };
+                copied = at + escaped.len();
+            }
+            text += &before.0[copied..];
+            self.text = text.into();
+            if self.check_quoted(quote).is_ok() {
+                return true;
+            }
+        }
+        (self.text, self.start, self.rows) = before;
+        false
     }
 
     /// The field of a row of several lines that seems to go on because of an unintended quote: it is a wanted one, in

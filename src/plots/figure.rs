@@ -142,13 +142,18 @@ impl Figure {
     /// # Errors
     /// When the SVG cannot be converted: a bug in this program.
     pub fn pdf(&self) -> Result<Vec<u8>> {
-        // As text, svg2pdf would write the fonts in an order that differs from run to run, and compile a font library.
-        let outlines = self.tree()?.to_string(&usvg::WriteOptions::default());
-        let tree = usvg::Tree::from_str(&outlines, &usvg::Options::default())
+        // As text, svg2pdf would write the fonts in an order that differs from run to run, and would need a library for them.
+        let tree = usvg::Tree::from_str(&self.outlines()?, &usvg::Options::default())
             .with_context(|| format!("{}: its outlines cannot be read back", self.name))?;
         let dpi = DESIGN_DPI as f32 * tree.size().width() / self.width as f32;
         svg2pdf::to_pdf(&tree, svg2pdf::ConversionOptions::default(), svg2pdf::PageOptions { dpi })
             .map_err(|error| anyhow::anyhow!("{}: no PDF can be made of it: {error}", self.name))
+    }
+
+    /// The picture as SVG, with its text as outlines.
+    fn outlines(&self) -> Result<String> {
+        let options = usvg::WriteOptions { preserve_text: false, ..usvg::WriteOptions::default() };
+        Ok(self.tree()?.to_string(&options))
     }
 
     fn tree(&self) -> Result<usvg::Tree> {
@@ -199,4 +204,17 @@ fn encoded(page: tiny_skia::Pixmap, dpi: u32) -> Result<Vec<u8>> {
     writer.write_image_data(page.data())?;
     writer.finish()?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Figure;
+
+    #[test]
+    fn the_text_of_a_pdf_is_outlines() {
+        let svg = "<svg xmlns='http://www.w3.org/2000/svg' width='90' height='20'><text font-family='DejaVu Sans' y='15'>a title</text></svg>";
+        let figure = Figure { name: "x".into(), alt: "x".into(), svg: svg.into(), width: 90, height: 20 };
+        let outlines = figure.outlines().unwrap();
+        assert!(outlines.contains("<path ") && !outlines.contains("<text"), "{outlines}");
+    }
 }

@@ -218,14 +218,31 @@ fn times_are_read_as_numbers_or_dates_and_titles_from_any_table() {
         none.notes
     );
     assert!(read("7", ("isbn", "title")).unwrap_err().contains("--title-columns ID,TITLE"));
-    // A backslash stands before a quote, as in Book-Crossing, and may end a field.
-    let escaped = r#""ISBN";"Book-Title";"Year"
-"7";"The Real \"J. Peterman\"; Adventures";"1999"
+    // A backslash stands before a quote, as in Book-Crossing, and may end a field or a line.
+    let titled = |rows: &str| {
+        std::fs::write(titles.path().join("t.csv"), format!("\"ISBN\";\"Book-Title\";\"Year\"\n{rows}"))
+            .unwrap();
+        let books = read("7", ("ISBN", "Book-Title")).unwrap().titles().unwrap();
+        (books["7"].clone(), books.get("8").cloned())
+    };
+    for (rows, seventh, eighth) in [
+        (
+            r#""7";"The Real \"J. Peterman\"; Adventures";"1999"
 "8";"C:\";"2000"
-"#;
-    std::fs::write(titles.path().join("t.csv"), escaped).unwrap();
-    let books = read("7", ("ISBN", "Book-Title")).unwrap().titles().unwrap();
-    assert_eq!((&*books["7"], &*books["8"]), (r#"The Real "J. Peterman"; Adventures"#, r"C:\"));
+"#,
+            r#"The Real "J. Peterman"; Adventures"#,
+            Some(r"C:\"),
+        ),
+        (r#""7";"The \"Real\" X";"1999""#, r#"The "Real" X"#, None),
+        (
+            r#""7";"\"Real\"; X";"C:\"
+"8";"Y";"\""#,
+            r#""Real"; X"#,
+            Some("Y"),
+        ),
+    ] {
+        assert_eq!(titled(rows), (seventh.to_owned(), eighth.map(str::to_owned)), "{rows}");
+    }
 }
 
 #[test]
@@ -313,8 +330,8 @@ fn a_random_split_is_the_lectures_and_has_its_seed() {
 /// Runs a command with `--out` in the folder, expects success, and returns its output.
 fn run(data: &Path, arguments: &[&str]) -> String {
     let out = data.join("out");
-    let output =
-        crate::common::program().args(arguments).args(["--out".as_ref(), out.as_os_str()]).output().unwrap();
+    let mut command = crate::prepared::program();
+    let output = command.args(arguments).args(["--dpi", "30", "--out"]).arg(out).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

@@ -59,7 +59,7 @@ fn read(folder: &Path) -> (World, Rated, Pairs, Vec<f64>) {
 }
 
 fn lecture5(arguments: &[&str]) -> Output {
-    let output = crate::common::program().args(arguments).output().unwrap();
+    let output = crate::prepared::program().args(arguments).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     output
 }

@@ -3,10 +3,12 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard};
 
 use sha2::{Digest, Sha256};
+
+use crate::prepared;
 
 /// A command that computes on the CPU, unless it is told otherwise: on a card, bytes and losses are others.
 pub fn on_cpu(program: impl AsRef<OsStr>) -> Command {
@@ -15,13 +17,13 @@ pub fn on_cpu(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The program.
+/// The program itself, for tests of how it is loaded and of its limits; others start `prepared::program`.
 pub fn program() -> Command {
     on_cpu(env!("CARGO_BIN_EXE_lecture5"))
 }
 
 pub fn lecture5(arguments: &[impl AsRef<OsStr>]) -> Output {
-    program().args(arguments).output().expect("the program starts")
+    prepared::program().args(arguments).output().expect("the program starts")
 }
 
 pub fn stdout(output: &Output) -> String {
@@ -106,7 +108,7 @@ impl Place {
     }
 
     pub fn command(&self, arguments: &[&str], out: &str) -> Command {
-        let mut command = program();
+        let mut command = prepared::program();
         command.args(arguments).arg("--data").arg(self.path("data")).arg("--out").arg(self.path(out));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -136,7 +138,7 @@ pub fn fails(output: &Output, status: i32, said: &str) {
     assert!(text.contains(said) && text.lines().count() == 1, "{text}");
 }
 
-pub fn signal(process: &std::process::Child, name: &str) {
+pub fn signal(process: &Child, name: &str) {
     let pid = process.id().to_string();
     assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
 }

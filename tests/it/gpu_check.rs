@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 
 use crate::common::write_program;
+use crate::prepared;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lecture5");
 
@@ -98,29 +99,29 @@ fn without_a_card_it_fails_and_the_report_says_why() {
     assert!(report.contains("CPU           computes"), "the doctor's own words are there: {report}");
 }
 
-/// 2,000 of the ratings, so that four fits take a moment.
-fn few_ratings() -> tempfile::TempDir {
+/// 2,000 of the ratings, so that four fits take a moment, and the program beside them.
+fn few_ratings() -> (tempfile::TempDir, PathBuf) {
     let data = tempfile::tempdir().unwrap();
+    let program = data.path().join("lecture5");
+    prepared::write_script(&program);
     let text = std::fs::read_to_string("data/ml-latest-small/ratings.csv").unwrap();
     let some: Vec<&str> = text.lines().take(2001).collect();
     std::fs::write(data.path().join("ratings.csv"), some.join("\n") + "\n").unwrap();
-    data
+    (data, program)
 }
 
 /// The options of a check on a few ratings, with one short section.
 fn options<'a>(data: &'a Path, report: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     let paths = ["--report", report.to_str().unwrap(), "--data", data.to_str().unwrap()];
-    let sections = ["--sections", "movielens,embedding_dot", "--sizes", "512", "--seconds", "0.5"];
+    let sections = ["--sections", "movielens,embedding_dot", "--sizes", "256,512", "--seconds", "1"];
     [&paths[..], &sections, more].concat()
 }
 
 #[test]
 fn a_rehearsal_on_the_cpu_goes_through_every_step_and_writes_the_report() {
-    let data = few_ratings();
+    let (data, program) = few_ratings();
     let report = data.path().join("report.md");
-    let Some(output) = gpu_check(Path::new(PROGRAM), &options(data.path(), &report, &["--rehearse"])) else {
-        return;
-    };
+    let Some(output) = gpu_check(&program, &options(data.path(), &report, &["--rehearse"])) else { return };
     assert!(output.status.success(), "{}", text(&output));
     let report = std::fs::read_to_string(report).unwrap();
     assert!(report.starts_with("# Rehearsal on the CPU"), "{report}");
@@ -135,15 +136,16 @@ fn a_rehearsal_on_the_cpu_goes_through_every_step_and_writes_the_report() {
 
 #[test]
 fn a_step_that_cannot_be_done_fails_and_the_others_and_the_report_follow() {
-    let data = few_ratings();
+    let (data, program) = few_ratings();
+    let works = program.display();
     // It crashes when it is asked for a fit with dropout and a schedule, leaves no loss with dropout alone, and its fits of
     // the net differ from run to run.
     let program = data.path().join("crashing");
     let script = format!(
         "#!/bin/bash\n[[ $* == *--dropout*--schedule* ]] && {{ echo 'error: no dropout here' >&2; exit 1; }}\n\
-         if [[ $* == *--dropout* ]]; then\n  '{PROGRAM}' \"$@\" || exit\n  while [[ $1 != --out ]]; do shift; done\n  \
+         if [[ $* == *--dropout* ]]; then\n  '{works}' \"$@\" || exit\n  while [[ $1 != --out ]]; do shift; done\n  \
          exec sed -i -E 's/\"val\": [0-9.]+/\"val\": null/' \"$2/metrics.json\"\nfi\n\
-         [[ $* == *'--model net'* && $* != *--resume* ]] && set -- \"$@\" --seed $((RANDOM))\nexec '{PROGRAM}' \"$@\"\n"
+         [[ $* == *'--model net'* && $* != *--resume* ]] && set -- \"$@\" --seed $((RANDOM))\nexec '{works}' \"$@\"\n"
     );
     write_program(&program, &script);
     let report = data.path().join("report.md");
@@ -163,13 +165,14 @@ fn a_step_that_cannot_be_done_fails_and_the_others_and_the_report_follow() {
 
 #[test]
 fn a_program_that_falls_back_to_the_cpu_in_silence_is_noticed() {
-    let data = few_ratings();
+    let (data, program) = few_ratings();
+    let works = program.display();
     // Its doctor claims a card, but everything runs on the CPU.
     let program = data.path().join("pretender");
     let script = format!(
         "#!/bin/bash\n[[ $1 == doctor ]] && {{ echo 'driver  for CUDA 13.1; libtorch for CUDA 13.0'\n\
          echo 'cuda:0        computes, differentiates and steps as by hand (NVIDIA L4)'; exit; }}\n\
-         set -- \"${{@/#auto/cpu}}\"\nexec '{PROGRAM}' \"${{@/#cuda/cpu}}\"\n"
+         set -- \"${{@/#auto/cpu}}\"\nexec '{works}' \"${{@/#cuda/cpu}}\"\n"
     );
     write_program(&program, &script);
     let report = data.path().join("report.md");

@@ -214,7 +214,7 @@ fn a_pipe_is_read_to_its_end() {
     let place = Place::new();
     let mut cat =
         Command::new("cat").arg(place.path("data/ratings.csv")).stdout(Stdio::piped()).spawn().unwrap();
-    let mut run = crate::common::program();
+    let mut run = crate::prepared::program();
     run.args(["run", "dot_product", "--ratings", "/dev/stdin", "--out"]).arg(place.path("out"));
     let output = run.stdin(cat.stdout.take().unwrap()).output().unwrap();
     cat.wait().unwrap();

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use lecture5::system::files;
 
-use crate::common::{Place, Tensor, doctored, program, sealed, signal, stderr, succeeds};
+use crate::common::{Place, Tensor, doctored, sealed, signal, stderr, succeeds};
+use crate::prepared;
 
 /// A very short fit of 12 epochs in two `fit` calls; it also draws for dropout.
 const QUICK: &[&str] = &[
@@ -201,17 +202,19 @@ fn ctrl_c_ends_a_choice_of_settings_between_two_folds() {
 #[test]
 fn a_signal_ends_verify_with_the_status_of_an_interruption() {
     let place = Place::new();
-    for name in ["-INT", "-TERM", "-HUP"] {
-        let mut verify = program();
+    let started = ["-INT", "-TERM", "-HUP"].map(|name| {
+        let mut verify = prepared::program();
         verify.args(["verify", "--seeds", "500", "--fits", "dot", "--jobs", "1", "--out"]);
-        verify.arg(place.path("verified")).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let process = verify.spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(1500));
+        verify.arg(place.path(name)).stdout(Stdio::piped()).stderr(Stdio::piped());
+        (name, verify.spawn().unwrap())
+    });
+    std::thread::sleep(Duration::from_millis(1500));
+    for (name, process) in started {
         signal(&process, name);
         let output = process.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{name}: {}", stderr(&output));
+        assert!(!place.path(name).join("verify.json").exists());
     }
-    assert!(!place.path("verified/verify.json").exists());
 }
 
 #[test]

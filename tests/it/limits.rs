@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::common::{Place, fails, succeeds};
+use crate::prepared;
 
 /// The program under a shell's command, such as a limit; `$0` is the program.
 fn under(place: &Place, before: &str, arguments: &str) -> std::process::Output {
@@ -83,22 +84,21 @@ fn names_that_are_not_text_are_names_like_any_other() {
     let (data, out, kept) = (odd(b"data\xff"), odd(b"out\xff"), odd(b"kept\xff"));
     std::fs::create_dir(&data).unwrap();
     std::fs::copy(place.path("data/ratings.csv"), data.join("ratings.csv")).unwrap();
-    let program = || crate::common::program();
-    let mut fit = program();
+    let mut fit = prepared::program();
     fit.args(["fit", "--model", "dot", "--schedule", "0.1x1", "--dpi", "20", "--data"]).arg(&data);
     fit.arg("--out").arg(&out).arg("--checkpoint").arg(&kept);
     succeeds(fit);
-    let mut run = program();
+    let mut run = prepared::program();
     run.args(["run", "movielens", "--dpi", "20", "--ratings"])
         .arg(data.join("ratings.csv"))
         .arg("--out")
         .arg(&out);
     succeeds(run);
-    let mut ask = program();
+    let mut ask = prepared::program();
     ask.args(["similar", "--movie", "31", "--min-ratings", "0", "--from"])
         .arg(out.join("models/dot.safetensors"));
     succeeds(ask);
-    let mut verify = program();
+    let mut verify = prepared::program();
     verify.args(["verify", "--from", "data/ensembles/cpu.json", "--against"]);
     let ensemble = out.join("ensemble.json");
     std::fs::copy("data/ensembles/cpu.json", &ensemble).unwrap();

@@ -23,6 +23,7 @@ mod one_to_one;
 mod parity;
 mod parquet;
 mod plots;
+mod prepared;
 mod proof;
 mod readers;
 mod sealing;

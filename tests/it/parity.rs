@@ -26,57 +26,40 @@ fn fit(model: ModelKind, seed: i64, device: Device, stepper: MakeStepper) -> His
     learner.fit_plan(Options { stepper, ..Options::default() }).unwrap()
 }
 
-fn agrees_with_pytorch(model: ModelKind, stepper: MakeStepper, tolerance: f64) {
+/// The losses of a fit with one of the seeds are PyTorch's, as far as single precision goes.
+fn agrees_with_pytorch(model: ModelKind, seed: &str, stepper: MakeStepper) {
     let twin: serde_json::Value =
         serde_json::from_str(include_str!("../fixtures/pytorch_twin.json")).unwrap();
-    for (seed, epochs) in twin["fits"][model.lecture_fit()].as_object().unwrap() {
-        let ours = fit(model, seed.parse().unwrap(), Device::Cpu, stepper);
-        assert_eq!(ours.epochs.len(), epochs.as_array().unwrap().len());
-        for (epoch, theirs) in ours.epochs.iter().zip(epochs.as_array().unwrap()) {
-            for (name, ours, theirs) in [
-                ("trn", epoch.trn, &theirs[0]),
-                ("val", epoch.val, &theirs[1]),
-                ("val by rows", epoch.val_by_rows, &theirs[2]),
-            ] {
-                let theirs = theirs.as_f64().unwrap();
-                let apart = (ours / theirs - 1.0).abs();
-                assert!(
-                    apart <= tolerance,
-                    "{} seed {seed} epoch {}: {name} {ours}, PyTorch's {theirs}: {apart:.1e} apart",
-                    model.name(),
-                    epoch.epoch
-                );
-            }
+    let epochs = twin["fits"][model.lecture_fit()][seed].as_array().unwrap();
+    // Adam divides by the size of the gradient, which makes more of a last digit.
+    let tolerance = if model == ModelKind::Learner { 1e-3 } else { 1e-4 };
+    let ours = fit(model, seed.parse().unwrap(), Device::Cpu, stepper);
+    assert_eq!(ours.epochs.len(), epochs.len());
+    for (epoch, theirs) in ours.epochs.iter().zip(epochs) {
+        for (name, ours, theirs) in [
+            ("trn", epoch.trn, &theirs[0]),
+            ("val", epoch.val, &theirs[1]),
+            ("val by rows", epoch.val_by_rows, &theirs[2]),
+        ] {
+            let theirs = theirs.as_f64().unwrap();
+            let apart = (ours / theirs - 1.0).abs();
+            assert!(
+                apart <= tolerance,
+                "{} seed {seed} epoch {}: {name} {ours}, PyTorch's {theirs}: {apart:.1e} apart",
+                model.name(),
+                epoch.epoch
+            );
         }
     }
 }
 
 #[test]
-fn embedding_dot_has_pytorchs_losses() {
-    agrees_with_pytorch(ModelKind::Dot, by_libtorch, 1e-4);
-}
-
-#[test]
-fn embedding_dot_bias_has_pytorchs_losses() {
-    agrees_with_pytorch(ModelKind::Bias, by_libtorch, 1e-4);
-}
-
-#[test]
-fn embedding_net_has_pytorchs_losses() {
-    agrees_with_pytorch(ModelKind::Net, by_libtorch, 1e-4);
-}
-
-#[test]
-fn the_learner_has_pytorchs_losses() {
-    agrees_with_pytorch(ModelKind::Learner, by_libtorch, 1e-3);
-}
-
-#[test]
-fn the_fast_stepper_has_pytorchs_losses() {
-    for (model, tolerance) in
-        [(ModelKind::Dot, 1e-4), (ModelKind::Bias, 1e-4), (ModelKind::Net, 1e-4), (ModelKind::Learner, 1e-3)]
-    {
-        agrees_with_pytorch(model, fast::compile, tolerance);
+fn every_fit_has_pytorchs_losses() {
+    // One test, because libtorch's generator takes one fit at a time.
+    for model in ModelKind::ALL {
+        agrees_with_pytorch(model, "0", by_libtorch);
+        agrees_with_pytorch(model, "0", fast::compile);
+        agrees_with_pytorch(model, "1", fast::compile);
     }
 }
 

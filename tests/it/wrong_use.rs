@@ -22,6 +22,7 @@ const OPTIONS: &[Case] = &[
     ("fit dot", 2, "unexpected argument 'dot'"),
     ("fit --model dot --model bias", 2, "cannot be used multiple times"),
     ("fit --model dot --optimizer lion", 2, "possible values: sgd, adam, adamw"),
+    ("run --fast yes", 2, "'yes' is not a section"),
     ("fit --model dot --fast=never", 2, "unexpected value 'never' for '--fast'"),
     (
         "run no_such_section",
@@ -184,7 +185,7 @@ impl Place {
     }
 
     fn lecture5(&self, line: &str) -> Output {
-        let mut command = crate::common::program();
+        let mut command = crate::prepared::program();
         command.args(self.arguments(line));
         let writes = ["run ", "fit ", "verify "].iter().any(|command| line.starts_with(command));
         if writes && !line.contains("--out") {
@@ -215,13 +216,8 @@ impl Place {
 
 #[test]
 fn wrong_options_are_refused_by_name_with_what_would_be_right() {
-    // Most of the time goes into loading libtorch.
-    let place = &Place::new();
-    std::thread::scope(|scope| {
-        for half in OPTIONS.chunks(OPTIONS.len().div_ceil(2)) {
-            scope.spawn(move || half.iter().for_each(|case| place.refuses(case)));
-        }
-    });
+    let place = Place::new();
+    OPTIONS.iter().for_each(|case| place.refuses(case));
 }
 
 #[test]
