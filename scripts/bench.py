@@ -129,10 +129,10 @@ def starts(options):
           f"PyTorch {spread(theirs)} s.")
 
 
-def run(*arguments):
+def run(program, *arguments):
     """Seconds of a whole process of lecture5, and its metrics if it writes some."""
     with tempfile.TemporaryDirectory() as out:
-        command = [LECTURE5, *arguments]
+        command = [program, *arguments]
         if arguments[0] == "run":
             command += ["--quiet", "--data", ROOT / "data/ml-latest-small", "--out", out]
         began = time.perf_counter()
@@ -149,14 +149,14 @@ TIMES = """<script>addEventListener("load", () => {
 });</script>"""
 
 
-def page_opens(rounds):
+def page_opens(program, rounds):
     """Seconds from the opening of a whole run's page in Chromium to its first paint, and until it is loaded."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if not browser:
         return None
     seconds = []
     with tempfile.TemporaryDirectory() as out:
-        subprocess.run([LECTURE5, "run", "--fast", "--quiet", "--out", out], check=True)
+        subprocess.run([program, "run", "--quiet", "--out", out], check=True, stdout=subprocess.DEVNULL)
         page = Path(out) / "lecture.html"
         page.write_text(page.read_text() + TIMES)
         for _ in range(max(rounds, 3)):
@@ -169,19 +169,33 @@ def page_opens(rounds):
 
 def waits(options):
     """What one waits for besides the fits: whole processes of lecture5, the models of section `beyond`, the page."""
-    print("\n| whole process | s |\n|---|--:|")
+    programs = {**({"before": options.before} if options.before else {}), "lecture5": LECTURE5}
+    models = {name: {} for name in programs}
+    heads = " | ".join(f"{name}, s" for name in programs) + " |\n|---" + "|--:" * len(programs) + "|"
+    print(f"\n| whole process | {heads}")
     for arguments in (["list"], ["run", "movielens"], ["run", "embedding_dot_bias"], ["run", "beyond"], ["run"],
                       ["run", "--fast"]):
-        measured = [run(*arguments) for _ in range(options.rounds)]
-        print(f"| `lecture5 {' '.join(arguments)}` | {spread([taken for taken, _ in measured])} |", flush=True)
-        if arguments == ["run", "beyond"]:
-            models = measured[-1][1]["beyond"]["rows"]
-    print("\n| model of section `beyond`, beside another | s |\n|---|--:|")
-    for model in models:
-        print(f"| {model['name']} | {model['seconds']:.2f} |")
-    if opened := page_opens(options.rounds):
-        print(f"\nThe page of a whole run in headless Chromium: first paint after {spread(opened[0])} s, loaded after "
-              f"{spread(opened[1])} s.")
+        seconds = {name: [] for name in programs}
+        for _ in range(options.rounds):
+            for name, program in programs.items():
+                try:
+                    taken, metrics = run(program, *arguments)
+                except subprocess.CalledProcessError:
+                    continue  # an option that an earlier program does not have
+                seconds[name].append(taken)
+                if arguments == ["run", "beyond"]:
+                    models[name] = {row["name"]: row["seconds"] for row in metrics["beyond"].get("rows", [])}
+        cells = [spread(taken) if taken else "–" for taken in seconds.values()]
+        print(f"| `lecture5 {' '.join(arguments)}` | {' | '.join(cells)} |", flush=True)
+    print(f"\n| model of section `beyond`, beside another | {heads}")
+    for model in models["lecture5"]:
+        cells = [f"{of[model]:.2f}" if model in of else "–" for of in models.values()]
+        print(f"| {model} | {' | '.join(cells)} |")
+    print()
+    for name, program in programs.items():
+        if opened := page_opens(program, options.rounds):
+            print(f"The page of a whole run of {name} in headless Chromium: first paint after {spread(opened[0])} s, "
+                  f"loaded after {spread(opened[1])} s.")
 
 
 def fastai_row(options):
@@ -234,6 +248,8 @@ def main():
     parser.add_argument("--fastai", action="store_true", help="also time fastai's own collab learner, if installed")
     parser.add_argument("--waits", action="store_true",
                         help="also time whole runs, the models of section beyond, and the opening of the page")
+    parser.add_argument("--before", type=Path, metavar="FILE",
+                        help="with --waits: another build of lecture5, such as an earlier commit's, to time in turn")
     parser.add_argument("--scale", action="store_true",
                         help="also time PyTorch's dense loop at MovieLens 25M's size, 1,000 steps (a minute or two)")
     options = parser.parse_args()

@@ -15,4 +15,6 @@ if [[ ${1:-} == quick ]]; then
   exec cargo test --release --test it "$@" -- data:: descent:: interpretation:: machines:: notebook:: parquet:: plots:: \
     readers:: solver:: spreadsheet:: titles:: training:: steppers:: --skip over_a_whole_fit
 fi
+# One more than processors: some tests wait for a process, or for libtorch's generator.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1))}
 exec cargo test --release "$@"

@@ -141,8 +141,7 @@ static int run(int connection) {
   must(write(connection, &child, sizeof child) == sizeof child, "the pid");
   // Either the program ends, or the client, which was killed.
   struct pollfd events[] = {{.fd = syscall(SYS_pidfd_open, child, 0), .events = POLLIN}, {.fd = connection}};
-  while (poll(events, 2, -1) < 0) {}
-  if (events[1].revents) kill(child, SIGKILL);
+  if (events[0].fd >= 0 && poll(events, 2, -1) > 0 && events[1].revents) kill(child, SIGKILL);
   int status;
   must(waitpid(child, &status, 0) == child, "waitpid");
   _exit(write(connection, &status, sizeof status) != sizeof status);

@@ -204,7 +204,7 @@ fn a_signal_ends_verify_with_the_status_of_an_interruption() {
     let place = Place::new();
     let started = ["-INT", "-TERM", "-HUP"].map(|name| {
         let mut verify = prepared::program();
-        verify.args(["verify", "--seeds", "500", "--fits", "dot", "--jobs", "1", "--out"]);
+        verify.args(["verify", "--seeds", "500", "--fits", "bias", "--fast", "--jobs", "1", "--out"]);
         verify.arg(place.path(name)).stdout(Stdio::piped()).stderr(Stdio::piped());
         (name, verify.spawn().unwrap())
     });

@@ -26,6 +26,13 @@ fn fit(model: ModelKind, seed: i64, device: Device, stepper: MakeStepper) -> His
     learner.fit_plan(Options { stepper, ..Options::default() }).unwrap()
 }
 
+fn both_steppers_agree(model: ModelKind) {
+    agrees_with_pytorch(model, "0", by_libtorch);
+    for seed in ["0", "1"] {
+        agrees_with_pytorch(model, seed, fast::compile);
+    }
+}
+
 /// The losses of a fit with one of the seeds are PyTorch's, as far as single precision goes.
 fn agrees_with_pytorch(model: ModelKind, seed: &str, stepper: MakeStepper) {
     let twin: serde_json::Value =
@@ -54,13 +61,23 @@ fn agrees_with_pytorch(model: ModelKind, seed: &str, stepper: MakeStepper) {
 }
 
 #[test]
-fn every_fit_has_pytorchs_losses() {
-    // One test, because libtorch's generator takes one fit at a time.
-    for model in ModelKind::ALL {
-        agrees_with_pytorch(model, "0", by_libtorch);
-        agrees_with_pytorch(model, "0", fast::compile);
-        agrees_with_pytorch(model, "1", fast::compile);
-    }
+fn embedding_dot_has_pytorchs_losses() {
+    both_steppers_agree(ModelKind::Dot);
+}
+
+#[test]
+fn embedding_dot_bias_has_pytorchs_losses() {
+    both_steppers_agree(ModelKind::Bias);
+}
+
+#[test]
+fn embedding_net_has_pytorchs_losses() {
+    both_steppers_agree(ModelKind::Net);
+}
+
+#[test]
+fn the_learner_has_pytorchs_losses() {
+    both_steppers_agree(ModelKind::Learner);
 }
 
 #[test]
