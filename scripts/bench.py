@@ -181,10 +181,12 @@ def waits(options):
                 try:
                     taken, metrics = run(program, *arguments)
                 except subprocess.CalledProcessError:
-                    continue  # an option that an earlier program does not have
+                    if program == LECTURE5:
+                        raise
+                    continue  # an option that the earlier program does not have
                 seconds[name].append(taken)
                 if arguments == ["run", "beyond"]:
-                    models[name] = {row["name"]: row["seconds"] for row in metrics["beyond"].get("rows", [])}
+                    models[name] = {row["name"]: row["seconds"] for row in metrics.get("beyond", {}).get("rows", [])}
         cells = [spread(taken) if taken else "–" for taken in seconds.values()]
         print(f"| `lecture5 {' '.join(arguments)}` | {' | '.join(cells)} |", flush=True)
     print(f"\n| model of section `beyond`, beside another | {heads}")
@@ -249,12 +251,14 @@ def main():
     parser.add_argument("--waits", action="store_true",
                         help="also time whole runs, the models of section beyond, and the opening of the page")
     parser.add_argument("--before", type=Path, metavar="FILE",
-                        help="with --waits: another build of lecture5, such as an earlier commit's, to time in turn")
+                        help="another build of lecture5, such as an earlier commit's, whose waits are timed in turn")
     parser.add_argument("--scale", action="store_true",
                         help="also time PyTorch's dense loop at MovieLens 25M's size, 1,000 steps (a minute or two)")
     options = parser.parse_args()
     if options.rounds < 1 or options.threads < 1:
         parser.error("--rounds and --threads must be at least 1")
+    if options.before:
+        options.before, options.waits = options.before.resolve(strict=True), True
     torch.set_num_threads(options.threads)
     print(f"{processor()}, {os.cpu_count()} processors; {options.threads} threads in both; "
           f"PyTorch {torch.__version__.split('+')[0]}\n", flush=True)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the lecture's four fits here and in PyTorch, alternately, on this machine; prints a Markdown table.
 #
-#   scripts/bench.sh [--rounds N] [--threads N] [--waits [--before FILE]] [--fastai] [--scale]
+#   scripts/bench.sh [--rounds N] [--threads N] [--waits] [--before FILE] [--fastai] [--scale]
 #   scripts/bench.py --help explains the options.
 #
 # The PyTorch version that matches the linked libtorch is installed into a separate Python environment in the user's

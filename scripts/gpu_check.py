@@ -421,7 +421,8 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(MODELS), help="comma-separated; default: all four")
     parser.add_argument("--sections", default="", help="of `run`, comma-separated; default: all")
     parser.add_argument("--sizes", default="64,4096,65536", help="of batches, comma-separated")
-    parser.add_argument("--seconds", type=float, default=5, help="about how long the fit takes that Ctrl-C interrupts, of 6 to 500 epochs (5)")
+    parser.add_argument("--seconds", type=float, default=5,
+                        help="about how long the interrupted fit takes; it has 6 to 500 epochs (5)")
     parser.add_argument("--minutes", type=float, default=10, help="what is not done by then is not done (10)")
     parser.add_argument("--tolerance", type=float, default=1e-3, metavar="X",
                         help="maximum relative difference from the CPU's loss (1e-3: three digits)")

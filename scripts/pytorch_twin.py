@@ -44,8 +44,9 @@ FITS = {
     "embedding_dot_bias": ["embedding_dot_bias: opt", "embedding_dot_bias: fit"],
     "embedding_net": ["embedding_net: opt", "embedding_net: fit", "embedding_net: set_lrs", "embedding_net: fit again"],
 }
-# `get_emb` is defined twice in the lecture.
-GET_EMB = {"embedding_dot_bias": "embedding_dot_bias: get_emb", "embedding_net": "embedding_net: get_emb"}
+# Executed before them, because other fits' cells give the same names other values: `wd`, and `get_emb`.
+BEFORE = {"collab_learner": "collab_filter: val_idxs", "embedding_dot_bias": "embedding_dot_bias: get_emb",
+          "embedding_net": "embedding_net: get_emb"}
 
 
 # --- the program's cells --------------------------------------------------------------------------------
@@ -136,7 +137,7 @@ def run(name, seed, names, options):
         fastai_2017.Stepper = Graphed
     names["seed"] = seed
     make, *train = FITS[name]
-    execute(names, [*filter(None, [GET_EMB.get(name)]), make])
+    execute(names, [*filter(None, [BEFORE.get(name)]), make])
     model, data = (names["learn"].model, names["learn"].data) if name == "collab_learner" else (names["model"], names["data"])
     if options.dump_init:
         for key, value in model.named_parameters():

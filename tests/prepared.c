@@ -4,8 +4,9 @@
 // program.
 //
 // The program gets the client's arguments, environment, working folder, and standard input, output and error, and the
-// signals that the client gets; the client ends as the program does. Limits, and what libraries read from the environment
-// while they are loaded, are those of the first process: tests of these start the program itself.
+// signals HUP, INT and TERM; it ends when the client is killed, and the client ends as the program does. Other things are
+// the first process': limits, what libraries read from the environment while they are loaded, what runs before `main`,
+// and where everything lies in memory. Tests of these start the program itself.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,7 +44,7 @@ static void transfer(ssize_t (*step)(int, void *, size_t), int connection, void 
 
 #ifdef CLIENT
 
-static ssize_t write_some(int file, void *data, size_t length) { return write(file, data, length); }
+static ssize_t write_some(int file, void *data, size_t length) { return send(file, data, length, MSG_NOSIGNAL); }
 
 static size_t append(char *text, size_t at, char **strings, size_t *count) {
   for (*count = 0; strings[*count]; ++*count) {
@@ -82,7 +82,7 @@ int main(int count, char **arguments, char **environment) {
   struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
   *CMSG_FIRSTHDR(&header) = (struct cmsghdr){CMSG_LEN(sizeof files), SOL_SOCKET, SCM_RIGHTS};
   memcpy(CMSG_DATA(CMSG_FIRSTHDR(&header)), files, sizeof files);
-  must(sendmsg(connection, &header, 0) == sizeof message, "sendmsg");
+  must(sendmsg(connection, &header, MSG_NOSIGNAL) == sizeof message, "sendmsg");
   transfer(write_some, connection, text, message.bytes);
 
   // The program holds them now; a reader must see their end when the program closes them.
@@ -125,10 +125,13 @@ static int run(int connection) {
   char *text = malloc(message.bytes);
   transfer(read, connection, text, message.bytes);
 
+  int life[2]; // the program has one end; the other hears when it ends
+  must(pipe2(life, O_CLOEXEC) == 0, "pipe");
   pid_t child = fork();
   must(child >= 0, "fork");
   if (child == 0) {
     close(connection);
+    close(life[0]);
     must(fchdir(files[3]) == 0, "fchdir");
     for (int file = 0; file < 3; file++) dup2(files[file], file);
     for (int file = 0; file < FILES; file++) close(files[file]);
@@ -138,18 +141,21 @@ static int run(int connection) {
   }
   for (int file = 0; file < FILES; file++) close(files[file]);
   for (int file = 0; file < 3; file++) close(file);
-  must(write(connection, &child, sizeof child) == sizeof child, "the pid");
-  // Either the program ends, or the client, which was killed.
-  struct pollfd events[] = {{.fd = syscall(SYS_pidfd_open, child, 0), .events = POLLIN}, {.fd = connection}};
-  if (events[0].fd >= 0 && poll(events, 2, -1) > 0 && events[1].revents) kill(child, SIGKILL);
+  close(life[1]);
+  send(connection, &child, sizeof child, MSG_NOSIGNAL);
+  // Either the program ends, or the client, because it was killed.
+  struct pollfd events[] = {{.fd = life[0]}, {.fd = connection}};
+  if (poll(events, 2, -1) > 0 && events[1].revents) kill(child, SIGKILL);
   int status;
   must(waitpid(child, &status, 0) == child, "waitpid");
-  _exit(write(connection, &status, sizeof status) != sizeof status);
+  send(connection, &status, sizeof status, MSG_NOSIGNAL);
+  _exit(0);
 }
 
 // Takes the clients that connect to standard input, until nobody reads standard output any more.
 static int serve(int count, char **arguments, char **environment) {
   (void)count, (void)arguments, (void)environment;
+  must(write(1, "", 1) == 1, "standard output"); // it is ready
   for (;;) {
     struct pollfd events[] = {{.fd = 0, .events = POLLIN}, {.fd = 1}};
     must(poll(events, 2, 1000) >= 0, "poll");
@@ -158,9 +164,9 @@ static int serve(int count, char **arguments, char **environment) {
     if (!events[0].revents) continue;
     int connection = accept4(0, NULL, NULL, SOCK_CLOEXEC);
     if (connection < 0) continue;
-    pid_t child = fork();
-    must(child >= 0, "fork");
-    if (child == 0) return run(connection);
+    struct ucred client = {.uid = -1};
+    getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &client, &(socklen_t){sizeof client});
+    if (client.uid == geteuid() && fork() == 0) return run(connection);
     close(connection);
   }
 }

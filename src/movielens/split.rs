@@ -130,7 +130,7 @@ fn numpy_permutation(n: usize, seed: u32) -> Vec<u32> {
     };
     // Half the memory of `usize`: swapping at random in it is most of the work.
     let mut rows: Vec<u32> = (0..n as u32).collect();
-    // The numbers drawn do not depend on the swaps, so that another thread draws them, some blocks ahead.
+    // The numbers drawn do not depend on the swaps, so another thread can draw them, some blocks ahead.
     let (send, blocks) = sync_channel(4);
     let draw_all = move || {
         loop {

@@ -96,7 +96,7 @@ impl<'a> Text<'a> {
             return Ok(text);
         };
         let checked = text.check_quoted(quote);
-        if (checked.is_err() || text.escapes_within_fields(quote)) && text.double_escaped(quote) {
+        if (checked.is_err() || text.escapes_within_fields(quote)) && text.understand_escapes(quote) {
             return Ok(text);
         }
         checked.map_err(|(line, why)| at((text.in_file(line), why)))?;
@@ -197,33 +197,34 @@ impl<'a> Text<'a> {
         text.match_indices(&format!("\\{mark}")).any(|(at, escaped)| within(&text[at + escaped.len()..]))
     }
 
-    /// Writes each `\"` as two quotes if the rows make sense then. But a field may also end in a backslash: before a
-    /// separator or, where a field goes on with a separator, before one and the next field's quote; or at the end of a line.
-    fn double_escaped(&mut self, quote: u8) -> bool {
+    /// Writes each `\"` of a quoted field as two quotes, if the rows make sense then.
+    ///
+    /// But a field may also end in a backslash. What follows tells: a separator (`"C:\";`), the next field's quote after it
+    /// where titles go on with a separator (`"C:\";"`, unlike `"\"Real\"; X"`), or the end of a line. Of the readings that
+    /// make sense, the one with the most rows is right: a quote that is misread swallows rows.
+    fn understand_escapes(&mut self, quote: u8) -> bool {
         let (by, mark) = (char::from(byte_of(&self.separator)), char::from(quote));
-        let (escaped, doubled) = (format!("\\{mark}"), format!("{mark}{mark}"));
-        if !self.text.contains(&escaped) {
+        if !self.text.contains(&format!("\\{mark}")) {
             return false;
         }
-        let before = (self.text.clone(), self.start, self.rows);
-        let (one, both) = (by.to_string(), format!("{by}{mark}"));
-        for (end, at_line_ends) in [(&one, false), (&both, false), (&one, true), (&both, true)] {
-            let (mut text, mut copied) = (String::with_capacity(before.0.len()), 0);
-            for (at, _) in before.0.match_indices(&escaped) {
-                let after = &before.0[at + escaped.len()..];
-                let line_end = at_line_ends && (after.is_empty() || after.starts_with('\n'));
-                text += &before.0[copied..at];
-                text += if line_end || after.starts_with(end) { &escaped } else { &doubled };
-                copied = at + escaped.len();
-            }
-            text += &before.0[copied..];
-            self.text = text.into();
-            if self.check_quoted(quote).is_ok() {
-                return true;
+        let written = (self.text.clone(), self.start, self.rows);
+        let ends = [by.to_string(), format!("{by}{mark}")];
+        let mut best = None;
+        for (end, at_line_ends) in ends.iter().flat_map(|end| [(end, false), (end, true)]) {
+            let ends = |after: &str| {
+                after.starts_with(end) || at_line_ends && (after.is_empty() || after.starts_with('\n'))
+            };
+            self.text = doubled(&written.0, by, mark, ends).into();
+            self.rows = 0;
+            if self.check_quoted(quote).is_ok() && best.as_ref().is_none_or(|(_, _, rows)| self.rows > *rows)
+            {
+                best = Some((self.text.clone(), self.start, self.rows));
             }
         }
-        (self.text, self.start, self.rows) = before;
-        false
+        let understood = best.filter(|(_, _, rows)| *rows >= written.2);
+        let found = understood.is_some();
+        (self.text, self.start, self.rows) = understood.unwrap_or(written);
+        found
     }
 
     /// The field of a row of several lines that seems to go on because of an unintended quote: it is a wanted one, in
@@ -405,6 +406,37 @@ impl<'a> Text<'a> {
     fn in_file(&self, line: usize) -> usize {
         self.blank.iter().fold(line, |line, blank| line + usize::from(*blank <= line))
     }
+}
+
+/// The text with each backslash and quote of a quoted field as two quotes, unless the field ends there.
+fn doubled(text: &str, by: char, mark: char, ends: impl Fn(&str) -> bool) -> String {
+    let mut written = String::with_capacity(text.len());
+    let (mut quoted, mut begins) = (false, true);
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        let mut taken = next.len_utf8();
+        if !quoted {
+            quoted = begins && next == mark;
+            begins = next == by || next == '\n';
+        } else if next == mark {
+            // Two of them are one in the field.
+            let two = rest[taken..].starts_with(mark);
+            taken += usize::from(two);
+            (quoted, begins) = (two, false);
+        } else if next == '\\' && rest[taken..].starts_with(mark) {
+            taken += 1;
+            if ends(&rest[taken..]) {
+                (quoted, begins) = (false, false);
+            } else {
+                written.extend([mark; 2]);
+                rest = &rest[taken..];
+                continue;
+            }
+        }
+        written += &rest[..taken];
+        rest = &rest[taken..];
+    }
+    written
 }
 
 const EMPTY_ROW: &str = "a row of empty fields; delete it";

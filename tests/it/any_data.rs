@@ -240,6 +240,21 @@ fn times_are_read_as_numbers_or_dates_and_titles_from_any_table() {
             r#""Real"; X"#,
             Some("Y"),
         ),
+        // In a field without quotes a backslash is a backslash.
+        (
+            r#"7;12\" and 7\" vinyl;"1999"
+8;c;"D:\""#,
+            r#"12\" and 7\" vinyl"#,
+            Some("c"),
+        ),
+        // Another reading of the last fields would make one row of two.
+        (
+            r#"7;"The \"Real\" X";"p"
+8;"a; b";"C:\"
+9;c;"D:\""#,
+            r#"The "Real" X"#,
+            Some("a; b"),
+        ),
     ] {
         assert_eq!(titled(rows), (seventh.to_owned(), eighth.map(str::to_owned)), "{rows}");
     }

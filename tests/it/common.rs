@@ -138,6 +138,14 @@ pub fn fails(output: &Output, status: i32, said: &str) {
     assert!(text.contains(said) && text.lines().count() == 1, "{text}");
 }
 
+/// The first process that another one has started.
+#[cfg(target_os = "linux")]
+pub fn child_of(id: u32) -> Option<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{id}/task")).ok()?;
+    let children = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
+    children.collect::<String>().split_whitespace().next()?.parse().ok()
+}
+
 pub fn signal(process: &Child, name: &str) {
     let pid = process.id().to_string();
     assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());

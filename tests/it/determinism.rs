@@ -8,11 +8,13 @@ use serde_json::Value;
 
 use crate::common::Place;
 
+/// Starts a run into `out`. Waiting threads sleep; if they spun, they would slow the other run.
 fn start(arguments: &[&str], out: &Path) -> Child {
-    let mut run = crate::prepared::program();
-    run.args(arguments)
+    crate::common::program()
+        .args(arguments)
         .args(["--device", "cpu", "--quiet", "--out"])
         .arg(out)
+        .env("OMP_WAIT_POLICY", "passive")
         .spawn()
         .expect("the program starts")
 }
@@ -83,7 +85,6 @@ fn the_same_run_twice_writes_the_same_bytes_in_every_file() {
             "excel_subset",
             "embedding_dot_bias",
             "training_loop",
-            "--fast",
             "--format",
             "png,svg,pdf",
             "--dpi",

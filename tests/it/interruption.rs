@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use lecture5::system::files;
 
-use crate::common::{Place, Tensor, doctored, sealed, signal, stderr, succeeds};
-use crate::prepared;
+#[cfg(target_os = "linux")]
+use crate::common::child_of;
+use crate::common::{Place, Tensor, doctored, program, sealed, signal, stderr, succeeds};
 
 /// A very short fit of 12 epochs in two `fit` calls; it also draws for dropout.
 const QUICK: &[&str] = &[
@@ -203,13 +204,19 @@ fn ctrl_c_ends_a_choice_of_settings_between_two_folds() {
 fn a_signal_ends_verify_with_the_status_of_an_interruption() {
     let place = Place::new();
     let started = ["-INT", "-TERM", "-HUP"].map(|name| {
-        let mut verify = prepared::program();
+        let mut verify = program();
         verify.args(["verify", "--seeds", "500", "--fits", "bias", "--fast", "--jobs", "1", "--out"]);
         verify.arg(place.path(name)).stdout(Stdio::piped()).stderr(Stdio::piped());
         (name, verify.spawn().unwrap())
     });
-    std::thread::sleep(Duration::from_millis(1500));
     for (name, process) in started {
+        // It listens before its first run starts.
+        #[cfg(target_os = "linux")]
+        while child_of(process.id()).is_none() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        #[cfg(not(target_os = "linux"))]
+        std::thread::sleep(Duration::from_secs(2));
         signal(&process, name);
         let output = process.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{name}: {}", stderr(&output));

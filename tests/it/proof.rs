@@ -8,6 +8,8 @@ use std::time::Duration;
 use lecture5::verify::committed;
 use lecture5::verify::ensemble::Ensemble;
 
+#[cfg(target_os = "linux")]
+use crate::common::child_of;
 use crate::common::{Place, fails, lecture5, stderr};
 
 /// `verify --from` an ensemble that is the committed one with something changed.
@@ -63,14 +65,6 @@ fn if_nothing_could_be_judged_there_is_a_separate_status() {
     fails(&verified(others, &["--against", "data/ensembles/cpu.json"]), 3, "0 seeds in common");
     // What could be judged is.
     assert!(verified(|_| {}, &["--against", "data/ensembles/cpu.json"]).status.success());
-}
-
-/// The first process that another one has started.
-#[cfg(target_os = "linux")]
-fn child_of(id: u32) -> Option<u32> {
-    let tasks = std::fs::read_dir(format!("/proc/{id}/task")).ok()?;
-    let children = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
-    children.collect::<String>().split_whitespace().next()?.parse().ok()
 }
 
 #[cfg(target_os = "linux")]
