@@ -19,7 +19,6 @@ use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 
 use lecture5::libtorch::doctor;
-use lecture5::notebook::Echo;
 use lecture5::system::failure;
 use lecture5::system::interrupt;
 use lecture5::system::terminal::{all_was_said, say};
@@ -92,8 +91,7 @@ pub fn main() -> ExitCode {
 fn list() -> Result<()> {
     let width = sections::SECTIONS.iter().map(|s| s.name.len()).max().unwrap_or(0);
     for section in sections::SECTIONS {
-        let nb = section.notebook(Echo::Quiet);
-        say(format!("{:width$}  {}", section.name, nb.title().replace('`', "")));
+        say(format!("{:width$}  {}", section.name, section.title().replace('`', "")));
     }
     Ok(())
 }

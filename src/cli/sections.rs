@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use lecture5::notebook::{Echo, Notebook};
+use lecture5::notebook::{self, Echo, Notebook};
 use lecture5::run::lecture::Lecture;
 
 #[path = "../../notebooks-equivalent/10_beyond.rs"]
@@ -70,6 +70,11 @@ pub struct Section {
 }
 
 impl Section {
+    /// Its title, which is found without cutting it into cells.
+    pub fn title(&self) -> String {
+        notebook::title(self.stem, self.source)
+    }
+
     /// The section's record before it has run.
     pub fn notebook(&self, echo: Echo) -> Notebook {
         Notebook::new(self.stem, self.source, echo)

@@ -80,16 +80,19 @@ pub struct Notebook {
     live: Option<bool>,
 }
 
+/// The title of a section: the first `# ` heading of its file's prose; without one, the name.
+pub fn title(stem: &str, source: &str) -> String {
+    let heading = source.lines().find_map(|line| line.trim_start().strip_prefix("// # "));
+    heading.map_or_else(|| section_name(stem).replace('_', " "), |heading| heading.trim().to_owned())
+}
+
 impl Notebook {
     /// The section in the file `STEM.rs` (such as `05_embedding_dot`), whose text is `source`. Nothing has run yet.
     pub fn new(stem: &str, source: &str, echo: Echo) -> Notebook {
         let (cells, run_lines) = cut_into_cells(source);
-        let first = cells.iter().find(|cell| cell.kind == CellKind::Markdown);
-        let heading = first.and_then(|cell| cell.text.lines().find_map(|line| line.strip_prefix("# ")));
-        let title = heading.map_or_else(|| section_name(stem).replace('_', " "), |h| h.trim().to_string());
         let mut notebook = Notebook {
             stem: stem.to_string(),
-            title,
+            title: title(stem, source),
             cells,
             run_lines,
             latest: None,
@@ -136,7 +139,7 @@ impl Notebook {
         self.stem.split('_').next()?.parse().ok()
     }
 
-    /// The first `# ` heading of the prose; without one, the name.
+    /// As [`title`] finds it.
     pub fn title(&self) -> &str {
         &self.title
     }
