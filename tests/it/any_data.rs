@@ -223,22 +223,24 @@ fn times_are_read_as_numbers_or_dates_and_titles_from_any_table() {
         std::fs::write(titles.path().join("t.csv"), format!("\"ISBN\";\"Book-Title\";\"Year\"\n{rows}"))
             .unwrap();
         let books = read("7", ("ISBN", "Book-Title")).unwrap().titles().unwrap();
-        (books["7"].clone(), books.get("8").cloned())
+        (books["7"].clone(), books.get("8").cloned(), books.len())
     };
-    for (rows, seventh, eighth) in [
+    for (rows, seventh, eighth, n) in [
         (
             r#""7";"The Real \"J. Peterman\"; Adventures";"1999"
 "8";"C:\";"2000"
 "#,
             r#"The Real "J. Peterman"; Adventures"#,
             Some(r"C:\"),
+            2,
         ),
-        (r#""7";"The \"Real\" X";"1999""#, r#"The "Real" X"#, None),
+        (r#""7";"The \"Real\" X";"1999""#, r#"The "Real" X"#, None, 1),
         (
             r#""7";"\"Real\"; X";"C:\"
 "8";"Y";"\""#,
             r#""Real"; X"#,
             Some("Y"),
+            2,
         ),
         // In a field without quotes a backslash is a backslash.
         (
@@ -246,17 +248,22 @@ fn times_are_read_as_numbers_or_dates_and_titles_from_any_table() {
 8;c;"D:\""#,
             r#"12\" and 7\" vinyl"#,
             Some("c"),
+            2,
         ),
-        // Another reading of the last fields would make one row of two.
+        // Another reading of the last fields would make one row of each two.
         (
             r#"7;"The \"Real\" X";"p"
 8;"a; b";"C:\"
-9;c;"D:\""#,
+9;c;"D:\"
+10;"d; e";"E:\"
+11;f;"F:\"
+"#,
             r#"The "Real" X"#,
             Some("a; b"),
+            5,
         ),
     ] {
-        assert_eq!(titled(rows), (seventh.to_owned(), eighth.map(str::to_owned)), "{rows}");
+        assert_eq!(titled(rows), (seventh.to_owned(), eighth.map(str::to_owned), n), "{rows}");
     }
 }
 
