@@ -4,6 +4,7 @@
 
 pub mod columns;
 pub mod dialect;
+mod escapes;
 pub mod file;
 mod ids;
 pub mod own;

@@ -15,6 +15,7 @@ use crate::system::wide::wide;
 
 use super::columns::{ColumnKind, ColumnSpec, Wrong, table, whole};
 use super::dialect::{Dialect, UNIT, byte_of, detect, fields, position, wholly_quoted};
+use super::escapes;
 use super::shown::shortened;
 
 /// A text that polars can read, and where its fields are.
@@ -96,7 +97,12 @@ impl<'a> Text<'a> {
             return Ok(text);
         };
         let checked = text.check_quoted(quote);
-        if (checked.is_err() || text.escapes_within_fields(quote)) && text.understand_escapes(quote) {
+        let by = byte_of(&text.separator);
+        let escaped = match checked {
+            Ok(()) => escapes::within_fields(&text.text, by, quote),
+            Err(_) => escapes::any(&text.text, quote),
+        };
+        if escaped && text.understand_escapes(quote) {
             return Ok(text);
         }
         checked.map_err(|(line, why)| at((text.in_file(line), why)))?;
@@ -189,14 +195,6 @@ impl<'a> Text<'a> {
         Ok(())
     }
 
-    /// Whether a backslash stands before a quote that ends no field: then `\"` is a quote, as MySQL and Book-Crossing write
-    /// it, also if the rows can be read without.
-    fn escapes_within_fields(&self, quote: u8) -> bool {
-        let (text, by, mark) = (&self.text, char::from(byte_of(&self.separator)), char::from(quote));
-        let within = |after: &str| !after.is_empty() && !after.starts_with([by, '\n', mark]);
-        text.match_indices(&format!("\\{mark}")).any(|(at, escaped)| within(&text[at + escaped.len()..]))
-    }
-
     /// Writes each `\"` of a quoted field as two quotes, if the rows make sense then.
     ///
     /// But a field may also end in a backslash. What follows tells: a separator (`"C:\";`), the next field's quote after it
@@ -204,21 +202,18 @@ impl<'a> Text<'a> {
     /// make sense, the one with the most rows is right: a quote that is misread swallows rows.
     fn understand_escapes(&mut self, quote: u8) -> bool {
         let (by, mark) = (char::from(byte_of(&self.separator)), char::from(quote));
-        if !self.text.contains(&format!("\\{mark}")) {
-            return false;
-        }
-        let written = (self.text.clone(), self.start, self.rows);
+        let written = (std::mem::take(&mut self.text), self.start, self.rows);
         let ends = [by.to_string(), format!("{by}{mark}")];
         let mut best = None;
         for (end, at_line_ends) in ends.iter().flat_map(|end| [(end, false), (end, true)]) {
             let ends = |after: &str| {
                 after.starts_with(end) || at_line_ends && (after.is_empty() || after.starts_with('\n'))
             };
-            self.text = doubled(&written.0, by, mark, ends).into();
+            self.text = escapes::doubled(&written.0, by, mark, ends).into();
             self.rows = 0;
             if self.check_quoted(quote).is_ok() && best.as_ref().is_none_or(|(_, _, rows)| self.rows > *rows)
             {
-                best = Some((self.text.clone(), self.start, self.rows));
+                best = Some((std::mem::take(&mut self.text), self.start, self.rows));
             }
         }
         let understood = best.filter(|(_, _, rows)| *rows >= written.2);
@@ -406,37 +401,6 @@ impl<'a> Text<'a> {
     fn in_file(&self, line: usize) -> usize {
         self.blank.iter().fold(line, |line, blank| line + usize::from(*blank <= line))
     }
-}
-
-/// The text with each backslash and quote of a quoted field as two quotes, unless the field ends there.
-fn doubled(text: &str, by: char, mark: char, ends: impl Fn(&str) -> bool) -> String {
-    let mut written = String::with_capacity(text.len());
-    let (mut quoted, mut begins) = (false, true);
-    let mut rest = text;
-    while let Some(next) = rest.chars().next() {
-        let mut taken = next.len_utf8();
-        if !quoted {
-            quoted = begins && next == mark;
-            begins = next == by || next == '\n';
-        } else if next == mark {
-            // Two of them are one in the field.
-            let two = rest[taken..].starts_with(mark);
-            taken += usize::from(two);
-            (quoted, begins) = (two, false);
-        } else if next == '\\' && rest[taken..].starts_with(mark) {
-            taken += 1;
-            if ends(&rest[taken..]) {
-                (quoted, begins) = (false, false);
-            } else {
-                written.extend([mark; 2]);
-                rest = &rest[taken..];
-                continue;
-            }
-        }
-        written += &rest[..taken];
-        rest = &rest[taken..];
-    }
-    written
 }
 
 const EMPTY_ROW: &str = "a row of empty fields; delete it";

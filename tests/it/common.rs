@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -108,7 +109,11 @@ impl Place {
     }
 
     pub fn command(&self, arguments: &[&str], out: &str) -> Command {
-        let mut command = prepared::program();
+        self.of(prepared::program(), arguments, out)
+    }
+
+    /// A call of the program that is started in this way.
+    pub fn of(&self, mut command: Command, arguments: &[&str], out: &str) -> Command {
         command.args(arguments).arg("--data").arg(self.path("data")).arg("--out").arg(self.path(out));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -140,10 +145,22 @@ pub fn fails(output: &Output, status: i32, said: &str) {
 
 /// The first process that another one has started.
 #[cfg(target_os = "linux")]
-pub fn child_of(id: u32) -> Option<u32> {
+fn child_of(id: u32) -> Option<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{id}/task")).ok()?;
     let children = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
     children.collect::<String>().split_whitespace().next()?.parse().ok()
+}
+
+/// Waits until a process has started another one, whose id it returns.
+#[cfg(target_os = "linux")]
+pub fn first_child(process: &mut Child) -> u32 {
+    loop {
+        if let Some(child) = child_of(process.id()) {
+            return child;
+        }
+        assert!(process.try_wait().unwrap().is_none(), "it ended without a child");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 pub fn signal(process: &Child, name: &str) {

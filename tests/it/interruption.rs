@@ -9,7 +9,7 @@ use std::time::Duration;
 use lecture5::system::files;
 
 #[cfg(target_os = "linux")]
-use crate::common::child_of;
+use crate::common::first_child;
 use crate::common::{Place, Tensor, doctored, program, sealed, signal, stderr, succeeds};
 
 /// A very short fit of 12 epochs in two `fit` calls; it also draws for dropout.
@@ -209,12 +209,11 @@ fn a_signal_ends_verify_with_the_status_of_an_interruption() {
         verify.arg(place.path(name)).stdout(Stdio::piped()).stderr(Stdio::piped());
         (name, verify.spawn().unwrap())
     });
-    for (name, process) in started {
+    #[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
+    for (name, mut process) in started {
         // It listens before its first run starts.
         #[cfg(target_os = "linux")]
-        while child_of(process.id()).is_none() {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        first_child(&mut process);
         #[cfg(not(target_os = "linux"))]
         std::thread::sleep(Duration::from_secs(2));
         signal(&process, name);

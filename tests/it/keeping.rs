@@ -3,8 +3,6 @@
 
 use serde_json::Value;
 
-use std::process::Stdio;
-
 use crate::common::{Place, fails, program, stderr, stdout, succeeds};
 
 fn metrics(place: &Place, out: &str) -> Value {
@@ -123,9 +121,7 @@ fn a_folder_that_another_process_writes_to_is_refused_with_its_id_until_that_end
     let slow = ["fit", "--model", "dot", "--batch-size", "1", "--schedule", "0.0001x9999", "--checkpoint"];
     let (kept, elsewhere) = (place.path("kept"), place.path("elsewhere"));
     let slow = [&slow[..], &[kept.to_str().unwrap()]].concat();
-    let mut first = program();
-    first.args(&slow).arg("--data").arg(place.path("data")).arg("--out").arg(place.path("out"));
-    let mut first = first.stdout(Stdio::null()).spawn().unwrap();
+    let mut first = place.of(program(), &slow, "out").spawn().unwrap();
     while !kept.join("checkpoint.safetensors").exists() {
         assert!(first.try_wait().unwrap().is_none(), "the first fit ended");
         std::thread::sleep(std::time::Duration::from_millis(20));

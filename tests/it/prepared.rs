@@ -7,19 +7,18 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::common::{Place, on_cpu, write_program};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_lecture5");
+use crate::common::{self, Place, on_cpu, write_program};
 
 /// A command that starts the program and ends as it does.
 pub fn program() -> Command {
+    let itself = common::program();
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     if let Some(clients) = &*linux::CLIENTS {
         let mut command = on_cpu(&clients.program);
-        command.arg(&clients.address).arg(PROGRAM);
+        command.arg(&clients.address).arg(itself.get_program());
         return command;
     }
-    on_cpu(PROGRAM)
+    itself
 }
 
 /// Writes a script that is such a command, for a program that starts it by its path.
@@ -43,7 +42,7 @@ mod linux {
 
     use anyhow::{Context, Result, ensure};
 
-    use super::{PROGRAM, on_cpu};
+    use super::common;
 
     /// What stands for the program, and how it finds the prepared process.
     pub struct Clients {
@@ -68,7 +67,7 @@ mod linux {
         let client = compile("prepared", &["-DCLIENT"])?;
         let address = format!("lecture5 {}", std::process::id());
         let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&address)?)?;
-        let mut process = on_cpu(PROGRAM)
+        let mut process = common::program()
             .env("LD_PRELOAD", server)
             // Threads that wait sleep; if they spun, they would slow the other tests.
             .env("OMP_WAIT_POLICY", "passive")
@@ -103,7 +102,7 @@ fn a_prepared_command_prints_and_ends_as_the_program_does() {
         (&["run", "--data", "no such folder"], "cpu"),
         (&["run", "dot_product"], "tpu"),
     ] {
-        let [ours, theirs] = [program(), on_cpu(PROGRAM)].map(|mut command| {
+        let [ours, theirs] = [program(), common::program()].map(|mut command| {
             command
                 .args(arguments)
                 .env("LECTURE5_DEVICE", device)

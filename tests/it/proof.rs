@@ -9,7 +9,7 @@ use lecture5::verify::committed;
 use lecture5::verify::ensemble::Ensemble;
 
 #[cfg(target_os = "linux")]
-use crate::common::child_of;
+use crate::common::first_child;
 use crate::common::{Place, fails, lecture5, stderr};
 
 /// `verify --from` an ensemble that is the committed one with something changed.
@@ -76,13 +76,7 @@ fn a_run_that_is_killed_is_named_with_its_signal_and_no_run_outlives_its_parent(
         verify.args(["verify", "--seeds", "4", "--fits", "dot", "--jobs", "1", "--device", "cpu", "--out"]);
         verify.arg(out.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut verify = verify.spawn().unwrap();
-        let child = loop {
-            if let Some(child) = child_of(verify.id()) {
-                break child;
-            }
-            assert!(verify.try_wait().unwrap().is_none(), "it ended without a child");
-            std::thread::sleep(Duration::from_millis(5));
-        };
+        let child = first_child(&mut verify);
         let killed = if parent_dies { verify.id() } else { child };
         // Until the child is the program, and no longer a copy of its parent.
         std::thread::sleep(Duration::from_millis(300));
