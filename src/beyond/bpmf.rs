@@ -6,10 +6,12 @@
 //! with additional user and movie biases, which have their own spreads. An embedding and its bias are drawn together:
 //! one after the other they would hold each other back.
 
+use std::array::from_fn;
+
 use rayon::prelude::*;
 
 use super::baselines::{Biases, SHRINKAGE};
-use super::linalg::{backward, cholesky, forward};
+use super::linalg::{LANES, Lanes, Number, backward, cholesky, forward};
 use super::rows::{Pairs, Rated, World, rows_by};
 use crate::system::arithmetic::dot;
 use crate::system::random::Random;
@@ -84,12 +86,24 @@ impl<const K: usize> Side<K> {
         let vectors = self.vectors.par_chunks_mut(TOGETHER).zip(self.bias.par_chunks_mut(TOGETHER));
         vectors.enumerate().for_each(|(chunk, (vectors, bias))| {
             let mut random = Random::new(seed ^ chunk as u64);
-            for (at, (vector, bias)) in vectors.iter_mut().zip(bias).enumerate() {
-                let at = chunk * TOGETHER + at;
-                let rows = starts[at]..starts[at + 1];
-                let normal = [(); K].map(|()| random.normal());
-                let sums = sums(&others[rows.clone()], &y[rows], &other.vectors, &other.bias);
-                (*vector, *bias) = draw_one(&sums, noise, precision, &prior, normal, random.normal());
+            let groups = vectors.chunks_mut(LANES).zip(bias.chunks_mut(LANES));
+            for (group, (vectors, bias)) in groups.enumerate() {
+                let first = chunk * TOGETHER + group * LANES;
+                // In a group that is not full, the last lanes are drawn for nothing.
+                let mut of_group = [const { Sums::NONE }; LANES];
+                let mut normal = [Lanes::default(); K];
+                let mut normal_of_bias = Lanes::default();
+                for (lane, sums) in of_group.iter_mut().enumerate().take(vectors.len()) {
+                    let rows = starts[first + lane]..starts[first + lane + 1];
+                    *sums = sum_up(&others[rows.clone()], &y[rows], &other.vectors, &other.bias);
+                    normal.iter_mut().for_each(|normal| normal.0[lane] = random.normal());
+                    normal_of_bias.0[lane] = random.normal();
+                }
+                let (drawn, of_bias) =
+                    draw_group(&of_group, noise, precision, &prior, normal, normal_of_bias);
+                for (lane, (vector, bias)) in vectors.iter_mut().zip(bias).enumerate() {
+                    (*vector, *bias) = (drawn.map(|v| v.0[lane] as f32), of_bias.0[lane] as f32);
+                }
             }
         });
         let squares: f64 = self.bias.iter().map(|b| f64::from(b * b)).sum();
@@ -146,16 +160,24 @@ struct Sums<const K: usize> {
     vv: [[f32; K]; K],
 }
 
+impl<const K: usize> Sums<K> {
+    const NONE: Sums<K> = Sums { n: 0.0, y: 0.0, v: [0.0; K], vy: [0.0; K], vv: [[0.0; K]; K] };
+}
+
 wide! {
-    fn sums<const K: usize>(others: &[usize], y: &[f32], vectors: &[[f32; K]], bias: &[f32]) -> Sums<K> {
-        let mut sums = Sums { n: y.len() as f32, y: 0.0, v: [0.0; K], vy: [0.0; K], vv: [[0.0; K]; K] };
+    fn sum_up<const K: usize>(others: &[usize], y: &[f32], vectors: &[[f32; K]], bias: &[f32]) -> Sums<K> {
+        let mut sums = Sums { n: y.len() as f32, ..Sums::NONE };
         for (&other, y) in others.iter().zip(y) {
             let (v, y) = (&vectors[other], y - bias[other]);
             sums.y += y;
             sums.v.iter_mut().zip(v).for_each(|(sum, v)| *sum += v);
             sums.vy.iter_mut().zip(v).for_each(|(sum, v)| *sum += y * v);
-            for (of_row, a) in sums.vv.iter_mut().zip(v) {
-                of_row.iter_mut().zip(v).for_each(|(sum, b)| *sum += a * b);
+        }
+        // A row at a time: of all rows at once the compiler makes code that moves numbers about more than it adds.
+        for (row, sums) in sums.vv.iter_mut().enumerate() {
+            for &other in others {
+                let v = &vectors[other];
+                sums.iter_mut().zip(v).for_each(|(sum, b)| *sum += v[row] * b);
             }
         }
         sums
@@ -163,33 +185,38 @@ wide! {
 }
 
 wide! {
-    /// Draws an embedding and its bias together. The bias is first eliminated from the equations of the vector, whose mean
-    /// is then P⁻¹·b and its covariance P⁻¹; given the vector, the bias is normal.
-    fn draw_one<const K: usize>(
-        sums: &Sums<K>,
+    /// Draws the embeddings and biases of several users (or movies), each embedding together with its bias. The bias is first
+    /// eliminated from the equations of the vector, whose mean is then P⁻¹·b and its covariance P⁻¹; given the vector, the
+    /// bias is normal.
+    fn draw_group<const K: usize>(
+        sums: &[Sums<K>; LANES],
         noise: f64,
         bias_precision: f64,
         prior: &Prior<K>,
-        normal: [f64; K],
-        normal_of_bias: f64,
-    ) -> ([f32; K], f32) {
-        let c = bias_precision + noise * f64::from(sums.n);
-        let (v, y) = (sums.v.map(|v| noise * f64::from(v)), noise * f64::from(sums.y));
-        let (mut precision, mut b) = (prior.precision, prior.pull);
+        normal: [Lanes; K],
+        normal_of_bias: Lanes,
+    ) -> ([Lanes; K], Lanes) {
+        let of_sums = |what: &dyn Fn(&Sums<K>) -> f32| Lanes::from(|lane| noise * f64::from(what(&sums[lane])));
+        let c = of_sums(&|sums| sums.n) + Lanes::all(bias_precision);
+        let (v, y) = (from_fn(|i| of_sums(&|sums| sums.v[i])), of_sums(&|sums| sums.y));
+        let v: [Lanes; K] = v;
+        let mut precision = [[Lanes::default(); K]; K];
+        let mut b = [Lanes::default(); K];
         for i in 0..K {
-            b[i] += noise * f64::from(sums.vy[i]) - v[i] * y / c;
-            for j in 0..K {
-                precision[i][j] += noise * f64::from(sums.vv[i][j]) - v[i] * v[j] / c;
+            b[i] = Lanes::all(prior.pull[i]) + (of_sums(&|sums| sums.vy[i]) - v[i] * y / c);
+            for j in 0..=i {
+                let given = of_sums(&|sums| sums.vv[i][j]) - v[i] * v[j] / c;
+                precision[i][j] = Lanes::all(prior.precision[i][j]) + given;
             }
         }
         // With P = L·Lᵀ and z standard normal: L⁻ᵀ·(L⁻¹·b + z).
         let l = precision.as_flattened_mut();
         cholesky(l, K);
         forward(l, K, &mut b);
-        b.iter_mut().zip(normal).for_each(|(b, z)| *b += z);
+        b.iter_mut().zip(normal).for_each(|(b, z)| *b = *b + z);
         backward(l, K, &mut b);
-        let bias = (y - dot(&v, &b)) / c + normal_of_bias / c.sqrt();
-        (b.map(|b| b as f32), bias as f32)
+        let explained = v.iter().zip(&b).fold(Lanes::default(), |sum, (v, b)| sum + *v * *b);
+        (b, (y - explained) / c + normal_of_bias / c.root())
     }
 }
 

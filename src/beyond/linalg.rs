@@ -1,33 +1,98 @@
 //! The little linear algebra that the models need, on small dense matrices stored row by row.
 
+use std::ops::{Add, Div, Mul, Sub};
+
+/// A number, or several that are computed side by side.
+pub trait Number:
+    Copy + Default + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
+{
+    /// The square root, of at least a millionth of a millionth.
+    fn root(self) -> Self;
+}
+
+impl Number for f64 {
+    #[inline(always)]
+    fn root(self) -> f64 {
+        self.max(1e-12).sqrt()
+    }
+}
+
+/// As many numbers as the processor computes at a time.
+pub const LANES: usize = 4;
+
+/// A number for each of several systems of equations that are solved side by side.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(32))]
+pub struct Lanes(pub [f64; LANES]);
+
+impl Lanes {
+    /// The number that is computed for each lane.
+    #[inline(always)]
+    pub fn from(of: impl Fn(usize) -> f64) -> Lanes {
+        let mut lanes = Lanes::default();
+        lanes.0.iter_mut().enumerate().for_each(|(lane, number)| *number = of(lane));
+        lanes
+    }
+
+    /// The same number in each lane.
+    #[inline(always)]
+    pub fn all(number: f64) -> Lanes {
+        Lanes([number; LANES])
+    }
+}
+
+macro_rules! lane_by_lane {
+    ($($operation:ident, $method:ident;)*) => {$(
+        impl $operation for Lanes {
+            type Output = Lanes;
+
+            #[inline(always)]
+            fn $method(self, other: Lanes) -> Lanes {
+                Lanes::from(|lane| self.0[lane].$method(other.0[lane]))
+            }
+        }
+    )*};
+}
+lane_by_lane! { Add, add; Sub, sub; Mul, mul; Div, div; }
+
+impl Number for Lanes {
+    #[inline(always)]
+    fn root(self) -> Lanes {
+        Lanes(self.0.map(f64::root))
+    }
+}
+
+/// Σ of the products of two numbers for each of these indices.
+#[inline(always)]
+fn sum<T: Number>(over: impl Iterator<Item = usize>, product: impl Fn(usize) -> T) -> T {
+    over.fold(T::default(), |sum, at| sum + product(at))
+}
+
 /// The lower Cholesky factor L of a symmetric positive definite matrix (n, n), in place: A = L·Lᵀ. Reads and
 /// writes the lower triangle only.
 #[inline(always)] // short loops: with a length that is known, they become straight code
-pub fn cholesky(a: &mut [f64], n: usize) {
+pub fn cholesky<T: Number>(a: &mut [T], n: usize) {
     for j in 0..n {
         for i in j..n {
-            let products: f64 = (0..j).map(|t| a[i * n + t] * a[j * n + t]).sum();
-            let rest = a[i * n + j] - products;
-            a[i * n + j] = if i == j { rest.max(1e-12).sqrt() } else { rest / a[j * n + j] };
+            let rest = a[i * n + j] - sum(0..j, |t| a[i * n + t] * a[j * n + t]);
+            a[i * n + j] = if i == j { rest.root() } else { rest / a[j * n + j] };
         }
     }
 }
 
 /// Solves L·x = b, in place of b.
 #[inline(always)]
-pub fn forward(l: &[f64], n: usize, b: &mut [f64]) {
+pub fn forward<T: Number>(l: &[T], n: usize, b: &mut [T]) {
     for i in 0..n {
-        let products: f64 = (0..i).map(|t| l[i * n + t] * b[t]).sum();
-        b[i] = (b[i] - products) / l[i * n + i];
+        b[i] = (b[i] - sum(0..i, |t| l[i * n + t] * b[t])) / l[i * n + i];
     }
 }
 
 /// Solves Lᵀ·x = b, in place of b.
 #[inline(always)]
-pub fn backward(l: &[f64], n: usize, b: &mut [f64]) {
+pub fn backward<T: Number>(l: &[T], n: usize, b: &mut [T]) {
     for i in (0..n).rev() {
-        let products: f64 = (i + 1..n).map(|t| l[t * n + i] * b[t]).sum();
-        b[i] = (b[i] - products) / l[i * n + i];
+        b[i] = (b[i] - sum(i + 1..n, |t| l[t * n + i] * b[t])) / l[i * n + i];
     }
 }
 

@@ -18,7 +18,9 @@ use rayon::prelude::*;
 use super::baselines::{Biases, SHRINKAGE};
 use super::rows::{Pairs, Rated, World, rows_by};
 use crate::system::arithmetic::dot;
+use crate::system::prefetch::prefetch;
 use crate::system::random::Random;
+use crate::system::wide::wide;
 
 /// Settings of both.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,6 +71,8 @@ pub fn averaged(world: &World, trn: &Rated, asked: &Pairs, with: Svdpp) -> Vec<f
 }
 
 const BINS: usize = 30;
+/// Ratings ahead of which the parameters are asked for: most of the time would be spent waiting for them.
+const AHEAD: usize = 8;
 const DAY: f64 = 86_400.0;
 const YEAR: f64 = 365.25 * DAY;
 
@@ -85,12 +89,12 @@ struct Clock {
     of_rows: Vec<Moment>,
 }
 
-/// When a pair is rated, as the model sees it.
+/// When a pair is rated, as the model sees it; by default, at no time.
 #[derive(Debug, Clone, Copy, Default)]
 struct Moment {
     dev: f64,
-    day: Option<usize>,
-    bin: Option<usize>,
+    day: Option<u32>,
+    bin: Option<u32>,
 }
 
 impl Clock {
@@ -122,8 +126,8 @@ impl Clock {
         let share = (t - self.first) / (self.last - self.first).max(1.0);
         Moment {
             dev: from_mean.signum() * from_mean.abs().powf(0.4),
-            day: day.map(|at| days[at].1),
-            bin: Some(((share * BINS as f64) as usize).min(BINS - 1)),
+            day: day.map(|at| days[at].1 as u32),
+            bin: Some(((share * BINS as f64) as u32).min(BINS as u32 - 1)),
         }
     }
 }
@@ -160,7 +164,7 @@ impl<'a> Parameters<'a> {
         let alpha = room(n);
         let day = room(clock.map_or(0, |c| c.n_days));
         let bin = room(if clock.is_some() { m * BINS } else { 0 });
-        let (p, drift) = (room(n * k), room(if clock.is_some() { n * k } else { 0 }));
+        let (p, drift) = (room(n * k), room(n * k));
         let (q, y) = (room(m * k), room(m * k));
         let mut random = Random::new(seed);
         for at in (p..p + n * k).chain(q..q + m * k) {
@@ -189,24 +193,42 @@ impl<'a> Parameters<'a> {
     /// |N|^−½·Σ y_j
     fn implicit(&self, user: usize) -> Vec<f64> {
         let mut sum = vec![0.0; self.k];
-        for &j in &self.rated[user] {
+        let rated = &self.rated[user];
+        for (place, &j) in rated.iter().enumerate() {
+            if let Some(next) = rated.get(place + AHEAD) {
+                self.fetch_vector(self.y + next * self.k);
+            }
             let y = &self.theta[self.y + j * self.k..][..self.k];
             sum.iter_mut().zip(y).for_each(|(s, y)| *s += y);
         }
-        let scale = (self.rated[user].len().max(1) as f64).powf(-0.5);
+        let scale = (rated.len().max(1) as f64).powf(-0.5);
         sum.into_iter().map(|s| s * scale).collect()
     }
 
-    fn stars(&self, u: usize, i: usize, at: Option<Moment>, implicit: &[f64]) -> f64 {
+    /// The moment of a training row.
+    fn moment(&self, row: usize) -> Moment {
+        self.clock.map_or(Moment::default(), |clock| clock.of_rows[row])
+    }
+
+    /// Asks for what a rating of a movie reads.
+    fn fetch(&self, i: usize, at: Moment) {
+        prefetch(&self.theta[self.bi + i]);
+        at.bin.into_iter().for_each(|bin| prefetch(&self.theta[self.bin + i * BINS + bin as usize]));
+        self.fetch_vector(self.q + i * self.k);
+    }
+
+    fn fetch_vector(&self, from: usize) {
+        self.theta[from..][..self.k].iter().step_by(8).for_each(|number| prefetch(number));
+    }
+
+    fn stars(&self, u: usize, i: usize, at: Moment, implicit: &[f64], user: &mut [f64]) -> f64 {
         let (t, k) = (&self.theta, self.k);
-        let (p, q) = (&t[self.p + u * k..][..k], &t[self.q + i * k..][..k]);
-        let mut stars = self.mean + t[u] + t[self.bi + i] + dot(p, q) + dot(implicit, q);
-        if let Some(at) = at {
-            stars += at.dev * (t[self.alpha + u] + dot(&t[self.drift + u * k..][..k], q));
-            stars += at.day.map_or(0.0, |day| t[self.day + day]);
-            stars += at.bin.map_or(0.0, |bin| t[self.bin + i * BINS + bin]);
-        }
-        stars
+        let vector = |from: usize, of: usize| &t[from + of * k..][..k];
+        let (p, drift, q) = (vector(self.p, u), vector(self.drift, u), vector(self.q, i));
+        let mut stars = self.mean + t[u] + t[self.bi + i] + at.dev * t[self.alpha + u];
+        stars += at.day.map_or(0.0, |day| t[self.day + day as usize]);
+        stars += at.bin.map_or(0.0, |bin| t[self.bin + i * BINS + bin as usize]);
+        stars + product(p, implicit, drift, at.dev, q, user)
     }
 
     /// One pass over a user's ratings: a step down the gradient of (error² + decay·θ²)/2 for each. The part of the
@@ -214,36 +236,28 @@ impl<'a> Parameters<'a> {
     fn pass(&mut self, trn: &Rated, rows: &[usize], u: usize, lr: f64, with: Svdpp) {
         let k = self.k;
         let implicit = self.implicit(u);
-        let mut on_implicit = vec![0.0; k];
-        for &row in rows {
-            let i = trn.pairs.item[row];
-            let at = self.clock.map(|clock| clock.of_rows[row]);
-            let e = trn.y[row] - self.stars(u, i, at, &implicit);
+        let (mut user, mut on_implicit) = (vec![0.0; k], vec![0.0; k]);
+        // One after another in memory, so that the movies of the next ratings can be asked for ahead.
+        let ratings = rows.iter().map(|&row| (trn.pairs.item[row], self.moment(row), trn.y[row]));
+        let ratings: Vec<(usize, Moment, f64)> = ratings.collect();
+        for (place, &(i, at, y)) in ratings.iter().enumerate() {
+            if let Some((next, at, _)) = ratings.get(place + AHEAD) {
+                self.fetch(*next, *at);
+            }
+            let e = y - self.stars(u, i, at, &implicit, &mut user);
             let mut bias = |place: usize, factor: f64| {
                 let b = &mut self.theta[place];
                 *b += lr * (e * factor - with.wd_bias * *b);
             };
             bias(u, 1.0);
             bias(self.bi + i, 1.0);
-            if let Some(at) = at {
-                bias(self.alpha + u, at.dev);
-                at.day.into_iter().for_each(|day| bias(self.day + day, 1.0));
-                at.bin.into_iter().for_each(|bin| bias(self.bin + i * BINS + bin, 1.0));
-            }
-            for f in 0..k {
-                let (p, q) = (self.p + u * k + f, self.q + i * k + f);
-                let (pf, qf) = (self.theta[p], self.theta[q]);
-                let mut whole = pf + implicit[f];
-                on_implicit[f] += e * qf;
-                self.theta[p] += lr * (e * qf - with.wd_vectors * pf);
-                if let Some(at) = at {
-                    let d = self.drift + u * k + f;
-                    let df = self.theta[d];
-                    whole += at.dev * df;
-                    self.theta[d] += lr * (e * at.dev * qf - with.wd_vectors * df);
-                }
-                self.theta[q] += lr * (e * whole - with.wd_vectors * qf);
-            }
+            bias(self.alpha + u, at.dev);
+            at.day.into_iter().for_each(|day| bias(self.day + day as usize, 1.0));
+            at.bin.into_iter().for_each(|bin| bias(self.bin + i * BINS + bin as usize, 1.0));
+            let of = |from: usize, at: usize| from + at * k..from + (at + 1) * k;
+            let vectors = [of(self.p, u), of(self.drift, u), of(self.q, i)];
+            let vectors = self.theta.get_disjoint_mut(vectors).expect("each kind has its own place");
+            step(vectors, &user, &mut on_implicit, e, at.dev, lr, with.wd_vectors);
         }
         let scale = (rows.len().max(1) as f64).powf(-0.5);
         for &j in &self.rated[u] {
@@ -270,10 +284,42 @@ impl<'a> Parameters<'a> {
         let implicit: Vec<Vec<f64>> = (0..world.n_users).map(|u| self.implicit(u)).collect();
         let stars = |row: usize| {
             let (u, i) = (asked.user[row], asked.item[row]);
-            let at = self.clock.map(|clock| clock.moment(u, asked.time[row]));
-            world.clamp(self.stars(u, i, at, &implicit[u]))
+            let at = self.clock.map_or(Moment::default(), |clock| clock.moment(u, asked.time[row]));
+            world.clamp(self.stars(u, i, at, &implicit[u], &mut vec![0.0; self.k]))
         };
         (0..asked.len()).map(stars).collect()
+    }
+}
+
+wide! {
+    /// The user's vector, p + implicit + dev·drift, into `user`, and its product with q.
+    fn product(p: &[f64], implicit: &[f64], drift: &[f64], dev: f64, q: &[f64], user: &mut [f64]) -> f64 {
+        for (((user, p), implicit), drift) in user.iter_mut().zip(p).zip(implicit).zip(drift) {
+            *user = p + implicit + dev * drift;
+        }
+        dot(user, q)
+    }
+}
+
+wide! {
+    /// Moves p, the drift and q down the gradient for one rating with the error `e`, and adds e·q to `on_implicit`. `user`
+    /// is the user's vector.
+    fn step(
+        vectors: [&mut [f64]; 3],
+        user: &[f64],
+        on_implicit: &mut [f64],
+        e: f64,
+        dev: f64,
+        lr: f64,
+        decay: f64,
+    ) {
+        let [p, drift, q] = vectors;
+        for ((((p, drift), q), user), on_implicit) in p.iter_mut().zip(drift).zip(q).zip(user).zip(on_implicit) {
+            *on_implicit += e * *q;
+            *p += lr * (e * *q - decay * *p);
+            *drift += lr * (e * dev * *q - decay * *drift);
+            *q += lr * (e * user - decay * *q);
+        }
     }
 }
 
@@ -298,7 +344,7 @@ mod tests {
         model.rated = vec![vec![0], vec![2]]; // as many as the rows that are passed
         let before = model.theta.clone();
         let loss = |model: &Parameters| {
-            let stars = model.stars(1, 2, Some(clock.of_rows[3]), &model.implicit(1));
+            let stars = model.stars(1, 2, clock.of_rows[3], &model.implicit(1), &mut [0.0; 3]);
             (trn.y[3] - stars).powi(2) / 2.0
         };
         let gradient: Vec<f64> = (0..before.len())
