@@ -13,7 +13,7 @@ if [[ ${1:-} == quick ]]; then
   shift
   cargo test --release --lib "$@"
   exec cargo test --release --test it "$@" -- data:: descent:: interpretation:: machines:: notebook:: parquet:: plots:: \
-    readers:: solver:: spreadsheet:: titles:: training:: steppers:: --skip over_a_whole_fit
+    readers:: solver:: spreadsheet:: titles:: training:: steppers::
 fi
 # One more than processors: some tests wait for a process, or for libtorch's generator.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1))}

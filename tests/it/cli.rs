@@ -119,8 +119,8 @@ fn one_section_runs_alone() {
 
 #[test]
 fn a_section_of_the_notebook_and_fit_with_the_lectures_defaults_are_the_same_run() {
-    let (_a, section, _) = run(&["run", "embedding_dot_bias", "--seed", "5"]);
-    let (_b, fit, output) = run(&["fit", "--model", "bias", "--seed", "5"]);
+    let (_a, section, _) = run(&["run", "embedding_dot_bias", "--seed", "5", "--fast"]);
+    let (_b, fit, output) = run(&["fit", "--model", "bias", "--seed", "5", "--fast"]);
     let losses = |out: &Path| {
         let metrics = json(&out.join("metrics.json"));
         let epochs = metrics["fits"][0]["epochs"].as_array().unwrap().clone();

@@ -76,9 +76,14 @@ pub struct Place {
 
 impl Place {
     pub fn new() -> Place {
+        Place::with(1500)
+    }
+
+    /// The same with this many ratings.
+    pub fn with(ratings: usize) -> Place {
         let folder = tempfile::tempdir().unwrap();
         let text = std::fs::read_to_string("data/ml-latest-small/ratings.csv").unwrap();
-        let some: Vec<&str> = text.lines().take(1501).collect();
+        let some: Vec<&str> = text.lines().take(1 + ratings).collect();
         std::fs::create_dir(folder.path().join("data")).unwrap();
         std::fs::write(folder.path().join("data/ratings.csv"), some.join("\n") + "\n").unwrap();
         Place { folder }

@@ -79,17 +79,12 @@ fn same_files(arguments: &[&str], kinds: &[&str]) {
 #[test]
 fn the_same_run_twice_writes_the_same_bytes_in_every_file() {
     // Sections that together write every kind of file.
+    let place = Place::with(20_000);
+    let data = place.path("data");
+    let sections = ["run", "excel_subset", "embedding_dot_bias", "training_loop"];
+    let options = ["--format", "png,svg,pdf", "--dpi", "50", "--data", data.to_str().unwrap()];
     same_files(
-        &[
-            "run",
-            "excel_subset",
-            "embedding_dot_bias",
-            "training_loop",
-            "--format",
-            "png,svg,pdf",
-            "--dpi",
-            "50",
-        ],
+        &[&sections[..], &options].concat(),
         &["metrics.json", ".html", ".ipynb", ".png", ".svg", ".pdf", ".xlsx", ".csv", ".safetensors"],
     );
 }

@@ -160,15 +160,11 @@ fn an_edited_cell_shows_its_new_number_a_mistake_its_error_and_mended_it_is_gone
     assert!(fault.as_str().unwrap().contains("opt.set_lrs(\"0.02\");"), "{fault}");
     assert_eq!(browser.value(&losses), after);
 
-    // Mended, it is gone.
+    // Mended, it is gone. A long fit shows its losses as they are computed, and the button stops it.
     copy.edit(stem, "opt.set_lrs(\"0.02\");", "opt.set_lrs(0.02);");
-    browser.wait(&format!("{FAULT} === null"));
-    browser.wait(&format!("{STATE} === 'done'"));
-    assert_eq!(browser.value(&losses), after, "the same number, the same losses");
-
-    // A long fit shows its losses as they are computed, and the button stops it.
     copy.edit(stem, "fit_with(&model, &data, 3, &mut opt, mse_loss, lecture.options(nb))?;\n\n    // %% [markdown]\n    // ## Set",
         "fit_with(&model, &data, 99999, &mut opt, mse_loss, lecture.options(nb))?;\n\n    // %% [markdown]\n    // ## Set");
+    browser.wait(&format!("{FAULT} === null"));
     browser.wait("/batch \\d+\\/1251: loss \\d/.test(document.querySelector('.fits')?.textContent)");
     assert_eq!(
         browser.value("document.querySelector('.fits').closest('.cell').textContent.includes('99999')"),
