@@ -11,7 +11,7 @@ use std::array::from_fn;
 use rayon::prelude::*;
 
 use super::baselines::{Biases, SHRINKAGE};
-use super::linalg::{LANES, Lanes, Number, backward, cholesky, forward};
+use super::linalg::{LANES, Lanes, Number, backward, cholesky, forward, sum};
 use super::rows::{Pairs, Rated, World, rows_by};
 use crate::system::arithmetic::dot;
 use crate::system::random::Random;
@@ -90,19 +90,17 @@ impl<const K: usize> Side<K> {
             for (group, (vectors, bias)) in groups.enumerate() {
                 let first = chunk * TOGETHER + group * LANES;
                 // In a group that is not full, the last lanes are drawn for nothing.
-                let mut of_group = [const { Sums::NONE }; LANES];
-                let mut normal = [Lanes::default(); K];
-                let mut normal_of_bias = Lanes::default();
-                for (lane, sums) in of_group.iter_mut().enumerate().take(vectors.len()) {
+                let mut sums = [Sums::NONE; LANES];
+                let (mut normal, mut normal_of_bias) = ([Lanes::default(); K], Lanes::default());
+                for (lane, sums) in sums.iter_mut().enumerate().take(vectors.len()) {
                     let rows = starts[first + lane]..starts[first + lane + 1];
                     *sums = sum_up(&others[rows.clone()], &y[rows], &other.vectors, &other.bias);
                     normal.iter_mut().for_each(|normal| normal.0[lane] = random.normal());
                     normal_of_bias.0[lane] = random.normal();
                 }
-                let (drawn, of_bias) =
-                    draw_group(&of_group, noise, precision, &prior, normal, normal_of_bias);
+                let (drawn, biases) = draw_group(&sums, noise, precision, &prior, normal, normal_of_bias);
                 for (lane, (vector, bias)) in vectors.iter_mut().zip(bias).enumerate() {
-                    (*vector, *bias) = (drawn.map(|v| v.0[lane] as f32), of_bias.0[lane] as f32);
+                    (*vector, *bias) = (drawn.map(|v| v.0[lane] as f32), biases.0[lane] as f32);
                 }
             }
         });
@@ -161,10 +159,12 @@ struct Sums<const K: usize> {
 }
 
 impl<const K: usize> Sums<K> {
+    /// Of a user (or movie) without ratings.
     const NONE: Sums<K> = Sums { n: 0.0, y: 0.0, v: [0.0; K], vy: [0.0; K], vv: [[0.0; K]; K] };
 }
 
 wide! {
+    /// The sums of the ratings `y` of one user (or movie), given for these of the other side: both (n,).
     fn sum_up<const K: usize>(others: &[usize], y: &[f32], vectors: &[[f32; K]], bias: &[f32]) -> Sums<K> {
         let mut sums = Sums { n: y.len() as f32, ..Sums::NONE };
         for (&other, y) in others.iter().zip(y) {
@@ -173,21 +173,28 @@ wide! {
             sums.v.iter_mut().zip(v).for_each(|(sum, v)| *sum += v);
             sums.vy.iter_mut().zip(v).for_each(|(sum, v)| *sum += y * v);
         }
-        // A row at a time: of all rows at once the compiler makes code that moves numbers about more than it adds.
-        for (row, sums) in sums.vv.iter_mut().enumerate() {
+        // One row after another: for all rows in one loop, the compiler's code spends more time on moving numbers than on
+        // adding them.
+        for (row, of_row) in sums.vv.iter_mut().enumerate() {
             for &other in others {
                 let v = &vectors[other];
-                sums.iter_mut().zip(v).for_each(|(sum, b)| *sum += v[row] * b);
+                of_row.iter_mut().zip(v).for_each(|(sum, b)| *sum += v[row] * b);
             }
         }
         sums
     }
 }
 
+/// One of the sums for each lane, times the precision of a rating.
+#[inline(always)]
+fn scaled<const K: usize>(sums: &[Sums<K>; LANES], noise: f64, of: impl Fn(&Sums<K>) -> f32) -> Lanes {
+    Lanes::from_fn(|lane| noise * f64::from(of(&sums[lane])))
+}
+
 wide! {
-    /// Draws the embeddings and biases of several users (or movies), each embedding together with its bias. The bias is first
-    /// eliminated from the equations of the vector, whose mean is then P⁻¹·b and its covariance P⁻¹; given the vector, the
-    /// bias is normal.
+    /// Draws the embeddings and biases of several users (or movies) from standard normal numbers, each embedding together
+    /// with its bias. The bias is first eliminated from the equations of the vector, whose mean is then P⁻¹·b and its
+    /// covariance P⁻¹; given the vector, the bias is normal.
     fn draw_group<const K: usize>(
         sums: &[Sums<K>; LANES],
         noise: f64,
@@ -196,17 +203,15 @@ wide! {
         normal: [Lanes; K],
         normal_of_bias: Lanes,
     ) -> ([Lanes; K], Lanes) {
-        let of_sums = |what: &dyn Fn(&Sums<K>) -> f32| Lanes::from(|lane| noise * f64::from(what(&sums[lane])));
-        let c = of_sums(&|sums| sums.n) + Lanes::all(bias_precision);
-        let (v, y) = (from_fn(|i| of_sums(&|sums| sums.v[i])), of_sums(&|sums| sums.y));
-        let v: [Lanes; K] = v;
-        let mut precision = [[Lanes::default(); K]; K];
-        let mut b = [Lanes::default(); K];
+        let c = scaled(sums, noise, |sums| sums.n) + Lanes::splat(bias_precision);
+        let y = scaled(sums, noise, |sums| sums.y);
+        let v: [Lanes; K] = from_fn(|i| scaled(sums, noise, |sums| sums.v[i]));
+        let (mut precision, mut b) = ([[Lanes::default(); K]; K], [Lanes::default(); K]);
         for i in 0..K {
-            b[i] = Lanes::all(prior.pull[i]) + (of_sums(&|sums| sums.vy[i]) - v[i] * y / c);
+            b[i] = Lanes::splat(prior.pull[i]) + (scaled(sums, noise, |sums| sums.vy[i]) - v[i] * y / c);
             for j in 0..=i {
-                let given = of_sums(&|sums| sums.vv[i][j]) - v[i] * v[j] / c;
-                precision[i][j] = Lanes::all(prior.precision[i][j]) + given;
+                let given = scaled(sums, noise, |sums| sums.vv[i][j]) - v[i] * v[j] / c;
+                precision[i][j] = Lanes::splat(prior.precision[i][j]) + given;
             }
         }
         // With P = L·Lᵀ and z standard normal: L⁻ᵀ·(L⁻¹·b + z).
@@ -215,8 +220,7 @@ wide! {
         forward(l, K, &mut b);
         b.iter_mut().zip(normal).for_each(|(b, z)| *b = *b + z);
         backward(l, K, &mut b);
-        let explained = v.iter().zip(&b).fold(Lanes::default(), |sum, (v, b)| sum + *v * *b);
-        (b, (y - explained) / c + normal_of_bias / c.root())
+        (b, (y - sum(0..K, |i| v[i] * b[i])) / c + normal_of_bias / c.root())
     }
 }
 

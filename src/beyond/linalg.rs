@@ -6,7 +6,7 @@ use std::ops::{Add, Div, Mul, Sub};
 pub trait Number:
     Copy + Default + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
 {
-    /// The square root, of at least a millionth of a millionth.
+    /// The square root of a pivot. What is below 1e-12 counts as 1e-12: rounding may leave a pivot at zero or below.
     fn root(self) -> Self;
 }
 
@@ -17,18 +17,19 @@ impl Number for f64 {
     }
 }
 
-/// As many numbers as the processor computes at a time.
+/// As many `f64` as one AVX2 instruction computes; other processors take several instructions.
 pub const LANES: usize = 4;
 
 /// A number for each of several systems of equations that are solved side by side.
 #[derive(Debug, Clone, Copy, Default)]
-#[repr(align(32))]
+#[repr(align(32))] // a register of AVX2
 pub struct Lanes(pub [f64; LANES]);
 
 impl Lanes {
-    /// The number that is computed for each lane.
+    /// Calls `of` with each lane's index.
     #[inline(always)]
-    pub fn from(of: impl Fn(usize) -> f64) -> Lanes {
+    pub fn from_fn(of: impl Fn(usize) -> f64) -> Lanes {
+        // A loop, which becomes one instruction; `array::from_fn` is slower.
         let mut lanes = Lanes::default();
         lanes.0.iter_mut().enumerate().for_each(|(lane, number)| *number = of(lane));
         lanes
@@ -36,7 +37,7 @@ impl Lanes {
 
     /// The same number in each lane.
     #[inline(always)]
-    pub fn all(number: f64) -> Lanes {
+    pub fn splat(number: f64) -> Lanes {
         Lanes([number; LANES])
     }
 }
@@ -48,7 +49,7 @@ macro_rules! lane_by_lane {
 
             #[inline(always)]
             fn $method(self, other: Lanes) -> Lanes {
-                Lanes::from(|lane| self.0[lane].$method(other.0[lane]))
+                Lanes::from_fn(|lane| self.0[lane].$method(other.0[lane]))
             }
         }
     )*};
@@ -62,10 +63,10 @@ impl Number for Lanes {
     }
 }
 
-/// Σ of the products of two numbers for each of these indices.
+/// The sum of a term for each of these indices. Unlike `Iterator::sum`, it is always inlined.
 #[inline(always)]
-fn sum<T: Number>(over: impl Iterator<Item = usize>, product: impl Fn(usize) -> T) -> T {
-    over.fold(T::default(), |sum, at| sum + product(at))
+pub fn sum<T: Number>(over: impl Iterator<Item = usize>, term: impl Fn(usize) -> T) -> T {
+    over.fold(T::default(), |sum, at| sum + term(at))
 }
 
 /// The lower Cholesky factor L of a symmetric positive definite matrix (n, n), in place: A = L·Lᵀ. Reads and
@@ -106,6 +107,8 @@ pub fn solve(a: &mut [f64], b: &mut [f64]) {
 
 #[cfg(test)]
 mod tests {
+    use std::array;
+
     use super::*;
     use crate::system::arithmetic::dot;
 
@@ -117,6 +120,22 @@ mod tests {
         solve(&mut a.clone(), &mut x);
         for i in 0..3 {
             assert!((dot(&a[3 * i..3 * i + 3], &x) - b[i]).abs() < 1e-12, "row {i}: {x:?}");
+        }
+    }
+    #[test]
+    fn systems_side_by_side_are_solved_to_the_bit_as_each_alone() {
+        let matrix =
+            |lane: f64| [4.0 + lane, 1.0, 0.5, 1.0, 3.0, -1.0 / (1.0 + lane), 0.5, -1.0 / (1.0 + lane), 2.0];
+        let right = |lane: f64| [1.0, -2.0 * lane, 0.25];
+        let mut a: [Lanes; 9] = array::from_fn(|at| Lanes::from_fn(|lane| matrix(lane as f64)[at]));
+        let mut b: [Lanes; 3] = array::from_fn(|at| Lanes::from_fn(|lane| right(lane as f64)[at]));
+        cholesky(&mut a, 3);
+        forward(&a, 3, &mut b);
+        backward(&a, 3, &mut b);
+        for lane in 0..LANES {
+            let mut alone = right(lane as f64);
+            solve(&mut matrix(lane as f64), &mut alone);
+            assert_eq!(b.map(|x| x.0[lane]), alone, "lane {lane}");
         }
     }
 }

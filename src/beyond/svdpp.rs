@@ -13,6 +13,8 @@
 //! on which the user rated something, and the bins cut the whole time into equal parts. Both are trained by stochastic
 //! gradient descent, one user after another; several seeds are averaged.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::baselines::{Biases, SHRINKAGE};
@@ -71,7 +73,7 @@ pub fn averaged(world: &World, trn: &Rated, asked: &Pairs, with: Svdpp) -> Vec<f
 }
 
 const BINS: usize = 30;
-/// Ratings ahead of which the parameters are asked for: most of the time would be spent waiting for them.
+/// The parameters of the rating this many places on are fetched: otherwise, most of the time goes to waiting for memory.
 const AHEAD: usize = 8;
 const DAY: f64 = 86_400.0;
 const YEAR: f64 = 365.25 * DAY;
@@ -93,6 +95,7 @@ struct Clock {
 #[derive(Debug, Clone, Copy, Default)]
 struct Moment {
     dev: f64,
+    // Not `usize`, so that less memory is read.
     day: Option<u32>,
     bin: Option<u32>,
 }
@@ -164,6 +167,7 @@ impl<'a> Parameters<'a> {
         let alpha = room(n);
         let day = room(clock.map_or(0, |c| c.n_days));
         let bin = room(if clock.is_some() { m * BINS } else { 0 });
+        // Without times the drift stays zero, so that the same loops train both models.
         let (p, drift) = (room(n * k), room(n * k));
         let (q, y) = (room(m * k), room(m * k));
         let mut random = Random::new(seed);
@@ -190,16 +194,20 @@ impl<'a> Parameters<'a> {
         }
     }
 
+    /// Where a vector (k,) of a kind is, such as that of a user among `self.p`.
+    fn vector(&self, kind: usize, of: usize) -> Range<usize> {
+        kind + of * self.k..kind + (of + 1) * self.k
+    }
+
     /// |N|^−½·Σ y_j
     fn implicit(&self, user: usize) -> Vec<f64> {
         let mut sum = vec![0.0; self.k];
         let rated = &self.rated[user];
         for (place, &j) in rated.iter().enumerate() {
             if let Some(next) = rated.get(place + AHEAD) {
-                self.fetch_vector(self.y + next * self.k);
+                self.fetch(self.vector(self.y, *next));
             }
-            let y = &self.theta[self.y + j * self.k..][..self.k];
-            sum.iter_mut().zip(y).for_each(|(s, y)| *s += y);
+            sum.iter_mut().zip(&self.theta[self.vector(self.y, j)]).for_each(|(s, y)| *s += y);
         }
         let scale = (rated.len().max(1) as f64).powf(-0.5);
         sum.into_iter().map(|s| s * scale).collect()
@@ -210,43 +218,45 @@ impl<'a> Parameters<'a> {
         self.clock.map_or(Moment::default(), |clock| clock.of_rows[row])
     }
 
-    /// Asks for what a rating of a movie reads.
-    fn fetch(&self, i: usize, at: Moment) {
+    /// Asks for parameters that are needed soon.
+    fn fetch(&self, parameters: Range<usize>) {
+        // Eight of them are a cache line.
+        self.theta[parameters].iter().step_by(8).for_each(|number| prefetch(number));
+    }
+
+    /// Asks for the parameters of a movie that a rating reads; those of the user are in the cache already.
+    fn fetch_movie(&self, i: usize, at: Moment) {
         prefetch(&self.theta[self.bi + i]);
         at.bin.into_iter().for_each(|bin| prefetch(&self.theta[self.bin + i * BINS + bin as usize]));
-        self.fetch_vector(self.q + i * self.k);
+        self.fetch(self.vector(self.q, i));
     }
 
-    fn fetch_vector(&self, from: usize) {
-        self.theta[from..][..self.k].iter().step_by(8).for_each(|number| prefetch(number));
-    }
-
-    fn stars(&self, u: usize, i: usize, at: Moment, implicit: &[f64], user: &mut [f64]) -> f64 {
-        let (t, k) = (&self.theta, self.k);
-        let vector = |from: usize, of: usize| &t[from + of * k..][..k];
-        let (p, drift, q) = (vector(self.p, u), vector(self.drift, u), vector(self.q, i));
+    /// The prediction, in stars. The user's vector (k,) is written into `of_user`.
+    fn stars(&self, u: usize, i: usize, at: Moment, implicit: &[f64], of_user: &mut [f64]) -> f64 {
+        let t = &self.theta;
+        let [p, drift, q] =
+            [(self.p, u), (self.drift, u), (self.q, i)].map(|(kind, of)| &t[self.vector(kind, of)]);
         let mut stars = self.mean + t[u] + t[self.bi + i] + at.dev * t[self.alpha + u];
         stars += at.day.map_or(0.0, |day| t[self.day + day as usize]);
         stars += at.bin.map_or(0.0, |bin| t[self.bin + i * BINS + bin as usize]);
-        stars + product(p, implicit, drift, at.dev, q, user)
+        stars + user_times_movie(p, implicit, drift, at.dev, q, of_user)
     }
 
     /// One pass over a user's ratings: a step down the gradient of (error² + decay·θ²)/2 for each. The part of the
     /// user's vector that comes from the rated movies is moved once, at the end of the pass.
     fn pass(&mut self, trn: &Rated, rows: &[usize], u: usize, lr: f64, with: Svdpp) {
-        let k = self.k;
         let implicit = self.implicit(u);
-        let (mut user, mut on_implicit) = (vec![0.0; k], vec![0.0; k]);
-        // One after another in memory, so that the movies of the next ratings can be asked for ahead.
+        let (mut of_user, mut on_implicit) = (vec![0.0; self.k], vec![0.0; self.k]);
+        // One after another in memory, so that it is known early which movies come next.
         let ratings = rows.iter().map(|&row| (trn.pairs.item[row], self.moment(row), trn.y[row]));
         let ratings: Vec<(usize, Moment, f64)> = ratings.collect();
         for (place, &(i, at, y)) in ratings.iter().enumerate() {
-            if let Some((next, at, _)) = ratings.get(place + AHEAD) {
-                self.fetch(*next, *at);
+            if let Some((next, then, _)) = ratings.get(place + AHEAD) {
+                self.fetch_movie(*next, *then);
             }
-            let e = y - self.stars(u, i, at, &implicit, &mut user);
-            let mut bias = |place: usize, factor: f64| {
-                let b = &mut self.theta[place];
+            let e = y - self.stars(u, i, at, &implicit, &mut of_user);
+            let mut bias = |parameter: usize, factor: f64| {
+                let b = &mut self.theta[parameter];
                 *b += lr * (e * factor - with.wd_bias * *b);
             };
             bias(u, 1.0);
@@ -254,15 +264,15 @@ impl<'a> Parameters<'a> {
             bias(self.alpha + u, at.dev);
             at.day.into_iter().for_each(|day| bias(self.day + day as usize, 1.0));
             at.bin.into_iter().for_each(|bin| bias(self.bin + i * BINS + bin as usize, 1.0));
-            let of = |from: usize, at: usize| from + at * k..from + (at + 1) * k;
-            let vectors = [of(self.p, u), of(self.drift, u), of(self.q, i)];
+            let vectors = [(self.p, u), (self.drift, u), (self.q, i)].map(|(kind, of)| self.vector(kind, of));
             let vectors = self.theta.get_disjoint_mut(vectors).expect("each kind has its own place");
-            step(vectors, &user, &mut on_implicit, e, at.dev, lr, with.wd_vectors);
+            step(vectors, &of_user, &mut on_implicit, e, at.dev, lr, with.wd_vectors);
         }
         let scale = (rows.len().max(1) as f64).powf(-0.5);
         for &j in &self.rated[u] {
-            let y = &mut self.theta[self.y + j * k..][..k];
-            y.iter_mut().zip(&on_implicit).for_each(|(y, g)| *y += lr * (g * scale - with.wd_vectors * *y));
+            let y = self.vector(self.y, j);
+            let y = self.theta[y].iter_mut().zip(&on_implicit);
+            y.for_each(|(y, g)| *y += lr * (g * scale - with.wd_vectors * *y));
         }
     }
 
@@ -292,33 +302,41 @@ impl<'a> Parameters<'a> {
 }
 
 wide! {
-    /// The user's vector, p + implicit + dev·drift, into `user`, and its product with q.
-    fn product(p: &[f64], implicit: &[f64], drift: &[f64], dev: f64, q: &[f64], user: &mut [f64]) -> f64 {
-        for (((user, p), implicit), drift) in user.iter_mut().zip(p).zip(implicit).zip(drift) {
+    /// Writes the user's vector, p + implicit + dev·drift, into `of_user`, and returns its product with q: all are (k,).
+    fn user_times_movie(
+        p: &[f64],
+        implicit: &[f64],
+        drift: &[f64],
+        dev: f64,
+        q: &[f64],
+        of_user: &mut [f64],
+    ) -> f64 {
+        for (((user, p), implicit), drift) in of_user.iter_mut().zip(p).zip(implicit).zip(drift) {
             *user = p + implicit + dev * drift;
         }
-        dot(user, q)
+        dot(of_user, q)
     }
 }
 
 wide! {
-    /// Moves p, the drift and q down the gradient for one rating with the error `e`, and adds e·q to `on_implicit`. `user`
-    /// is the user's vector.
+    /// Moves p, the drift and q, (k,) each, down the gradient for one rating with the error `e`, and adds e·q to
+    /// `on_implicit`.
     fn step(
         vectors: [&mut [f64]; 3],
-        user: &[f64],
+        of_user: &[f64],
         on_implicit: &mut [f64],
         e: f64,
         dev: f64,
         lr: f64,
-        decay: f64,
+        wd: f64,
     ) {
         let [p, drift, q] = vectors;
-        for ((((p, drift), q), user), on_implicit) in p.iter_mut().zip(drift).zip(q).zip(user).zip(on_implicit) {
+        let vectors = p.iter_mut().zip(drift).zip(q).zip(of_user).zip(on_implicit);
+        for ((((p, drift), q), user), on_implicit) in vectors {
             *on_implicit += e * *q;
-            *p += lr * (e * *q - decay * *p);
-            *drift += lr * (e * dev * *q - decay * *drift);
-            *q += lr * (e * user - decay * *q);
+            *p += lr * (e * *q - wd * *p);
+            *drift += lr * (e * dev * *q - wd * *drift);
+            *q += lr * (e * user - wd * *q);
         }
     }
 }

@@ -118,7 +118,8 @@ fn one_section_runs_alone() {
 }
 
 #[test]
-fn a_section_of_the_notebook_and_fit_with_the_lectures_defaults_are_the_same_run() {
+fn a_section_of_the_notebook_and_fit_with_the_lectures_settings_are_the_same_run() {
+    // By the fast stepper: libtorch takes several times as long.
     let (_a, section, _) = run(&["run", "embedding_dot_bias", "--seed", "5", "--fast"]);
     let (_b, fit, output) = run(&["fit", "--model", "bias", "--seed", "5", "--fast"]);
     let losses = |out: &Path| {

@@ -75,11 +75,12 @@ pub struct Place {
 }
 
 impl Place {
+    /// With the first 1,500 ratings.
     pub fn new() -> Place {
         Place::with(1500)
     }
 
-    /// The same with this many ratings.
+    /// With this many of the first ratings.
     pub fn with(ratings: usize) -> Place {
         let folder = tempfile::tempdir().unwrap();
         let text = std::fs::read_to_string("data/ml-latest-small/ratings.csv").unwrap();

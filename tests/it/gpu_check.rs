@@ -113,7 +113,7 @@ fn few_ratings() -> (tempfile::TempDir, PathBuf) {
 /// The options of a check on a few ratings, with one short section.
 fn options<'a>(data: &'a Path, report: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     let paths = ["--report", report.to_str().unwrap(), "--data", data.to_str().unwrap()];
-    let sections = ["--sections", "movielens,embedding_dot", "--sizes", "256,512", "--seconds", "0.5"];
+    let sections = ["--sections", "movielens,embedding_dot", "--sizes", "512", "--seconds", "1"];
     [&paths[..], &sections, more].concat()
 }
 

@@ -238,11 +238,18 @@ fn both_fits(
     })
 }
 
+/// Each epoch's losses by the two steppers lie within this of each other, relative to libtorch's.
 pub fn compare(model: ModelKind, [libtorch, fast]: [Vec<Epoch>; 2], within: f64) {
     assert_eq!(libtorch.len(), fast.len());
     for (a, b) in fast.iter().zip(&libtorch) {
         for (ours, theirs) in [(a.trn, b.trn), (a.val, b.val), (a.val_by_rows, b.val_by_rows)] {
-            assert!((ours / theirs - 1.0).abs() < within, "{}: {a} beside libtorch's {b}", model.name());
+            let apart = (ours / theirs - 1.0).abs();
+            let name = model.name();
+            assert!(
+                apart < within,
+                "{name}: {ours} in epoch {}, libtorch's {theirs}: {apart:.1e} apart",
+                a.epoch
+            );
         }
     }
 }

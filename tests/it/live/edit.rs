@@ -23,7 +23,7 @@ fn the_struct_in_a_cell_is_the_model_that_trains() {
         "(u * m).sum_dim_intlist(1, false, None)",
         "(u * m).sum_dim_intlist(1, false, None) + 1.0",
     );
-    copy.edit("07_embedding_net", "lin1.forward(&x).relu()", "lin1.forward(&x).sigmoid()");
+    copy.edit("07_embedding_net", "lin1.forward(&x).relu()", "lin1.forward(&x).tanh()");
 
     let (ours, theirs) = (copy.build(), std::path::Path::new(env!("CARGO_BIN_EXE_lecture5")));
     for section in ["embedding_dot", "embedding_net"] {
