@@ -1,5 +1,6 @@
 //! The little linear algebra that the models need, on small dense matrices stored row by row.
 
+use std::array;
 use std::ops::{Add, Div, Mul, Sub};
 
 /// A number, or several that are computed side by side.
@@ -28,11 +29,8 @@ pub struct Lanes(pub [f64; LANES]);
 impl Lanes {
     /// Calls `of` with each lane's index.
     #[inline(always)]
-    pub fn from_fn(of: impl Fn(usize) -> f64) -> Lanes {
-        // A loop, which becomes one instruction; `array::from_fn` is slower.
-        let mut lanes = Lanes::default();
-        lanes.0.iter_mut().enumerate().for_each(|(lane, number)| *number = of(lane));
-        lanes
+    pub fn from_fn(of: impl FnMut(usize) -> f64) -> Lanes {
+        Lanes(array::from_fn(of))
     }
 
     /// The same number in each lane.
@@ -107,8 +105,6 @@ pub fn solve(a: &mut [f64], b: &mut [f64]) {
 
 #[cfg(test)]
 mod tests {
-    use std::array;
-
     use super::*;
     use crate::system::arithmetic::dot;
 
@@ -122,6 +118,7 @@ mod tests {
             assert!((dot(&a[3 * i..3 * i + 3], &x) - b[i]).abs() < 1e-12, "row {i}: {x:?}");
         }
     }
+
     #[test]
     fn systems_side_by_side_are_solved_to_the_bit_as_each_alone() {
         let matrix =
