@@ -199,6 +199,17 @@ impl<'a> Parameters<'a> {
         kind + of * self.k..kind + (of + 1) * self.k
     }
 
+    /// Where p, the drift and q of a user and a movie are.
+    fn vectors(&self, u: usize, i: usize) -> [Range<usize>; 3] {
+        [self.vector(self.p, u), self.vector(self.drift, u), self.vector(self.q, i)]
+    }
+
+    /// Where the biases of a moment are: that of the user's day, and that of the movie's bin.
+    fn biases_of(&self, at: Moment, i: usize) -> [Option<usize>; 2] {
+        let day = at.day.map(|day| self.day + day as usize);
+        [day, at.bin.map(|bin| self.bin + i * BINS + bin as usize)]
+    }
+
     /// |N|^−½·Σ y_j
     fn implicit(&self, user: usize) -> Vec<f64> {
         let mut sum = vec![0.0; self.k];
@@ -227,18 +238,17 @@ impl<'a> Parameters<'a> {
     /// Asks for the parameters of a movie that a rating reads; those of the user are in the cache already.
     fn fetch_movie(&self, i: usize, at: Moment) {
         prefetch(&self.theta[self.bi + i]);
-        at.bin.into_iter().for_each(|bin| prefetch(&self.theta[self.bin + i * BINS + bin as usize]));
+        let [_, bin] = self.biases_of(at, i);
+        bin.into_iter().for_each(|bin| prefetch(&self.theta[bin]));
         self.fetch(self.vector(self.q, i));
     }
 
     /// The prediction, in stars. The user's vector (k,) is written into `of_user`.
     fn stars(&self, u: usize, i: usize, at: Moment, implicit: &[f64], of_user: &mut [f64]) -> f64 {
         let t = &self.theta;
-        let [p, drift, q] =
-            [(self.p, u), (self.drift, u), (self.q, i)].map(|(kind, of)| &t[self.vector(kind, of)]);
+        let [p, drift, q] = self.vectors(u, i).map(|of| &t[of]);
         let mut stars = self.mean + t[u] + t[self.bi + i] + at.dev * t[self.alpha + u];
-        stars += at.day.map_or(0.0, |day| t[self.day + day as usize]);
-        stars += at.bin.map_or(0.0, |bin| t[self.bin + i * BINS + bin as usize]);
+        self.biases_of(at, i).into_iter().flatten().for_each(|bias| stars += t[bias]);
         stars + user_times_movie(p, implicit, drift, at.dev, q, of_user)
     }
 
@@ -255,6 +265,7 @@ impl<'a> Parameters<'a> {
                 self.fetch_movie(*next, *then);
             }
             let e = y - self.stars(u, i, at, &implicit, &mut of_user);
+            let (biases, vectors) = (self.biases_of(at, i), self.vectors(u, i));
             let mut bias = |parameter: usize, factor: f64| {
                 let b = &mut self.theta[parameter];
                 *b += lr * (e * factor - with.wd_bias * *b);
@@ -262,9 +273,7 @@ impl<'a> Parameters<'a> {
             bias(u, 1.0);
             bias(self.bi + i, 1.0);
             bias(self.alpha + u, at.dev);
-            at.day.into_iter().for_each(|day| bias(self.day + day as usize, 1.0));
-            at.bin.into_iter().for_each(|bin| bias(self.bin + i * BINS + bin as usize, 1.0));
-            let vectors = [(self.p, u), (self.drift, u), (self.q, i)].map(|(kind, of)| self.vector(kind, of));
+            biases.into_iter().flatten().for_each(|parameter| bias(parameter, 1.0));
             let vectors = self.theta.get_disjoint_mut(vectors).expect("each kind has its own place");
             step(vectors, &of_user, &mut on_implicit, e, at.dev, lr, with.wd_vectors);
         }
@@ -292,10 +301,11 @@ impl<'a> Parameters<'a> {
     fn predict(&self, world: &World, asked: &Pairs) -> Vec<f64> {
         debug_assert_eq!(self.n_items, world.n_items);
         let implicit: Vec<Vec<f64>> = (0..world.n_users).map(|u| self.implicit(u)).collect();
+        let mut of_user = vec![0.0; self.k];
         let stars = |row: usize| {
             let (u, i) = (asked.user[row], asked.item[row]);
             let at = self.clock.map_or(Moment::default(), |clock| clock.moment(u, asked.time[row]));
-            world.clamp(self.stars(u, i, at, &implicit[u], &mut vec![0.0; self.k]))
+            world.clamp(self.stars(u, i, at, &implicit[u], &mut of_user))
         };
         (0..asked.len()).map(stars).collect()
     }

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::common::{lecture5, stderr, stdout};
+use crate::common::{first_ratings, lecture5, stderr, stdout};
 
 /// Runs with `--out` in a separate folder, and expects success.
 fn run(arguments: &[&str]) -> (tempfile::TempDir, PathBuf, Output) {
@@ -197,9 +197,7 @@ fn quiet_prints_nothing() {
 #[test]
 fn other_data_leaves_the_lectures_columns_out() {
     let data = tempfile::tempdir().unwrap();
-    let text = std::fs::read_to_string("data/ml-latest-small/ratings.csv").unwrap();
-    let some: Vec<&str> = text.lines().take(2001).collect();
-    std::fs::write(data.path().join("ratings.csv"), some.join("\n") + "\n").unwrap();
+    std::fs::write(data.path().join("ratings.csv"), first_ratings(2000)).unwrap();
     let (_folder, out, output) = run(&["run", "--data", data.path().to_str().unwrap()]);
     let metrics = json(&out.join("metrics.json"));
     assert_eq!(metrics["fits"][0]["epochs"][0]["lecture_val"], Value::Null);

@@ -69,6 +69,12 @@ pub fn write_program(path: &Path, script: &str) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
+/// A ratings.csv of this many of the lecture's first ratings.
+pub fn first_ratings(n: usize) -> String {
+    let text = std::fs::read_to_string("data/ml-latest-small/ratings.csv").unwrap();
+    text.lines().take(1 + n).map(|line| format!("{line}\n")).collect()
+}
+
 /// A folder with the first users' ratings, and calls of the program on it.
 pub struct Place {
     folder: tempfile::TempDir,
@@ -83,10 +89,8 @@ impl Place {
     /// With this many of the first ratings.
     pub fn with(ratings: usize) -> Place {
         let folder = tempfile::tempdir().unwrap();
-        let text = std::fs::read_to_string("data/ml-latest-small/ratings.csv").unwrap();
-        let some: Vec<&str> = text.lines().take(1 + ratings).collect();
         std::fs::create_dir(folder.path().join("data")).unwrap();
-        std::fs::write(folder.path().join("data/ratings.csv"), some.join("\n") + "\n").unwrap();
+        std::fs::write(folder.path().join("data/ratings.csv"), first_ratings(ratings)).unwrap();
         Place { folder }
     }
 

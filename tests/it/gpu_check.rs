@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::common::write_program;
+use crate::common::{first_ratings, write_program};
 use crate::prepared;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lecture5");
@@ -104,16 +104,14 @@ fn few_ratings() -> (tempfile::TempDir, PathBuf) {
     let data = tempfile::tempdir().unwrap();
     let program = data.path().join("lecture5");
     prepared::write_script(&program);
-    let text = std::fs::read_to_string("data/ml-latest-small/ratings.csv").unwrap();
-    let some: Vec<&str> = text.lines().take(2001).collect();
-    std::fs::write(data.path().join("ratings.csv"), some.join("\n") + "\n").unwrap();
+    std::fs::write(data.path().join("ratings.csv"), first_ratings(2000)).unwrap();
     (data, program)
 }
 
 /// The options of a check on a few ratings, with one short section.
 fn options<'a>(data: &'a Path, report: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     let paths = ["--report", report.to_str().unwrap(), "--data", data.to_str().unwrap()];
-    let sections = ["--sections", "movielens,embedding_dot", "--sizes", "512", "--seconds", "1"];
+    let sections = ["--sections", "movielens,embedding_dot", "--sizes", "256,512", "--seconds", "1"];
     [&paths[..], &sections, more].concat()
 }
 

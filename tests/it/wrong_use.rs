@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use crate::common::sealed;
+use crate::common::{first_ratings, sealed};
 
 /// Commands, their exit status, and their message. {data} is a folder with few ratings, {tmp} an empty folder,
 /// {file} a file of one line. A case without --out gets one.
@@ -162,10 +162,8 @@ impl Place {
     fn new() -> Place {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let text = std::fs::read_to_string("data/ml-latest-small/ratings.csv").unwrap();
-        let some: Vec<&str> = text.lines().take(2001).collect();
         std::fs::create_dir(path("data")).unwrap();
-        std::fs::write(path("data/ratings.csv"), some.join("\n") + "\n").unwrap();
+        std::fs::write(path("data/ratings.csv"), first_ratings(2000)).unwrap();
         std::fs::write(path("file"), "not what you think\n").unwrap();
         std::fs::create_dir(path("tmp")).unwrap();
         Place { folder }
